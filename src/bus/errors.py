@@ -1,0 +1,250 @@
+"""Every error Bus raises or answers with, as one tree.
+
+    BusError
+    ├── InvalidError              400  the request can't be understood; nothing was changed
+    │   ├── InvalidSubjectError
+    │   ├── InvalidEventError
+    │   └── InvalidParameterError
+    ├── NotFoundError             404
+    │   ├── UnknownNamespaceError
+    │   ├── UnknownEventError
+    │   └── UnknownConsumerError
+    ├── ConflictError             409
+    │   ├── DuplicateKeyError          the key was processed before; carries the first receipt
+    │   ├── NotOwnerError              the delivery belongs to another connection now
+    │   └── ConsumerMismatchError      the durable consumer was made for other patterns
+    ├── TooLargeError             413
+    ├── ServiceError              502  the service that took a request answered with an error
+    ├── UnavailableError          503  try again later
+    │   ├── OverloadedError
+    │   └── StoppingError
+    ├── TimedOutError             504  the event is stored, the answer did not come in time
+    ├── StorageError              503  the log can't do what was asked
+    │   ├── DiskFullError         507
+    │   ├── LogFailedError             a write or sync failed: reads go on, writes need a restart
+    │   ├── CorruptLogError            damage before the tail, named by file, offset and indexes
+    │   ├── WrongKeyError              the key doesn't open what is stored
+    │   ├── LogVersionError            the file is of a version this Bus doesn't know
+    │   └── DirectoryLockedError       another process has the data directory
+    ├── ConfigError                    a setting can't be read
+    └── ConnectionFailedError          the client can't reach the server
+
+Each class names the HTTP status that answers it and a ``code`` that stays the same over releases, so
+that an error raised in the server reaches the Python caller as the same class.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from bus.event import Receipt
+
+
+class BusError(Exception):
+    """Whatever goes wrong in Bus. The message is one line: what happened, to what, and what to do."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+
+    @property
+    def message(self) -> str:
+        return str(self)
+
+
+class InvalidError(BusError):
+    """The caller sent something that can't be understood; nothing was changed."""
+
+    status = 400
+    code = "invalid"
+
+
+class InvalidSubjectError(InvalidError):
+    """A subject or pattern breaks the rules of ``bus.subject``."""
+
+    code = "invalid-subject"
+
+
+class InvalidEventError(InvalidError):
+    """The body of a publish is not an event."""
+
+    code = "invalid-event"
+
+
+class InvalidParameterError(InvalidError):
+    """A query parameter, header or option has a value that can't be read."""
+
+    code = "invalid-parameter"
+
+
+class NotFoundError(BusError):
+    """What was named doesn't exist on this server."""
+
+    status = 404
+    code = "not-found"
+
+
+class UnknownNamespaceError(NotFoundError):
+    """The first segment of the subject is not among the server's namespaces."""
+
+    code = "unknown-namespace"
+
+
+class UnknownEventError(NotFoundError):
+    """No event has this id, or it isn't awaiting an acknowledgement."""
+
+    code = "unknown-event"
+
+
+class UnknownConsumerError(NotFoundError):
+    """No consumer has this id or name."""
+
+    code = "unknown-consumer"
+
+
+class ConflictError(BusError):
+    """The request contradicts what the server holds."""
+
+    status = 409
+    code = "conflict"
+
+
+class DuplicateKeyError(ConflictError):
+    """An event with this subject and key is already stored.
+
+    ``receipt`` is the receipt of that first event.
+    """
+
+    code = "duplicate-key"
+
+    def __init__(self, message: str = "key was processed before", *, receipt: Receipt | None = None) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class NotOwnerError(ConflictError):
+    """The delivery was handed to another connection of the consumer."""
+
+    code = "not-owner"
+
+
+class ConsumerMismatchError(ConflictError):
+    """A durable consumer of this name exists with other patterns."""
+
+    code = "consumer-mismatch"
+
+
+class TooLargeError(BusError):
+    """The body is larger than the server takes."""
+
+    status = 413
+    code = "too-large"
+
+
+class ServiceError(BusError):
+    """The service that took the request rejected it; the message is the service's reason."""
+
+    status = 502
+    code = "service-error"
+
+
+class UnavailableError(BusError):
+    """Not now; the same request may succeed after ``retry_after`` seconds."""
+
+    status = 503
+    code = "unavailable"
+    retry_after: ClassVar[int] = 1
+
+
+class OverloadedError(UnavailableError):
+    """A limit that protects the server is reached."""
+
+    code = "overloaded"
+
+
+class StoppingError(UnavailableError):
+    """The server is shutting down."""
+
+    code = "stopping"
+
+
+class TimedOutError(BusError):
+    """No answer within the time allowed.
+
+    ``receipt`` is that of the stored event when the server stored one before the time ran out.
+    """
+
+    status = 504
+    code = "timed-out"
+
+    def __init__(self, message: str, *, receipt: Receipt | None = None) -> None:
+        super().__init__(message)
+        self.receipt = receipt
+
+
+class StorageError(BusError):
+    """The log can't do what was asked of it."""
+
+    status = 503
+    code = "storage"
+
+
+class DiskFullError(StorageError):
+    """No room for the batch; nothing of it was kept, and writing works again when there is room."""
+
+    status = 507
+    code = "disk-full"
+
+
+class LogFailedError(StorageError):
+    """A write or sync failed, so the tail on disk is unknown: no more writes until a restart recovers it."""
+
+    code = "log-failed"
+
+
+class CorruptLogError(StorageError):
+    """Stored bytes are not what was written, at a place that no crash explains."""
+
+    code = "corrupt-log"
+
+
+class WrongKeyError(StorageError):
+    """The secret key is missing, wrong, or given for a log that is not sealed."""
+
+    code = "wrong-key"
+
+
+class LogVersionError(StorageError):
+    """The file was written by another version of the format."""
+
+    code = "log-version"
+
+
+class DirectoryLockedError(StorageError):
+    """Another process serves the data directory."""
+
+    code = "directory-locked"
+
+
+class ConfigError(BusError):
+    """A setting is missing or can't be read."""
+
+    code = "config"
+
+
+class ConnectionFailedError(BusError):
+    """The server can't be reached, or the connection broke before the answer."""
+
+    code = "connection-failed"
+
+
+def error_class(code: str) -> type[BusError] | None:
+    """The class that carries *code*, or None for a code this version doesn't know."""
+    return _CLASSES.get(code)
+
+
+def _subclasses(cls: type[BusError]) -> list[type[BusError]]:
+    return [cls, *(found for sub in cls.__subclasses__() for found in _subclasses(sub))]
+
+
+_CLASSES = {cls.code: cls for cls in _subclasses(BusError)}
