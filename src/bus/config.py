@@ -1,0 +1,184 @@
+"""What a server can be told, by a flag or by an environment variable; a flag wins.
+
+Each field of `Settings` carries how it is written and what it means, so that the command line, the
+environment and the documentation all come from this one table.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from bus.errors import BusError, ConfigError
+from bus.subject import check_namespaces
+from bus.units import parse_duration, parse_size
+
+DEFAULT_PORT = 2021
+
+
+class Fsync(StrEnum):
+    """When the log is brought to disk: before each answer, at intervals, or when the system likes."""
+
+    ALWAYS = "always"
+    INTERVAL = "interval"
+    NEVER = "never"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "DEBUG"
+    INFO = "INFO"
+    WARN = "WARN"
+    ERROR = "ERROR"
+
+
+class Secret(str):
+    """Text that doesn't show itself in logs and tracebacks."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; an empty host is every interface."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """Read ``:2021``, ``host:2021`` or ``[::1]:2021``. Raises `ConfigError`."""
+        host, colon, port = text.rpartition(":")
+        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise ConfigError(f"address {text!r} can't be read: write it like :2021 or 127.0.0.1:2021")
+        return cls(host.strip("[]"), int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_choice(kind: type[StrEnum], text: str) -> StrEnum:
+    """The member of *kind* that *text* names in any case. Raises `ConfigError` listing the members."""
+    for member in kind:
+        if member.value.lower() == text.lower():
+            return member
+    raise ConfigError(f"{text!r} is not among {', '.join(kind)}")
+
+
+def parse_count(text: str) -> int:
+    """A whole number, zero or more. Raises `ConfigError`."""
+    if not (text.isascii() and text.isdigit()):
+        raise ConfigError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def parse_block_size(text: str) -> int:
+    """The plaintext size of a sealed block, in bytes. Raises `ConfigError` out of 256 bytes to 1 MiB."""
+    size = parse_size(text)
+    if not 256 <= size <= 1 << 20:
+        raise ConfigError(f"{text!r} is out of range: a sealed block holds 256 bytes to 1 MiB")
+    return size
+
+
+def split_list(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _option(read: Callable[[str], Any], variable: str, default: str, help: str, *, shown: str = "") -> Any:
+    """A field whose value is written as text; *shown* replaces the default in help texts."""
+    about = {"read": read, "variable": variable, "default": default, "help": help, "shown": shown or default}
+    return field(metadata=about)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a server can be told."""
+
+    addr: Address = _option(Address.parse, "BUS_ADDR", f":{DEFAULT_PORT}", "Address to listen on.")
+    path: Path = _option(Path, "BUS_PATH", "./data", "Directory the events are stored in.")
+    namespaces: tuple[str, ...] = _option(
+        lambda text: check_namespaces(split_list(text)),
+        "BUS_NAMESPACES",
+        "",
+        "Namespaces to serve, separated by commas.",
+        shown="required",
+    )
+    secret_key: Secret = _option(Secret, "BUS_SECRET_KEY", "", "Secret that seals the log.", shown="not sealed")
+    secret_key_file: Path | None = _option(
+        lambda text: Path(text) if text else None,
+        "BUS_SECRET_KEY_FILE",
+        "",
+        "File that holds the secret.",
+        shown="none",
+    )
+    block_size: int = _option(parse_block_size, "BUS_BLOCK_SIZE", "4096", "Plaintext bytes a sealed block holds.")
+    log_level: LogLevel = _option(
+        lambda text: parse_choice(LogLevel, text), "BUS_LOG_LEVEL", "INFO", "DEBUG, INFO, WARN or ERROR."
+    )
+    fsync: Fsync = _option(
+        lambda text: parse_choice(Fsync, text),
+        "BUS_FSYNC",
+        "always",
+        "When events reach the disk: always (before each answer), interval or never.",
+    )
+    fsync_interval: float = _option(
+        parse_duration, "BUS_FSYNC_INTERVAL", "1s", "Time between syncs under --fsync interval."
+    )
+    segment_size: int = _option(parse_size, "BUS_SEGMENT_SIZE", "64MiB", "Size at which a new segment is begun.")
+    dup_size: int = _option(parse_count, "BUS_DUP_SIZE", "1000", "Keys a namespace remembers to refuse duplicates.")
+    dup_ttl: float | None = _option(
+        lambda text: parse_duration(text) if text else None,
+        "BUS_DUP_TTL",
+        "",
+        "Time a key is remembered.",
+        shown="no limit",
+    )
+    max_body: int = _option(parse_size, "BUS_MAX_BODY", "4MiB", "Largest body of a publish; NDJSON: largest line.")
+    max_connections: int = _option(parse_count, "BUS_MAX_CONNECTIONS", "20000", "Connections held at once.")
+    cors_origins: tuple[str, ...] = _option(
+        split_list, "BUS_CORS_ORIGINS", "*", "Web origins that may use the server, separated by commas."
+    )
+    heartbeat: float = _option(parse_duration, "BUS_HEARTBEAT", "15s", "Time between pings on a silent stream.")
+    drain: float = _option(parse_duration, "BUS_DRAIN", "10s", "Time a stopping server gives to open requests.")
+
+    @classmethod
+    def read(cls, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+        """Take each setting from *flags* (by field name), else *environ*, else its default.
+
+        Raises `ConfigError` naming the flag or variable whose value can't be read.
+        """
+        values = {option.name: _read_option(option, flags, environ) for option in dataclasses.fields(cls)}
+        values["secret_key"] = _secret(values["secret_key"], values["secret_key_file"])
+        return cls(**values)
+
+
+def _read_option(option: dataclasses.Field[Any], flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Any:
+    about = option.metadata
+    flag = flags.get(option.name)
+    source = f"--{option.name.replace('_', '-')}" if flag is not None else about["variable"]
+    text = flag if flag is not None else environ.get(about["variable"], about["default"])
+    try:
+        return about["read"](text)
+    except BusError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _secret(given: Secret, file: Path | None) -> Secret:
+    """The secret itself, or what the key file holds up to its final line break."""
+    if file is None:
+        return given
+    if given:
+        raise ConfigError("a secret key and a secret key file are both given: give one of them")
+    try:
+        secret = Secret(file.read_text().rstrip("\r\n"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"secret key file {file} can't be read: {error}") from None
+    if not secret:
+        raise ConfigError(f"secret key file {file} is empty: put the secret on its first line")
+    return secret

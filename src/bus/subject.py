@@ -1,0 +1,153 @@
+"""Subjects, patterns and filters: what an event is about, and who wants to hear of it.
+
+    subject   = namespace 1*("." segment)         orders.item.added
+    pattern   = namespace 1*("." (segment / "*")) [".>"]
+    segment   = 1*(letter / digit / "_" / "-")    letters and digits of any script
+
+``*`` stands for exactly one segment, ``>`` for one or more and only at the end. The namespace of a
+pattern is literal, because each namespace is a log of its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+from bus.errors import ConfigError, InvalidSubjectError
+
+INBOX_NAMESPACE = "_bus_"
+"""The namespace of inboxes: replies that live in memory and never touch a log."""
+
+MAX_SUBJECT_BYTES = 256
+MAX_PATTERNS = 64
+_SEGMENT = re.compile(r"[\w-]+")
+_SUBJECT = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+_REMEMBERED = 4096
+
+
+@lru_cache(_REMEMBERED)
+def parse_subject(text: str) -> tuple[str, bytes]:
+    """Check a concrete subject.
+
+    Returns its namespace and its UTF-8 bytes. Raises `InvalidSubjectError` naming the rule it breaks.
+    """
+    if not _SUBJECT.fullmatch(text):
+        raise InvalidSubjectError(_fault(text, wildcards=False))
+    return text.partition(".")[0], _within_size(text)
+
+
+def _within_size(text: str) -> bytes:
+    encoded = text.encode()
+    if len(encoded) > MAX_SUBJECT_BYTES:
+        raise InvalidSubjectError(f"subject is {len(encoded)} bytes long: {MAX_SUBJECT_BYTES} is the most")
+    return encoded
+
+
+def _fault(text: str, *, wildcards: bool) -> str:
+    """Say which rule *text* breaks, the most helpful one first."""
+    if not text:
+        return "subject is required: name one like orders.created"
+    shown = ascii(text if len(text) <= 80 else text[:77] + "...")
+    if "." not in text:
+        return f"subject {shown} has no dot: it needs a namespace and a name, like orders.created"
+    if not wildcards and any(part in ("*", ">") for part in text.split(".")):
+        return f"subject {shown} has a wildcard: events are published to one subject, patterns are for reading"
+    if any(not part for part in text.split(".")):
+        return f"subject {shown} has an empty segment: join segments by single dots"
+    if wildcards and text.partition(".")[0] in ("*", ">"):
+        return f"pattern {shown} starts with a wildcard: the namespace of a pattern is literal, like orders.>"
+    if wildcards and ">" in text.split(".")[:-1]:
+        return f"pattern {shown} has '>' before its end: '>' can only be the last segment"
+    return f"subject {shown} has a character that isn't a letter, a digit, '_' or '-'"
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """One pattern of a subscription; make it with `Pattern.parse`."""
+
+    text: str
+    namespace: str
+    expression: re.Pattern[str] = field(repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, text: str) -> Pattern:
+        """Read a pattern. Raises `InvalidSubjectError` naming the rule it breaks."""
+        namespace, *rest = text.split(".")
+        valid = _SEGMENT.fullmatch(namespace) and rest and all(_SEGMENT.fullmatch(p) or p == "*" for p in rest[:-1])
+        if not valid or not (_SEGMENT.fullmatch(rest[-1]) or rest[-1] in ("*", ">")):
+            raise InvalidSubjectError(_fault(text, wildcards=True))
+        _within_size(text)
+        if namespace == INBOX_NAMESPACE and {"*", ">"} & set(rest):
+            raise InvalidSubjectError(f"pattern {text} reads others' inboxes: name one inbox exactly")
+        return cls(text, namespace, re.compile(r"\.".join(map(_expression, (namespace, *rest)))))
+
+    def matches(self, subject: str) -> bool:
+        return self.expression.fullmatch(subject) is not None
+
+
+def _expression(segment: str) -> str:
+    return {"*": r"[^.]+", ">": r".+"}.get(segment) or re.escape(segment)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """The patterns of one subscription, all in one namespace. Equal filters select the same events."""
+
+    patterns: tuple[Pattern, ...]
+    _known: dict[bytes, bool] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def parse(cls, texts: Iterable[str]) -> Filter:
+        """Read the ``subject`` parameters of a subscription, each of which may be a comma-separated list.
+
+        Raises `InvalidSubjectError` when there is none, too many, one is wrong, or their namespaces differ.
+        """
+        names = sorted({part for text in texts for part in text.split(",") if part})
+        if not names:
+            raise InvalidSubjectError("subject is required: name a pattern like orders.* or orders.>")
+        if len(names) > MAX_PATTERNS:
+            raise InvalidSubjectError(f"{len(names)} patterns on one stream: {MAX_PATTERNS} is the most")
+        patterns = tuple(map(Pattern.parse, names))
+        if len({pattern.namespace for pattern in patterns}) > 1:
+            raise InvalidSubjectError(f"patterns {', '.join(names)} are of several namespaces: a stream reads one")
+        return cls(patterns)
+
+    @property
+    def namespace(self) -> str:
+        return self.patterns[0].namespace
+
+    @property
+    def whole_namespace(self) -> bool:
+        """Whether every event of the namespace matches."""
+        return any(pattern.text == f"{self.namespace}.>" for pattern in self.patterns)
+
+    def matches(self, subject: bytes) -> bool:
+        """Whether any pattern takes *subject* (UTF-8); the answer is remembered."""
+        known = self._known.get(subject)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            text = subject.decode()
+            known = self._known[subject] = any(pattern.matches(text) for pattern in self.patterns)
+        return known
+
+    def __str__(self) -> str:
+        return ",".join(pattern.text for pattern in self.patterns)
+
+
+def check_namespaces(names: Iterable[str]) -> tuple[str, ...]:
+    """Check the namespaces a server declares, in their order, without repeats.
+
+    Raises `ConfigError` when there is none, or one is malformed or reserved.
+    """
+    found = tuple(dict.fromkeys(names))
+    if not found:
+        raise ConfigError("no namespaces are declared: name them with --namespaces app,orders or BUS_NAMESPACES")
+    for name in found:
+        if name == INBOX_NAMESPACE:
+            raise ConfigError(f"namespace {INBOX_NAMESPACE} is reserved for inboxes: choose another name")
+        if not _SEGMENT.fullmatch(name) or len(name.encode()) > MAX_SUBJECT_BYTES - 2:
+            raise ConfigError(f"namespace {name!a} is malformed: use letters, digits, '_' and '-'")
+    return found

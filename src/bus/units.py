@@ -1,0 +1,111 @@
+"""Durations, sizes and times: how people write them and how the program counts them.
+
+Durations are seconds as ``float``, sizes are bytes, times are nanoseconds since the Unix epoch, UTC.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from calendar import timegm
+
+from bus.errors import InvalidParameterError
+
+SECOND_NS = 1_000_000_000
+
+_DURATION_UNITS = {
+    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
+}  # fmt: skip
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d|w)", re.ASCII)
+_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+", re.ASCII)
+
+_SIZE_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4,
+               "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}  # fmt: skip
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", re.ASCII | re.IGNORECASE)
+
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+)
+
+
+def parse_duration(text: str) -> float:
+    """Read a duration such as ``500ms``, ``5s`` or ``1m30s``; a bare ``0`` is zero.
+
+    Returns seconds. Raises `InvalidParameterError` for anything else. The notation is that of Go's
+    ``time.ParseDuration`` with days and weeks added.
+    """
+    if text == "0":
+        return 0.0
+    if not _DURATION.fullmatch(text):
+        raise InvalidParameterError(f"duration {text!r} can't be read: write it like 500ms, 5s or 1m30s")
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def format_duration(seconds: float) -> str:
+    """The shortest usual notation: ``250ms``, ``5s``, ``1m30s``, ``2d``."""
+    if seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    parts = []
+    for unit in ("d", "h", "m"):
+        count, seconds = divmod(seconds, _DURATION_UNITS[unit])
+        if count:
+            parts.append(f"{count:.0f}{unit}")
+    if seconds or not parts:
+        parts.append(f"{seconds:g}s")
+    return "".join(parts)
+
+
+def parse_size(text: str) -> int:
+    """Read a size in bytes such as ``4096``, ``64KB`` (1,000s) or ``64MiB`` (1,024s)."""
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise InvalidParameterError(f"size {text!r} can't be read: write it like 4096, 64KB or 64MiB")
+    return int(float(found[1]) * _SIZE_UNITS[found[2].upper()])
+
+
+def format_size(size: float) -> str:
+    """A size for people: ``512 B``, ``1.4 MB``."""
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}" if unit != "B" else f"{size:.0f} B"
+        size /= 1000
+    return f"{size:.3g} TB"
+
+
+def parse_time(text: str) -> int:
+    """Read an RFC 3339 time with up to nine digits of fraction.
+
+    Returns nanoseconds since the epoch. Raises `InvalidParameterError` when *text* is not such a time.
+    """
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise InvalidParameterError(f"time {text!r} can't be read: write it like 2026-01-31T12:00:00Z")
+    year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60 and year):
+        raise InvalidParameterError(f"time {text!r} doesn't exist: a field is out of its range")
+    seconds = timegm((year, month, day, hour, minute, second)) - _offset(found)
+    return seconds * SECOND_NS + int((found[7] or "").ljust(9, "0"))
+
+
+def _offset(found: re.Match[str]) -> int:
+    if not found[8]:
+        return 0
+    seconds = int(found[9]) * 3600 + int(found[10]) * 60
+    return -seconds if found[8] == "-" else seconds
+
+
+def format_time(time_ns: int) -> str:
+    """RFC 3339 in UTC with nine digits of fraction: ``2026-01-31T12:00:00.000000001Z``."""
+    seconds, fraction = divmod(time_ns, SECOND_NS)
+    return f"{_second(seconds)}.{fraction:09d}Z"
+
+
+def _second(seconds: int) -> str:
+    """The part down to the second, remembered because events come many to a second."""
+    global _last_second
+    if _last_second[0] != seconds:
+        _last_second = seconds, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return _last_second[1]
+
+
+_last_second: tuple[int, str] = (-1, "")

@@ -1,0 +1,187 @@
+"""The JSON of events on the wire, and the frames that are stored because they are what is sent.
+
+A frame is one event as a finished server-sent event:
+
+    id: e_00000000002a7f3k9q2xw0\\n
+    event: msg\\n
+    data: {"id":"e_…","subject":"orders.created","payload":{…},"created_at":"…","index":42}\\n
+    \\n
+
+``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``attempts`` and ``error`` follow
+``index`` where there are any, so a frame is extended by cutting off its last three bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+
+from bus.errors import BusError, InvalidEventError
+from bus.event import Draft, Receipt
+from bus.subject import INBOX_NAMESPACE, parse_subject
+
+EVENT_ID = "X-BUS-EVENT-ID"
+EVENT_CREATED_AT = "X-BUS-EVENT-CREATED-AT"
+EVENT_INDEX = "X-BUS-EVENT-INDEX"
+EVENT_COUNT = "X-BUS-EVENT-COUNT"
+CONSUMER_ID = "X-BUS-CONSUMER-ID"
+DURABILITY = "X-BUS-DURABILITY"
+
+JSON = "application/json"
+NDJSON = "application/x-ndjson"
+SSE = "text/event-stream"
+PROBLEM = "application/problem+json"
+TEXT = "text/plain; charset=utf-8"
+
+DEEPEST_PAYLOAD = 256
+_OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_LINE_BREAKS = b"\r\n"
+
+_draft_decoder = msgspec.json.Decoder(Draft)
+_drafts_decoder = msgspec.json.Decoder(list[Draft])
+
+
+class Durability(StrEnum):
+    """What a 202 stands for: on disk, handed to the operating system, or in memory alone."""
+
+    FSYNC = "fsync"
+    OS = "os"
+    MEMORY = "memory"
+
+
+def decode_draft(body: bytes) -> Draft:
+    """Read one event. Raises `InvalidEventError` saying what is wrong with it."""
+    _check_text(body)
+    try:
+        return _draft_decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise _invalid(body, error) from None
+
+
+def decode_drafts(body: bytes) -> list[Draft]:
+    """Read a JSON array of events. Raises `InvalidEventError` when it is empty or one of them is wrong."""
+    _check_text(body)
+    try:
+        drafts = _drafts_decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise _invalid(body, error) from None
+    if not drafts:
+        raise InvalidEventError("the batch holds no event: send at least one")
+    return drafts
+
+
+def _check_text(body: bytes) -> None:
+    """Check what the JSON decoder passes over inside a payload: encoding and depth."""
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidEventError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
+    if body.count(b"[") + body.count(b"{") > DEEPEST_PAYLOAD and _depth(body) > DEEPEST_PAYLOAD:
+        raise InvalidEventError(f"the event is nested deeper than {DEEPEST_PAYLOAD} levels")
+
+
+def _depth(body: bytes) -> int:
+    depth = deepest = 0
+    for token in _OPENING.finditer(body):
+        match body[token.start()]:
+            case 0x5B | 0x7B:
+                depth += 1
+                deepest = max(deepest, depth)
+            case 0x5D | 0x7D:
+                depth -= 1
+    return deepest
+
+
+def _invalid(body: bytes, error: Exception) -> InvalidEventError:
+    if not body.strip():
+        return InvalidEventError("the body is empty: send an event as JSON")
+    if isinstance(error, msgspec.ValidationError):
+        return InvalidEventError(f"the body is JSON but not an event: {error}")
+    if isinstance(error, RecursionError):
+        return InvalidEventError(f"the event is nested deeper than {DEEPEST_PAYLOAD} levels")
+    if _LONE_SURROGATE.search(body):
+        return InvalidEventError("the event holds half of a surrogate pair: escape characters beyond U+FFFF as two")
+    return InvalidEventError(f"the body is not JSON: {error}")
+
+
+def encode_frame(
+    *, event_id: str, subject: bytes, payload: bytes, created_at: str, index: int, extra: bytes = b""
+) -> bytes:
+    """The frame of one event; *extra* is what `encode_extra` made of its optional fields."""
+    name = event_id.encode()
+    return b'id: %b\nevent: msg\ndata: {"id":"%b","subject":"%b","payload":%b,"created_at":"%b","index":%d%b}\n\n' % (
+        name,
+        name,
+        subject,
+        payload,
+        created_at.encode(),
+        index,
+        extra,
+    )
+
+
+def encode_extra(**fields: str | int | None) -> bytes:
+    """The optional fields of an event that are given, each led by a comma."""
+    return b"".join(
+        b',"%b":%b' % (name.encode(), msgspec.json.encode(value)) for name, value in fields.items() if value
+    )
+
+
+def one_line(payload: msgspec.Raw) -> bytes:
+    """The bytes of *payload* without line breaks, which JSON has only between its tokens."""
+    data = bytes(payload)
+    return data.translate(None, _LINE_BREAKS) if b"\n" in data or b"\r" in data else data
+
+
+def extend_frame(frame: bytes, extra: bytes) -> bytes:
+    """*frame* with optional fields added to its JSON."""
+    return frame[:-3] + extra + b"}\n\n"
+
+
+def json_of(frame: bytes) -> bytes:
+    """The event's JSON, one line without its line break."""
+    return frame[frame.index(b"\ndata: ") + 7 : -2]
+
+
+def id_of(frame: bytes) -> str:
+    return frame[4 : frame.index(b"\n")].decode()
+
+
+def encode_receipt(receipt: Receipt) -> bytes:
+    """One line of the answer to an NDJSON publish."""
+    return msgspec.json.encode(receipt) + b"\n"
+
+
+def encode_refusal(error: BusError) -> bytes:
+    """The line that stands in for the receipt of an event that was refused."""
+    body = {"error": error.message, "code": error.code, "status": error.status}
+    receipt = getattr(error, "receipt", None)
+    return msgspec.json.encode(body | ({"receipt": receipt} if receipt else {})) + b"\n"
+
+
+def encode_problem(error: BusError) -> bytes:
+    """The error as problem details (RFC 9457); ``code`` names its class for clients."""
+    title = type(error).__name__.removesuffix("Error")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).lower()
+    body = {"type": f"urn:bus:{error.code}", "title": words, "status": error.status, "detail": error.message}
+    return msgspec.json.encode(body | {"code": error.code})
+
+
+def check_response_subject(text: str) -> str:
+    """Return the name of an inbox, raise `InvalidEventError` for any other subject."""
+    namespace, _ = parse_subject(text)
+    if namespace != INBOX_NAMESPACE:
+        raise InvalidEventError(f"response_subject {text!a} is not an inbox: name one like _bus_.3f9c")
+    return text
+
+
+def join_frames(frames: Sequence[bytes], *, ndjson: bool) -> bytes:
+    """The bytes that carry *frames* to a subscriber, as server-sent events or as NDJSON."""
+    if not ndjson:
+        return b"".join(frames)
+    return b"".join([line for frame in frames for line in (json_of(frame), b"\n")])
