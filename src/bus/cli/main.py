@@ -1,0 +1,112 @@
+"""The group of commands, and the edge where every error becomes one line and an exit status.
+
+0  it worked
+1  it failed: one line on standard error says what happened and what to do
+2  wrong usage, a setting that can't be read: one line as well
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from bus import __version__
+from bus.cli.console import complain, discard_output
+from bus.errors import BusError, ConfigError
+
+COMMANDS = {
+    "server": "bus.cli.server:server",
+    "completion": "bus.cli.completion:completion",
+}
+"""Each command and where it lives, in the order of the help; a module is imported when it is asked for."""
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is named, so that each starts as fast as it can."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.NoSuchCommand(args[0], possibilities=COMMANDS, ctx=ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Commands,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Each command explains itself: bus put --help",
+)
+@click.version_option(__version__, "--version", message="bus %(version)s")
+@click.pass_context
+def bus(ctx: click.Context) -> None:
+    """A persistent message bus: publish and subscribe from the shell, or serve.
+
+    \b
+    Start here:
+      bus server --namespaces app
+      bus put --subject app.test --data '{"hello": "world"}'
+      bus get --subject "app.*" --start oldest
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line (without the program's name) and return its exit status."""
+    try:
+        return bus.main(args, prog_name="bus", standalone_mode=False) or 0
+    except click.UsageError as error:
+        return complain(_usage_line(error), status=error.exit_code)
+    except click.ClickException as error:
+        return complain(error.format_message())
+    except ConfigError as error:
+        return complain(error.message, status=2)
+    except BusError as error:
+        return complain(error.message)
+    except click.Abort:
+        return complain("interrupted")
+    except BrokenPipeError:
+        # Whoever reads our output has what it wanted, as `head` does.
+        discard_output()
+        return 0
+    except OSError as error:
+        return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+
+
+def _usage_line(error: click.UsageError) -> str:
+    """What was wrong with the command line, in one line that says what to type instead."""
+    where = f"see {error.ctx.command_path} --help" if error.ctx else "see bus --help"
+    match error:
+        case click.NoSuchOption(option_name=name, possibilities=[*guesses]) if guesses:
+            return f"no such option {name} (did you mean {' or '.join(guesses)}?)"
+        case click.NoSuchCommand(command_name=name, possibilities=[*guesses]) if guesses:
+            return f"no such command {name} (did you mean {' or '.join(guesses)}?)"
+        case click.NoSuchOption(option_name=name):
+            return f"no such option {name}; {where}"
+        case click.MissingParameter(param=click.Parameter() as param):
+            return f"{param.opts[0]} is required; {where}"
+        case click.BadParameter(param=click.Parameter() as param):
+            return f"{param.opts[0]}: {error.message.rstrip('.')}"
+        case click.BadOptionUsage():
+            return _as_clause(error.format_message())
+        case _:
+            return f"{_as_clause(error.format_message())}; {where}"
+
+
+def _as_clause(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:].rstrip(".")

@@ -1,0 +1,58 @@
+"""Fixtures that start real servers, and the rule that nothing is skipped in CI."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import pytest
+
+from tests.support import ServerProcess
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+class StartServer(Protocol):
+    """Starts a server that ends with the test; keyword arguments are those of `ServerProcess`."""
+
+    def __call__(self, path: Path | None = None, **options: Any) -> ServerProcess: ...
+
+
+@pytest.fixture
+def start_server(tmp_path: Path) -> Iterator[StartServer]:
+    """A function that starts servers, by default on one directory of the test's own."""
+    started: list[ServerProcess] = []
+
+    def start(path: Path | None = None, **options: Any) -> ServerProcess:
+        started.append(ServerProcess(path or tmp_path / "data", **options))
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.close()
+
+
+@pytest.fixture
+def server(start_server: StartServer) -> ServerProcess:
+    """A server with namespaces app, orders and github on a fresh directory."""
+    return start_server()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _unskipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _unskipped((yield))
+
+
+def _unskipped(report: Report) -> Report:
+    """Turn a skip into a failure in CI, where everything a test may need is installed."""
+    if os.environ.get("CI") and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, and CI runs every test: {report.longrepr}"
+    return report
