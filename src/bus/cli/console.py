@@ -1,9 +1,25 @@
-"""What the command says to the person or the pipe that runs it."""
+"""What the command says to the person or the pipe that runs it.
+
+Results go to standard output, everything else to standard error, so that a pipe carries results alone.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def emit(line: bytes) -> None:
+    """Write one line of result to standard output, at once."""
+    sys.stdout.buffer.write(line + b"\n")
+    sys.stdout.buffer.flush()
+
+
+def note(line: str) -> None:
+    """Write one line to standard error, marked as ours."""
+    print(f"bus: {' '.join(line.split())}", file=sys.stderr, flush=True)
 
 
 def complain(line: str, *, status: int = 1) -> int:
@@ -12,14 +28,28 @@ def complain(line: str, *, status: int = 1) -> int:
     return status
 
 
-def note(line: str) -> None:
-    """Write one line to standard error, marked as ours."""
-    print(f"bus: {' '.join(line.split())}", file=sys.stderr, flush=True)
-
-
 def discard_output() -> None:
     """Send what is still buffered for standard output nowhere, because nobody reads it any more.
 
     Without this the interpreter tries once more as it exits and reports the broken pipe.
     """
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def progress(title: str, *, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Show how far long work is while the block runs; in a pipe, nothing.
+
+    Gives a function that takes the bytes done so far; *total* is None when nobody knows how many there are.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    # Imported late, because only a terminal needs it and it is slow to load.
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda done: bar.update(task, completed=done)

@@ -14,10 +14,13 @@ import click
 
 from bus import __version__
 from bus.cli.console import complain, discard_output
-from bus.errors import BusError, ConfigError
+from bus.errors import BusError, ConfigError, InvalidParameterError
 
 COMMANDS = {
     "server": "bus.cli.server:server",
+    "put": "bus.cli.events:put",
+    "get": "bus.cli.events:get",
+    "ack": "bus.cli.events:ack",
     "completion": "bus.cli.completion:completion",
 }
 """Each command and where it lives, in the order of the help; a module is imported when it is asked for."""
@@ -74,7 +77,7 @@ def run(args: Sequence[str]) -> int:
         return complain(_usage_line(error), status=error.exit_code)
     except click.ClickException as error:
         return complain(error.format_message())
-    except ConfigError as error:
+    except (ConfigError, InvalidParameterError) as error:
         return complain(error.message, status=2)
     except BusError as error:
         return complain(error.message)

@@ -1,0 +1,260 @@
+"""``bus put``, ``bus get`` and ``bus ack``: events in and out from a shell."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Literal
+
+import click
+import msgspec
+
+from bus.cli.console import emit, note
+from bus.cli.lines import payload_of, put_lines
+from bus.cli.options import Duration, Durations, connect, host_option
+from bus.event import Event, Receipt
+from bus.wire import encode_extra, encode_frame, json_of
+
+if TYPE_CHECKING:
+    from bus.client import Client
+    from bus.client.blocking.stream import Stream
+
+PATIENCE = 5.0
+"""Seconds that `get` and `ack` wait for the server."""
+
+
+# -- put
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bus put --subject app.test --data '{"hello": "world"}'
+  bus put --subject math.add --data '{"a": 1, "b": 2}' --request
+  bus put --file events.ndjson
+  tail -F access.log | bus put --subject logs.access --stdin --quiet
+"""
+)
+@click.option("--subject", metavar="SUBJECT", help="What the event is about, like orders.created.")
+@click.option("--data", metavar="DATA", help="The payload: JSON as it stands, anything else as a JSON string.")
+@click.option("--file", metavar="FILE", help="Publish each line of a file; - is standard input.")
+@click.option("--stdin", is_flag=True, help="Publish each line of standard input.")
+@click.option("--key", metavar="KEY", help="Refuse the event if this subject had this key before.")
+@click.option("--trace-id", metavar="ID", help="Carried along for tracing.")
+@click.option("--id", metavar="ID", help="The event's id; made by the server if left out.")
+@click.option("--response-subject", metavar="INBOX", help="Where a reply goes, like _bus_.3f9c.")
+@click.option("--confirm", type=click.IntRange(1), metavar="N", help="Wait until N consumers have acknowledged.")
+@click.option("--request", is_flag=True, help="Wait for the reply of a service and print its payload.")
+@click.option("--timeout", type=Duration(), default="5s", help="How long to wait for an answer.  [5s]")
+@click.option("-q", "--quiet", is_flag=True, help="Print no receipts.")
+@host_option
+def put(
+    *,
+    host: str,
+    timeout: float,
+    subject: str | None,
+    data: str | None,
+    file: str | None,
+    stdin: bool,
+    quiet: bool,
+    **single: Any,
+) -> int:
+    """Publish one event, or each line of a file.
+
+    With --file or --stdin, each line is a whole event: {"subject": …, "payload": …}. If --subject is given as
+    well, each line is a payload instead, read like --data. A line that is refused is named by its number on
+    standard error, the others are published, and the exit status is 1.
+
+    Prints a receipt for each stored event: a line of JSON with id, created_at and index.
+    """
+    source = "-" if stdin else file
+    _check_put(subject=subject, data=data, source=source, single=single)
+    with connect(host, timeout=timeout) as client:
+        if source is not None:
+            return put_lines(client, source, subject=subject, quiet=quiet)
+        assert subject is not None and data is not None
+        return _put_one(client, subject, data, quiet=quiet, **single)
+
+
+def _check_put(*, subject: str | None, data: str | None, source: str | None, single: dict[str, Any]) -> None:
+    """Refuse options that don't go together, before anything is sent."""
+    if (data is None) == (source is None):
+        raise click.UsageError("give one of --data, --file and --stdin")
+    if data is not None and not subject:
+        raise click.UsageError("--data needs --subject")
+    given = [name for name, value in single.items() if value]
+    if source is not None and given:
+        raise click.UsageError(f"{_flag(given[0])} is for a single event, given by --data")
+    for other in ("confirm", "response_subject", "id"):
+        if "request" in given and other in given:
+            raise click.UsageError(f"--request and {_flag(other)} don't go together")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _put_one(
+    client: Client, subject: str, data: str, *, request: bool, confirm: int | None, quiet: bool, **fields: Any
+) -> int:
+    payload = payload_of(os.fsencode(data))
+    if request:
+        reply = client.request(subject, payload, key=fields["key"], trace_id=fields["trace_id"])
+        emit(msgspec.json.encode(reply))
+        return 0
+    receipt = client.put(subject, payload, confirm=confirm or 0, **fields)
+    if not quiet:
+        _show(receipt, subject)
+    return 0
+
+
+def _show(receipt: Receipt, subject: str) -> None:
+    """A sentence for a person, a line of JSON for a program."""
+    if sys.stdout.isatty():
+        emit(f"stored in {subject} as {receipt.id}, index {receipt.index}".encode())
+    else:
+        emit(msgspec.json.encode(receipt))
+
+
+# -- get
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bus get --subject "app.*"
+  bus get --subject "orders.>" --start oldest --follow=false > orders.ndjson
+  bus get --subject app.critical --ack manual --redelivery 10s
+"""
+)
+@click.option(
+    "--subject",
+    "subjects",
+    multiple=True,
+    required=True,
+    metavar="PATTERN",
+    help="orders.paid, orders.* (one segment) or orders.> (all below); may be repeated.",
+)
+@click.option(
+    "--start",
+    default="newest",
+    metavar="WHERE",
+    help="newest, oldest, an event's id (starts after it), an index, a time or an age like 15m.  [newest]",
+)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="End after N events.")
+@click.option(
+    "--follow",
+    type=bool,
+    is_flag=False,
+    flag_value=True,
+    default=True,
+    metavar="BOOL",
+    help="false: end where the log ended when the command came, wait for no more.  [true]",
+)
+@click.option("--no-follow", is_flag=True, help="The same as --follow=false.")
+@click.option(
+    "--ack",
+    type=click.Choice(["none", "manual", "auto"]),
+    default="none",
+    help="auto: acknowledge what is printed; manual: bus ack does.  [none]",
+)
+@click.option(
+    "--redelivery",
+    type=Durations(),
+    help="Deliver again what isn't acknowledged in this time; one or one per attempt.  [5s]",
+)
+@click.option("--redelivery-count", type=int, metavar="N", help="Deliveries in all, 0: no limit.  [3]")
+@click.option("--prefetch", type=click.IntRange(1), metavar="N", help="Events in flight at once.  [1: strict order]")
+@click.option("--consumer", metavar="NAME", help="Durable: keeps its position; several of one name share the work.")
+@host_option
+def get(*, host: str, subjects: tuple[str, ...], ack: str, follow: bool, no_follow: bool, **options: Any) -> int:
+    """Print events as they come, each as one line of JSON.
+
+    It reconnects by itself and goes on where it was. Ctrl-C ends it.
+    """
+    _show_what_the_client_logs()
+    wire_ack: Literal["none", "manual"] = "none" if ack == "none" else "manual"
+    try:
+        with (
+            connect(host, timeout=PATIENCE) as client,
+            client.get(
+                subjects, ack=wire_ack, follow=follow and not no_follow, payload_type=msgspec.Raw, **options
+            ) as events,
+        ):
+            _print_events(events, ack)
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _print_events(events: Stream, ack: str) -> None:
+    consumer = ""
+    for event in events:
+        if ack == "manual" and event.consumer_id != consumer:
+            consumer = event.consumer_id
+            note(f"acknowledge with: bus ack --consumer-id {consumer} --event-id …")
+        emit(_line_of(event))
+        if ack == "auto":
+            event.ack()
+
+
+def _line_of(event: Event) -> bytes:
+    """The line of JSON that *event* came as; its payload is the bytes that were published."""
+    extra = encode_extra(
+        key=event.key,
+        trace_id=event.trace_id,
+        response_subject=event.response_subject,
+        attempts=event.attempts,
+        error=event.error,
+    )
+    frame = encode_frame(
+        event_id=event.id,
+        subject=event.subject.encode(),
+        payload=bytes(event.payload),
+        created_at=event.created_at,
+        index=event.index,
+        extra=extra,
+    )
+    return json_of(frame)
+
+
+def _show_what_the_client_logs() -> None:
+    """Gaps and events given up, as lines of ours; a person is also told of lost connections."""
+    level = logging.INFO if sys.stderr.isatty() else logging.WARNING
+    logging.basicConfig(format="bus: %(message)s", level=level)
+
+
+# -- ack
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bus ack --consumer-id c_xxx --event-id e_yyy
+  bus ack --consumer-id c_xxx --event-id e_yyy --action nack --delay 30s
+"""
+)
+@click.option("--consumer-id", required=True, metavar="ID", help="The consumer that got the event, as get names it.")
+@click.option("--event-id", "event_ids", multiple=True, required=True, metavar="ID", help="The event; may be repeated.")
+@click.option(
+    "--action",
+    type=click.Choice(["ack", "nack", "extend", "reject"]),
+    default="ack",
+    help="nack: deliver again; extend: still at work on it; reject: give it up.  [ack]",
+)
+@click.option("--delay", type=Duration(), help="nack: when to deliver again; extend: how much more time.")
+@click.option("--reason", default="", metavar="TEXT", help="nack and reject: why.")
+@host_option
+def ack(
+    *,
+    host: str,
+    consumer_id: str,
+    event_ids: tuple[str, ...],
+    action: Literal["ack", "nack", "extend", "reject"],
+    delay: float | None,
+    reason: str,
+) -> None:
+    """Acknowledge an event that was delivered under --ack manual, or give it back."""
+    with connect(host, timeout=PATIENCE) as client:
+        client.ack(consumer_id, event_ids, action=action, delay=delay, reason=reason)

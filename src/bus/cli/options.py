@@ -1,0 +1,68 @@
+"""What several commands share: kinds of values, and the way to a server."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import click
+
+from bus.errors import BusError, ConnectionFailedError
+from bus.units import parse_duration
+
+if TYPE_CHECKING:
+    from bus.client import Client
+
+DEFAULT_HOST = "http://localhost:2021"
+
+
+class Duration(click.ParamType[float]):
+    """A duration such as ``500ms``, ``5s`` or ``1m30s``, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            return value if isinstance(value, float) else parse_duration(value)
+        except BusError as error:
+            self.fail(error.message, param, ctx)
+
+
+class Durations(click.ParamType[tuple[float, ...]]):
+    """One duration or several, separated by commas, in seconds."""
+
+    name = "durations"
+
+    def convert(
+        self, value: str | tuple[float, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(Duration().convert(part, param, ctx) for part in value.split(","))
+
+
+host_option = click.option(
+    "--host",
+    envvar="BUS_HOST",
+    default=DEFAULT_HOST,
+    metavar="URL",
+    help=f"Server to talk to.  [BUS_HOST; {DEFAULT_HOST}]",
+)
+
+
+def connect(host: str, *, timeout: float) -> Client:
+    """A client of the server at *host* whose calls take *timeout* seconds at most.
+
+    Raises `ConnectionFailedError` when nobody listens there. The client by itself would try until its time is up,
+    which suits a service that starts together with its server; a person wants to know at once.
+    """
+    from bus.client import Client
+    from bus.client.core.request import Endpoint
+
+    endpoint = Endpoint.parse(host)
+    try:
+        socket.create_connection((endpoint.host, endpoint.port), timeout).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
+    return Client(host, timeout=timeout)
