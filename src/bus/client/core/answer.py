@@ -1,0 +1,142 @@
+"""What answers mean: receipts, replies and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from bus.client.core.response import Response
+from bus.errors import (
+    BusError,
+    ConflictError,
+    ConnectionFailedError,
+    DuplicateKeyError,
+    InvalidError,
+    NotFoundError,
+    ServiceError,
+    TimedOutError,
+    TooLargeError,
+    UnavailableError,
+    error_class,
+)
+from bus.event import Receipt
+from bus.wire import EVENT_CREATED_AT, EVENT_ID, EVENT_INDEX
+
+_ID, _CREATED_AT, _INDEX = (name.lower().encode() for name in (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX))
+_LONGEST_SHOWN = 300
+
+# For what answers without a code: proxies, and servers of the same protocol that are not ours.
+_BY_STATUS: dict[int, type[BusError]] = {
+    400: InvalidError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: TooLargeError,
+    502: UnavailableError,
+    503: UnavailableError,
+    504: UnavailableError,
+}
+
+
+class _Problem(msgspec.Struct):
+    detail: str = ""
+    code: str = ""
+
+
+class _Refusal(msgspec.Struct):
+    """The line that stands in for a receipt."""
+
+    error: str
+    code: str = ""
+    status: int = 500
+    receipt: Receipt | None = None
+
+
+_problem_decoder = msgspec.json.Decoder(_Problem)
+_receipts_decoder = msgspec.json.Decoder(Receipt)
+
+
+def receipt_in(response: Response) -> Receipt:
+    """The receipt in the headers of a successful answer; otherwise raises the error it tells of."""
+    if response.status not in (200, 202):
+        raise error_in(response)
+    receipt = _receipt(response)
+    if receipt is None:
+        raise ConnectionFailedError(f"answered {response.status} without a receipt: is this a Bus server?")
+    return receipt
+
+
+def payload_in(response: Response) -> Any:
+    """The decoded body of a successful answer, None when it is empty; otherwise raises the error it tells of."""
+    check(response)
+    try:
+        return msgspec.json.decode(response.body) if response.body else None
+    except msgspec.DecodeError as error:
+        raise ServiceError(f"the reply is not JSON: {error}") from None
+
+
+def check(response: Response) -> None:
+    """Raise the error that *response* tells of, if it does."""
+    if not 200 <= response.status < 300:
+        raise error_in(response)
+
+
+def error_in(response: Response) -> BusError:
+    """The error that a refusing answer tells of, as the class the server raised."""
+    problem = _problem(response)
+    kind = error_class(problem.code) or _BY_STATUS.get(response.status, BusError)
+    return _error(kind, problem.detail or f"the server answered {response.status}", _receipt(response))
+
+
+def _error(kind: type[BusError], message: str, receipt: Receipt | None) -> BusError:
+    if issubclass(kind, DuplicateKeyError | TimedOutError):
+        return kind(message, receipt=receipt)
+    return kind(message)
+
+
+def _problem(response: Response) -> _Problem:
+    try:
+        return _problem_decoder.decode(response.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = " ".join(response.body.decode("utf-8", "replace").split())
+        return _Problem(detail=text[:_LONGEST_SHOWN])
+
+
+def _receipt(response: Response) -> Receipt | None:
+    headers = response.headers
+    if _ID not in headers:
+        return None
+    index = headers.get(_INDEX, b"")
+    return Receipt(
+        headers[_ID].decode("latin-1"),
+        headers.get(_CREATED_AT, b"").decode("latin-1"),
+        int(index) if index.isdigit() else 0,
+    )
+
+
+class OutcomeReader:
+    """Reads the answer to an NDJSON publish, cut anywhere: a receipt or an error for each event, in order."""
+
+    __slots__ = ("_rest",)
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> list[Receipt | BusError]:
+        """Take in the next bytes and return the outcomes they complete."""
+        whole, _, self._rest = (self._rest + data).rpartition(b"\n")
+        # Nearly always every line is a receipt; none can hold this text.
+        if b'"error":' not in whole:
+            return _receipts_decoder.decode_lines(whole)  # type: ignore[return-value]
+        return [_outcome(line) for line in whole.splitlines() if line]
+
+    def __repr__(self) -> str:
+        return f"<OutcomeReader holding {len(self._rest)} bytes of an unfinished line>"
+
+
+def _outcome(line: bytes) -> Receipt | BusError:
+    if b'"error":' not in line:
+        return _receipts_decoder.decode(line)
+    refusal = msgspec.json.decode(line, type=_Refusal)
+    kind = error_class(refusal.code) or _BY_STATUS.get(refusal.status, BusError)
+    return _error(kind, refusal.error, refusal.receipt)

@@ -1,0 +1,73 @@
+"""An event in a subscriber's hands, and what can be said about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from bus.client.core.draft import encode_payload
+from bus.client.core.query import Duration
+from bus.client.core.request import Acknowledgement, Action
+from bus.errors import BusError, InvalidEventError, NotFoundError, NotOwnerError, UnknownConsumerError
+from bus.event import Event
+from bus.units import parse_duration
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """One connection of a stream. ``live`` until the connection is gone; ``stream`` is the shell's."""
+
+    stream: Any
+    consumer_id: str
+    live: bool = True
+
+
+class Delivered(Event, dict=True):
+    """An event that knows by which connection it came.
+
+    The session lives beside the fields of the struct, so that an event is encoded, compared and shown as
+    what it is on the wire.
+    """
+
+    @property
+    def session(self) -> Session:
+        found: Session = self.__dict__["session"]
+        return found
+
+    @property
+    def consumer_id(self) -> str:
+        """The consumer this event was delivered to."""
+        return self.session.consumer_id
+
+    def _acknowledged(self) -> Acknowledgement:
+        """Done. A publisher that waits on the response subject is answered with null, once."""
+        asked = bool(self.response_subject) and "replied" not in self.__dict__
+        return self._said("ack", reply=b"null" if asked else b"")
+
+    def _replied(self, payload: Any) -> Acknowledgement:
+        if not self.response_subject:
+            raise InvalidEventError(f"event {self.id} asks for no reply: acknowledge it with ack()")
+        said = self._said("ack", reply=encode_payload(payload))
+        self.__dict__["replied"] = True
+        return said
+
+    def _said(
+        self, action: Action, *, delay: Duration | None = None, reason: str = "", reply: bytes = b""
+    ) -> Acknowledgement:
+        seconds = parse_duration(delay) if isinstance(delay, str) else delay
+        return Acknowledgement(self.consumer_id, [self.id], action, seconds, reason, reply)
+
+
+def settles(said: Acknowledgement) -> bool:
+    """Whether the event will not be delivered again once this is accepted."""
+    return said.action in ("ack", "reject")
+
+
+def too_late(error: BusError, session: Session) -> bool:
+    """Whether an acknowledgement was refused only because the connection it belongs to is gone.
+
+    The server may know that before the client does: it forgets a consumer with its connection.
+    """
+    if isinstance(error, UnknownConsumerError):
+        session.live = False
+    return not session.live and isinstance(error, NotFoundError | NotOwnerError)

@@ -1,0 +1,99 @@
+"""Events on their way out: what a caller gives, as one line of JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Required, TypedDict
+
+import msgspec
+
+from bus.errors import InvalidEventError
+from bus.event import Draft
+from bus.wire import one_line
+
+_encoder = msgspec.json.Encoder()
+_NOT_ENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+
+
+class EventFields(TypedDict, total=False):
+    """The fields of an event to be published, named as in `Client.put`."""
+
+    subject: Required[str]
+    payload: Any
+    key: str | None
+    trace_id: str | None
+    id: str | None
+    response_subject: str | None
+    created_at: datetime | str | None
+
+
+class _Draft(msgspec.Struct, omit_defaults=True):
+    subject: str
+    payload: Any
+    key: str | None = None
+    trace_id: str | None = None
+    id: str | None = None
+    response_subject: str | None = None
+    created_at: datetime | str | None = None
+
+
+def encode_payload(payload: Any) -> bytes:
+    """*payload* as one line of JSON.
+
+    It may be anything msgspec can write: plain values, dataclasses, structs, dates, UUIDs; a
+    ``msgspec.Raw`` is JSON already. Raises `InvalidEventError` for anything else.
+    """
+    try:
+        return _flat(_encoder.encode(payload))
+    except _NOT_ENCODABLE as error:
+        raise InvalidEventError(f"the payload can't be written as JSON: {error}") from None
+
+
+def encode_draft(
+    subject: str,
+    payload: Any,
+    key: str | None = None,
+    trace_id: str | None = None,
+    id: str | None = None,
+    response_subject: str | None = None,
+    created_at: datetime | str | None = None,
+) -> bytes:
+    """One event as one line of JSON. Raises `InvalidEventError` when the payload can't be written."""
+    try:
+        draft = _Draft(subject, payload, key, trace_id, id, response_subject, created_at)
+        return _flat(_encoder.encode(draft))
+    except _NOT_ENCODABLE as error:
+        raise InvalidEventError(f"the event for {subject!a} can't be written as JSON: {error}") from None
+
+
+def encode_fields(fields: Mapping[str, Any]) -> bytes:
+    """One event given as a mapping, as one line of JSON.
+
+    Raises `InvalidEventError` when a field is unknown, the subject is missing or the payload can't be written.
+    """
+    try:
+        return encode_draft(**{"payload": None, **fields})
+    except TypeError as error:
+        raise InvalidEventError(f"not the fields of an event: {_reason(error)}") from None
+
+
+def encode_event(event: Mapping[str, Any] | Draft) -> tuple[bytes, bool]:
+    """One event as a line of JSON, and whether it has a key. Raises `InvalidEventError`."""
+    if isinstance(event, Draft):
+        return _flat(_encoder.encode(event)), bool(event.key)
+    return encode_fields(event), bool(event.get("key"))
+
+
+def encode_batch(events: Iterable[Mapping[str, Any] | Draft]) -> bytes:
+    """Several events as a JSON array. Raises `InvalidEventError`."""
+    return b"[%b]" % b",".join([encode_event(event)[0] for event in events])
+
+
+def _flat(line: bytes) -> bytes:
+    """JSON written by the encoder has no line break, but what came as ``msgspec.Raw`` may."""
+    return one_line(msgspec.Raw(line)) if b"\n" in line or b"\r" in line else line
+
+
+def _reason(error: TypeError) -> str:
+    return str(error).removeprefix("encode_draft() ").replace("keyword argument", "field")

@@ -1,0 +1,87 @@
+"""What a subscriber asks for, and how that is written as parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from bus.client.core.request import Parameters
+from bus.errors import InvalidParameterError
+from bus.units import format_duration
+
+Start = str | int | datetime | timedelta
+"""``"oldest"``, ``"newest"``, an event id to start after, an index, a time, or an age such as ``"15m"``."""
+
+Duration = str | float
+"""Seconds, or text such as ``"1m30s"``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """The parameters of a subscription; those left at None are the server's to choose."""
+
+    subjects: tuple[str, ...]
+    start: Start | None = None
+    ack: Literal["none", "manual"] = "none"
+    redelivery: Duration | Sequence[Duration] | None = None
+    redelivery_count: int | None = None
+    prefetch: int | None = None
+    consumer: str | None = None
+    limit: int | None = None
+    follow: bool = True
+
+    @property
+    def manual(self) -> bool:
+        return self.ack == "manual"
+
+    @property
+    def durable(self) -> bool:
+        """Whether the server keeps the position, under the consumer's name."""
+        return self.consumer is not None
+
+    def parameters(self, *, start: int | None = None, limit: int | None = None) -> Parameters:
+        """The query, with *start* and *limit* in place of its own if given."""
+        values = {
+            "start": _written_start(self.start if start is None else start),
+            "ack": self.ack if self.manual else None,
+            "redelivery": _written_durations(self.redelivery),
+            "redelivery_count": self.redelivery_count,
+            "prefetch": self.prefetch,
+            "consumer": self.consumer,
+            "limit": self.limit if limit is None else limit,
+            "follow": None if self.follow else "false",
+        }
+        given = [(name, str(value)) for name, value in values.items() if value is not None]
+        return [("subject", ",".join(self.subjects)), *given]
+
+    def __str__(self) -> str:
+        return ",".join(self.subjects)
+
+
+def subjects_in(subject: str | Sequence[str]) -> tuple[str, ...]:
+    """One pattern or several, as several."""
+    return (subject,) if isinstance(subject, str) else tuple(subject)
+
+
+def _written_start(start: Start | None) -> str | None:
+    if isinstance(start, timedelta):
+        return format_duration(start.total_seconds())
+    if isinstance(start, datetime):
+        if start.tzinfo is None:
+            raise InvalidParameterError(f"start {start} has no time zone: give it one, such as datetime.UTC")
+        return start.isoformat()
+    return None if start is None else str(start)
+
+
+def _written_durations(durations: Duration | Sequence[Duration] | None) -> str | None:
+    if durations is None:
+        return None
+    several = [durations] if isinstance(durations, str | int | float) else durations
+    return ",".join(written_duration(duration) for duration in several)
+
+
+def written_duration(duration: Duration) -> str:
+    """*duration* the way the server reads it."""
+    return duration if isinstance(duration, str) else format_duration(duration)

@@ -1,0 +1,136 @@
+"""What is asked of the server, as the bytes of HTTP/1.1 requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, urlencode, urlsplit
+
+from bus.errors import InvalidParameterError
+from bus.units import format_duration
+from bus.wire import JSON, NDJSON, PROBLEM, SSE
+
+Action = Literal["ack", "nack", "extend", "reject"]
+Parameters = list[tuple[str, str]]
+
+MOST_IDS = 100
+"""Events acknowledged by one request; their ids are part of its first line, which servers limit."""
+
+DEFAULT_URL = "http://localhost:2021"
+
+_PORTS = {"http": 80, "https": 443}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where a server is; make it with `Endpoint.parse`."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str = "/"
+
+    @classmethod
+    def parse(cls, url: str) -> Endpoint:
+        """Read a URL such as ``http://localhost:2021``. Raises `InvalidParameterError`."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port or _PORTS[parts.scheme]
+        except (KeyError, ValueError):
+            parts = None
+        if parts is None or not parts.hostname or parts.query or not url.isprintable() or " " in url:
+            raise InvalidParameterError(f"server {url!a} can't be read: write it like http://localhost:2021")
+        return cls(parts.scheme, parts.hostname, port, quote(parts.path.rstrip("/"), safe="/%") + "/")
+
+    @property
+    def secure(self) -> bool:
+        return self.scheme == "https"
+
+    @property
+    def authority(self) -> str:
+        """Host and port as the ``Host`` header has them."""
+        host = f"[{self.host}]" if ":" in self.host else self.host.encode("idna").decode()
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.authority}{self.path.rstrip('/')}"
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """What a subscriber says about deliveries of one consumer; *delay* is in seconds, *reply* is JSON."""
+
+    consumer_id: str
+    event_ids: Sequence[str]
+    action: Action = "ack"
+    delay: float | None = None
+    reason: str = ""
+    reply: bytes = b""
+
+    def parameters(self) -> Parameters:
+        found = [("consumer_id", self.consumer_id), ("event_id", ",".join(self.event_ids))]
+        if self.action != "ack":
+            found.append(("action", self.action))
+        if self.delay is not None:
+            found.append(("delay", format_duration(self.delay)))
+        if self.reason:
+            found.append(("reason", self.reason))
+        return found
+
+
+class Requests:
+    """Writes the requests to one endpoint."""
+
+    __slots__ = ("_headers", "_path", "_publish", "_publish_lines", "endpoint")
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._path = endpoint.path
+        self._headers = f" HTTP/1.1\r\nHost: {endpoint.authority}\r\nAccept: "
+        # Publishing is the hot path: everything but the length and the body is written once.
+        self._publish = self._head("POST", JSON)
+        self._publish_lines = self._head("POST", NDJSON)
+
+    def publish(self, body: bytes) -> bytes:
+        """Publish one event, or a JSON array of them as one batch."""
+        return b"%b%d\r\n\r\n%b" % (self._publish, len(body), body)
+
+    def publish_lines(self, lines: Sequence[bytes]) -> bytes:
+        """Publish independent events, each with its own receipt."""
+        body = b"\n".join(lines)
+        return b"%b%d\r\n\r\n%b" % (self._publish_lines, len(body), body)
+
+    def publish_and_wait(
+        self, body: bytes, *, wait: Literal["reply", "confirm"], timeout: float, count: int = 1
+    ) -> bytes:
+        """Publish one event and be answered when it was replied to, or acknowledged by *count* consumers."""
+        query: Parameters = [("wait", wait), ("timeout", format_duration(timeout))]
+        if wait == "confirm":
+            query.append(("count", str(count)))
+        return b"%b%d\r\n\r\n%b" % (self._head("POST", JSON, query), len(body), body)
+
+    def acknowledge(self, said: Acknowledgement) -> bytes:
+        head = self._head("PUT", JSON, said.parameters())
+        return b"%b%d\r\n\r\n%b" % (head, len(said.reply), said.reply)
+
+    def subscribe(self, parameters: Parameters, *, last_event_id: str = "") -> bytes:
+        """Open a stream, after the event *last_event_id* if given."""
+        resumed = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
+        accept = f"{SSE}, {PROBLEM}\r\nCache-Control: no-store\r\n"
+        return f"GET {self._target(parameters)}{self._headers}{accept}{resumed}\r\n".encode()
+
+    def get(self, path: str) -> bytes:
+        """Ask for *path*, which is relative to the endpoint."""
+        return f"GET {self._path}{path}{self._headers}{PROBLEM}\r\n\r\n".encode()
+
+    def _head(self, method: str, content_type: str, query: Parameters | None = None) -> bytes:
+        """A request down to where the length of its body is due."""
+        described = f"{PROBLEM}\r\nContent-Type: {content_type}\r\nContent-Length: "
+        return f"{method} {self._target(query or [])}{self._headers}{described}".encode()
+
+    def _target(self, query: Parameters) -> str:
+        return f"{self._path}?{urlencode(query, safe=',*>:', quote_via=quote)}" if query else self._path
+
+    def __repr__(self) -> str:
+        return f"<Requests to {self.endpoint}>"

@@ -1,0 +1,98 @@
+"""Whether and when to try again.
+
+A request is sent again only where that can't do harm:
+
+    nothing was sent            always: the connection could not be made
+    the server refused for now  always: overloaded or stopping, nothing was changed
+    the connection broke        only what may be repeated: acknowledgements, reads, publishes with a key
+
+and only until its deadline. What remains is raised to the caller.
+"""
+
+from __future__ import annotations
+
+import random
+
+from bus.errors import BusError, ConnectionFailedError, OverloadedError, StoppingError
+
+DEFAULT_TIMEOUT = 10.0
+"""Seconds a call may take in all."""
+
+MARGIN = 5.0
+"""Seconds given to the server beyond the time it was asked to wait, to say that the time is up."""
+
+FIRST_DELAY = 0.05
+LONGEST_DELAY = 15.0
+
+UNKNOWN_OUTCOME = "what was asked for may or may not be done"
+
+
+class NotConnectedError(ConnectionFailedError):
+    """The connection could not be made, so nothing was sent."""
+
+
+class Backoff:
+    """Delays that double, each drawn at random below its limit so that clients don't come back in step."""
+
+    __slots__ = ("_first", "_limit")
+
+    def __init__(self, first: float = FIRST_DELAY) -> None:
+        self._first = self._limit = first
+
+    def next(self) -> float:
+        """Seconds to wait before the next attempt."""
+        limit, self._limit = self._limit, min(self._limit * 2, LONGEST_DELAY)
+        return random.uniform(limit / 2, limit)
+
+    def reset(self, first: float | None = None) -> None:
+        """Begin anew, at *first* seconds if given."""
+        if first is not None:
+            self._first = min(first, LONGEST_DELAY)
+        self._limit = self._first
+
+    def __repr__(self) -> str:
+        return f"<Backoff next within {self._limit:g}s>"
+
+
+def broke(error: BusError) -> bool:
+    """Whether a connection broke after something was sent, so that nobody knows what the server did."""
+    return isinstance(error, ConnectionFailedError) and not isinstance(error, NotConnectedError)
+
+
+def may_repeat(error: BusError, *, repeatable: bool) -> bool:
+    """Whether what failed with *error* can be sent again without harm; see the table above."""
+    if isinstance(error, NotConnectedError | OverloadedError | StoppingError):
+        return True
+    return repeatable and isinstance(error, ConnectionFailedError)
+
+
+class Retry:
+    """One request's right to be sent again until *deadline*, on the clock that gives *now*.
+
+    ``uncertain`` is true once an attempt broke after it was sent: the server may have done what was asked.
+    """
+
+    __slots__ = ("_backoff", "_repeatable", "deadline", "uncertain")
+
+    def __init__(self, *, deadline: float, repeatable: bool) -> None:
+        self._backoff = Backoff()
+        self.deadline = deadline
+        self._repeatable = repeatable
+        self.uncertain = False
+
+    def delay(self, error: BusError, *, now: float) -> float:
+        """Seconds to wait before the next attempt; raises *error* when there must be none."""
+        delay = self._backoff.next()
+        if not may_repeat(error, repeatable=self._repeatable) or now + delay >= self.deadline:
+            raise error
+        self.uncertain = self.uncertain or broke(error)
+        return delay
+
+    def __repr__(self) -> str:
+        kind = "repeatable" if self._repeatable else "once sent, not repeated"
+        return f"<Retry until {self.deadline:.3f}, {kind}>"
+
+
+def reason(error: Exception) -> str:
+    """What the operating system says, without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
