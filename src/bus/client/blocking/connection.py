@@ -1,0 +1,219 @@
+"""Sockets: one connection, and a pool of those that are idle."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, TypeVar
+
+from bus.client.core.request import Endpoint
+from bus.client.core.response import Response, ResponseReader
+from bus.client.core.retry import UNKNOWN_OUTCOME, NotConnectedError, Retry, reason
+from bus.errors import BusError, ConnectionFailedError, TimedOutError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+T = TypeVar("T")
+
+Heard = Callable[[ResponseReader], None]
+
+RECEIVE_SIZE = 1 << 18
+MOST_IDLE = 64
+
+
+class Connection:
+    """One connection to a server, used by one thread at a time."""
+
+    __slots__ = ("_endpoint", "_poll", "_socket", "_timeout", "reader")
+
+    def __init__(self, endpoint: Endpoint, *, deadline: float, tls: SSLContext | None) -> None:
+        """Connect. Raises `NotConnectedError` when that isn't done by *deadline* (on the monotonic clock)."""
+        self._endpoint = endpoint
+        self._timeout = _left(deadline)
+        self._socket = _connect(endpoint, self._timeout, tls)
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        self.reader = ResponseReader()
+
+    @property
+    def stale(self) -> bool:
+        """Whether the server has closed: nothing else arrives while no answer is due."""
+        return bool(self._poll.poll(0))
+
+    def send(self, request: bytes, *, deadline: float) -> None:
+        """Send *request* and expect its answer. Raises `ConnectionFailedError`, `TimedOutError`."""
+        self.reader.expect()
+        self._limit(_left(deadline))
+        try:
+            self._socket.sendall(request)
+        except TimeoutError:
+            raise self._timed_out() from None
+        except OSError as error:
+            # What the server managed to answer before it closed says more than the broken pipe.
+            self._receive_last(error)
+
+    def _receive_last(self, error: OSError) -> None:
+        with suppress(OSError, ConnectionFailedError):
+            while not self.reader.complete and (data := self._socket.recv(RECEIVE_SIZE)):
+                self.reader.feed(data)
+        if not self.reader.complete:
+            raise self._broken(error) from None
+
+    def receive(self, *, timeout: float) -> None:
+        """Feed the next bytes to the reader.
+
+        Raises `TimedOutError` when none come within *timeout* seconds, `ConnectionFailedError` when the
+        connection ends before the answer does.
+        """
+        self._limit(timeout)
+        try:
+            data = self._socket.recv(RECEIVE_SIZE)
+        except TimeoutError:
+            raise self._timed_out() from None
+        except (OSError, ValueError) as error:
+            raise self._broken(error) from None
+        if data:
+            self.reader.feed(data)
+        else:
+            self.reader.feed_eof()
+
+    def exchange(self, request: bytes, *, deadline: float, heard: Heard | None = None) -> None:
+        """Send *request* and read its whole answer, showing the reader to *heard* as parts of it come.
+
+        Raises `ConnectionFailedError`, `TimedOutError`.
+        """
+        self.send(request, deadline=deadline)
+        while not self.reader.complete:
+            self.receive(timeout=_left(deadline))
+            if heard:
+                heard(self.reader)
+
+    def _timed_out(self) -> TimedOutError:
+        return TimedOutError(f"{self._endpoint} did not answer in time: {UNKNOWN_OUTCOME}")
+
+    def _broken(self, error: Exception) -> ConnectionFailedError:
+        return ConnectionFailedError(f"the connection to {self._endpoint} broke ({reason(error)}): {UNKNOWN_OUTCOME}")
+
+    def _limit(self, seconds: float) -> None:
+        if seconds != self._timeout:
+            self._timeout = seconds
+            self._socket.settimeout(seconds)
+
+    def interrupt(self) -> None:
+        """Make a `receive` that is going on in another thread fail."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._socket.close()
+
+    def __repr__(self) -> str:
+        return f"<Connection to {self._endpoint}, {self.reader!r}>"
+
+
+class Pool:
+    """Connections that are kept for the next request, the last used first."""
+
+    __slots__ = ("_closed", "_endpoint", "_idle", "_process", "_tls")
+
+    def __init__(self, endpoint: Endpoint, *, tls: SSLContext | None) -> None:
+        self._endpoint = endpoint
+        self._tls = tls or (_default_tls() if endpoint.secure else None)
+        self._idle: deque[Connection] = deque()
+        self._process = os.getpid()
+        self._closed = False
+
+    def take(self, *, deadline: float) -> Connection:
+        """An idle connection that still stands, or a new one. Raises `NotConnectedError`."""
+        if self._process != os.getpid():
+            # A forked child must not talk on the connections of its parent.
+            self._idle, self._process = deque(), os.getpid()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                return self.connect(deadline=deadline)
+            if not connection.stale:
+                return connection
+            connection.close()
+
+    def exchange(self, request: bytes, *, deadline: float, heard: Heard | None = None) -> ResponseReader:
+        """Send *request* on some connection and return what has read the answer, complete.
+
+        Raises `NotConnectedError`, `ConnectionFailedError`, `TimedOutError`.
+        """
+        connection = self.take(deadline=deadline)
+        try:
+            connection.exchange(request, deadline=deadline, heard=heard)
+        except BaseException:
+            connection.close()
+            raise
+        self.give(connection)
+        return connection.reader
+
+    def call(self, request: bytes, read: Callable[[Response], T], retry: Retry) -> T:
+        """Send *request* until it is answered for good, as far as *retry* lets it, and return what *read* makes of it.
+
+        Raises what *read* raises, `NotConnectedError`, `ConnectionFailedError`, `TimedOutError`.
+        """
+        while True:
+            try:
+                return read(self.exchange(request, deadline=retry.deadline).response())
+            except BusError as error:
+                sleep(retry.delay(error, now=monotonic()))
+
+    def connect(self, *, deadline: float) -> Connection:
+        """A new connection, which the caller closes or gives. Raises `NotConnectedError`."""
+        if self._closed:
+            raise BusError("the client is closed: make a new one")
+        return Connection(self._endpoint, deadline=deadline, tls=self._tls)
+
+    def give(self, connection: Connection) -> None:
+        """Keep *connection* for the next request, if there can be one."""
+        if self._closed or not connection.reader.keep_alive or len(self._idle) >= MOST_IDLE:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close what is idle; what is in use is closed when it is given back."""
+        self._closed = True
+        while self._idle:
+            self._idle.pop().close()
+
+    def __repr__(self) -> str:
+        return f"<Pool of {len(self._idle)} idle connections to {self._endpoint}>"
+
+
+def _connect(endpoint: Endpoint, timeout: float, tls: SSLContext | None) -> socket.socket:
+    try:
+        plain = socket.create_connection((endpoint.host, endpoint.port), timeout)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return _secure(plain, endpoint, tls) if tls else plain
+    except OSError as error:
+        raise NotConnectedError(f"can't reach {endpoint}: {reason(error)}") from None
+
+
+def _secure(plain: socket.socket, endpoint: Endpoint, tls: SSLContext) -> socket.socket:
+    try:
+        return tls.wrap_socket(plain, server_hostname=endpoint.host)
+    except OSError:
+        plain.close()
+        raise
+
+
+def _default_tls() -> SSLContext:
+    from ssl import create_default_context  # loaded late: most servers are reached in the clear
+
+    return create_default_context()
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - monotonic(), 0.001)
