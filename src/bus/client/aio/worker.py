@@ -1,0 +1,143 @@
+"""A worker loop on tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from bus.client.aio.stream import AsyncDelivery, AsyncStream
+from bus.client.core.query import Duration, Start
+from bus.client.core.work import Plan, describe, rejection, report, stopping_on_signals
+from bus.errors import BusError, InvalidEventError
+
+if TYPE_CHECKING:
+    from bus.client.aio.client import AsyncClient
+
+AsyncHandler = Callable[[AsyncDelivery], Awaitable[Any]]
+
+
+class AsyncWorker:
+    """Handles the events of a durable consumer, *concurrency* at once, each in a task.
+
+    It does what `Worker` does, with a *handler* that is a coroutine function. Cancelling `run` cancels what
+    is running; those events go to others at once.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        subject: str | Sequence[str],
+        handler: AsyncHandler,
+        *,
+        consumer: str,
+        concurrency: int = 8,
+        start: Start = "oldest",
+        redelivery: Duration = "30s",
+        redelivery_count: int = 5,
+        backoff: Sequence[Duration] = ("1s", "5s", "30s"),
+    ) -> None:
+        self._client = client
+        self._subject = subject
+        self._handler = handler
+        self._consumer = consumer
+        self._concurrency = concurrency
+        self._start = start
+        self._redelivery = redelivery
+        self._redelivery_count = redelivery_count
+        self._plan = Plan.make(redelivery, backoff)
+        self._running: dict[asyncio.Task[None], AsyncDelivery] = {}
+        self._stopped = asyncio.Event()
+
+    async def run(self) -> None:
+        """Work until `stop` is called, or SIGTERM or SIGINT comes if this is the main thread.
+
+        Then what is running is finished, what was not begun goes back, and this returns. Raises what ends
+        the subscription for good, such as `UnknownNamespaceError` or `ConsumerMismatchError`.
+        """
+        loop = asyncio.get_running_loop()
+        with stopping_on_signals(lambda: loop.call_soon_threadsafe(self.stop)):
+            async with self._subscribe() as stream:
+                await self._work(stream)
+
+    def stop(self) -> None:
+        """Have `run` finish what is running and return."""
+        self._stopped.set()
+
+    def _subscribe(self) -> AsyncStream:
+        return self._client.get(
+            self._subject,
+            start=self._start,
+            ack="manual",
+            consumer=self._consumer,
+            prefetch=self._concurrency,
+            redelivery=self._redelivery,
+            redelivery_count=self._redelivery_count,
+        )
+
+    async def _work(self, stream: AsyncStream) -> None:
+        helpers = [asyncio.create_task(work) for work in (self._read(stream), self._extend(), self._stopped.wait())]
+        try:
+            ended, _ = await asyncio.wait(helpers, return_when=asyncio.FIRST_COMPLETED)
+            for helper in helpers:
+                helper.cancel()
+            await self._finish_running()
+            for helper in ended:
+                helper.result()
+        finally:
+            for task in (*helpers, *self._running):
+                task.cancel()
+
+    async def _finish_running(self) -> None:
+        extending = asyncio.create_task(self._extend())
+        try:
+            while self._running:
+                await asyncio.wait(self._running)
+        finally:
+            extending.cancel()
+
+    async def _read(self, stream: AsyncStream) -> None:
+        async for event in stream:
+            task = asyncio.create_task(self._handle(event))
+            self._running[task] = event
+            task.add_done_callback(self._running.pop)
+
+    async def _handle(self, event: AsyncDelivery) -> None:
+        try:
+            result = await self._handler(event)
+        except Exception as error:
+            await self._settle(event, self._fail(event, error))
+        else:
+            await self._settle(event, self._finish(event, result))
+
+    async def _settle(self, event: AsyncDelivery, said: Awaitable[None]) -> None:
+        try:
+            await said
+        except BusError as error:
+            report(event, error)
+
+    async def _finish(self, event: AsyncDelivery, result: Any) -> None:
+        if result is None or not event.response_subject:
+            await event.ack()
+            return
+        try:
+            await event.reply(result)
+        except InvalidEventError as error:  # what the handler returned can't be JSON
+            await self._fail(event, error)
+
+    async def _fail(self, event: AsyncDelivery, error: Exception) -> None:
+        if reason := rejection(event, error):
+            await event.reject(reason=reason)
+        else:
+            await event.nack(delay=self._plan.delay(event.attempts), reason=describe(error))
+
+    async def _extend(self) -> None:
+        while True:
+            await asyncio.sleep(self._plan.extension)
+            for event in list(self._running.values()):
+                with suppress(BusError):
+                    await event.extend()
+
+    def __repr__(self) -> str:
+        return f"<AsyncWorker {self._consumer} on {self._subject}, {len(self._running)} running>"
