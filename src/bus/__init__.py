@@ -1,1 +1,81 @@
+"""Bus, a persistent message bus: `Client` and `AsyncClient` talk to a server, ``bus server`` is one.
+
+    from bus import Client
+
+    client = Client("http://localhost:2021")
+    client.put("app.users.created", {"name": "Alice"})
+
+What is named here is loaded when it is first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from bus.client import AsyncClient as AsyncClient
+    from bus.client import AsyncDelivery as AsyncDelivery
+    from bus.client import AsyncStream as AsyncStream
+    from bus.client import AsyncWorker as AsyncWorker
+    from bus.client import Client as Client
+    from bus.client import Delivery as Delivery
+    from bus.client import Dropped as Dropped
+    from bus.client import Gap as Gap
+    from bus.client import RejectError as RejectError
+    from bus.client import Stream as Stream
+    from bus.client import Worker as Worker
+    from bus.errors import BusError as BusError
+    from bus.errors import ConflictError as ConflictError
+    from bus.errors import ConnectionFailedError as ConnectionFailedError
+    from bus.errors import ConsumerMismatchError as ConsumerMismatchError
+    from bus.errors import DuplicateKeyError as DuplicateKeyError
+    from bus.errors import InvalidError as InvalidError
+    from bus.errors import InvalidEventError as InvalidEventError
+    from bus.errors import InvalidParameterError as InvalidParameterError
+    from bus.errors import InvalidSubjectError as InvalidSubjectError
+    from bus.errors import NotFoundError as NotFoundError
+    from bus.errors import NotOwnerError as NotOwnerError
+    from bus.errors import OverloadedError as OverloadedError
+    from bus.errors import ServiceError as ServiceError
+    from bus.errors import StoppingError as StoppingError
+    from bus.errors import StorageError as StorageError
+    from bus.errors import TimedOutError as TimedOutError
+    from bus.errors import TooLargeError as TooLargeError
+    from bus.errors import UnavailableError as UnavailableError
+    from bus.errors import UnknownConsumerError as UnknownConsumerError
+    from bus.errors import UnknownEventError as UnknownEventError
+    from bus.errors import UnknownNamespaceError as UnknownNamespaceError
+    from bus.event import Event as Event
+    from bus.event import Receipt as Receipt
+
+_CLIENT = (
+    "AsyncClient", "AsyncDelivery", "AsyncStream", "AsyncWorker", "Client", "Delivery", "Dropped", "Gap",
+    "RejectError", "Stream", "Worker",
+)  # fmt: skip
+_ERRORS = (
+    "BusError", "ConflictError", "ConnectionFailedError", "ConsumerMismatchError", "DuplicateKeyError",
+    "InvalidError", "InvalidEventError", "InvalidParameterError", "InvalidSubjectError", "NotFoundError",
+    "NotOwnerError", "OverloadedError", "ServiceError", "StoppingError", "StorageError", "TimedOutError",
+    "TooLargeError", "UnavailableError", "UnknownConsumerError", "UnknownEventError", "UnknownNamespaceError",
+)  # fmt: skip
+_HOMES = {
+    **dict.fromkeys(_CLIENT, "bus.client"),
+    **dict.fromkeys(_ERRORS, "bus.errors"),
+    **dict.fromkeys(("Event", "Receipt"), "bus.event"),
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(_HOMES[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

@@ -1,0 +1,48 @@
+"""The Python SDK: `Client` for programs with threads, `AsyncClient` for programs with an event loop.
+
+Nothing is loaded before it is used: an import of one client doesn't pay for the other.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bus.client.aio.client import AsyncClient as AsyncClient
+    from bus.client.aio.stream import AsyncDelivery as AsyncDelivery
+    from bus.client.aio.stream import AsyncStream as AsyncStream
+    from bus.client.aio.worker import AsyncWorker as AsyncWorker
+    from bus.client.blocking.client import Client as Client
+    from bus.client.blocking.stream import Delivery as Delivery
+    from bus.client.blocking.stream import Stream as Stream
+    from bus.client.blocking.worker import Worker as Worker
+    from bus.client.core.draft import EventFields as EventFields
+    from bus.client.core.stream import Dropped as Dropped
+    from bus.client.core.stream import Gap as Gap
+    from bus.client.core.work import RejectError as RejectError
+
+_HOMES = {
+    "AsyncClient": "aio.client",
+    "AsyncDelivery": "aio.stream",
+    "AsyncStream": "aio.stream",
+    "AsyncWorker": "aio.worker",
+    "Client": "blocking.client",
+    "Delivery": "blocking.stream",
+    "Dropped": "core.stream",
+    "EventFields": "core.draft",
+    "Gap": "core.stream",
+    "RejectError": "core.work",
+    "Stream": "blocking.stream",
+    "Worker": "blocking.worker",
+}
+
+__all__ = sorted(_HOMES)  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = found
+    return found
