@@ -158,10 +158,11 @@ class PutGatherer(Gatherer[Put]):
             await self._pool.exchange(lines.request(self._requests), deadline=deadline, heard=lines.receive)
         except BusError as error:
             failure = error
-        again = lines.ended(failure, now=asyncio.get_running_loop().time())
+        delay = self._backoff.next()
+        again = lines.ended(failure, now=asyncio.get_running_loop().time() + delay)
         self._queue.extendleft(reversed(again))
         if again:
-            await asyncio.sleep(self._backoff.next())
+            await asyncio.sleep(delay)
         else:
             self._backoff.reset()
 

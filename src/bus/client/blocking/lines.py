@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
-from time import monotonic
+from time import monotonic, sleep
 
 from bus.client.blocking.connection import Pool
 from bus.client.core.draft import EventFields, encode_event
@@ -55,14 +54,19 @@ def _put_chunk(items: list[_Line], pool: Pool, requests: Requests, *, deadline: 
     backoff = Backoff()
     for item in items:
         item.deadline = deadline
-    while items := _send(Lines(items), pool, requests, deadline=deadline):
-        time.sleep(backoff.next())
+    while items:
+        lines = Lines(items)
+        failure = _send(lines, pool, requests, deadline=deadline)
+        delay = backoff.next()
+        items = lines.ended(failure, now=monotonic() + delay)
+        if items:
+            sleep(delay)
 
 
-def _send(lines: Lines[_Line], pool: Pool, requests: Requests, *, deadline: float) -> list[_Line]:
-    failure: BusError | None = None
+def _send(lines: Lines[_Line], pool: Pool, requests: Requests, *, deadline: float) -> BusError | None:
+    """Send one request; returns what it failed with."""
     try:
         pool.exchange(lines.request(requests), deadline=deadline, heard=lines.receive)
     except BusError as error:
-        failure = error
-    return lines.ended(failure, now=monotonic())
+        return error
+    return None

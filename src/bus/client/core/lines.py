@@ -79,7 +79,7 @@ class Lines(Generic[Item]):
     def ended(self, error: BusError | None, *, now: float) -> list[Item]:
         """The request is over, by *error* if there was one.
 
-        Returns the events that are to be sent again; every other one is settled.
+        Returns the events that are to be sent again at the time *now*; every other one is settled.
         """
         if self._settled < len(self._items):
             self._take([error or _cut_short()] * (len(self._items) - self._settled))

@@ -1,0 +1,41 @@
+"""Fixtures that run a test with both clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from bus import Client
+from tests.client.support import Awaited, Peer, Play
+
+Connect = Callable[..., Any]
+
+
+@pytest.fixture(params=["blocking", "aio"])
+def connect(request: pytest.FixtureRequest) -> Iterator[Connect]:
+    """A function that makes clients, called alike whether they are blocking or not; closed after the test."""
+    made: list[Any] = []
+
+    def make(url: str, **options: Any) -> Any:
+        made.append(Client(url, **options) if request.param == "blocking" else Awaited.client(url, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.finish() if isinstance(client, Awaited) else client.close()
+
+
+@pytest.fixture
+def start_peer() -> Iterator[Callable[..., Peer]]:
+    """A function that makes peers, which are closed after the test."""
+    made: list[Peer] = []
+
+    def start(*plays: Play) -> Peer:
+        made.append(Peer(*plays))
+        return made[-1]
+
+    yield start
+    for peer in made:
+        peer.close()
