@@ -4,7 +4,15 @@
     ├── InvalidError              400  the request can't be understood; nothing was changed
     │   ├── InvalidSubjectError
     │   ├── InvalidEventError
-    │   └── InvalidParameterError
+    │   ├── InvalidParameterError
+    │   └── MalformedError             the bytes are no HTTP request; the connection closes
+    │       ├── RequestTimeoutError        408
+    │       ├── RequestLineTooLongError    414
+    │       ├── ExpectationFailedError     417
+    │       ├── HeadTooLargeError          431
+    │       ├── NotImplementedMethodError  501
+    │       └── VersionNotSupportedError   505
+    ├── MethodNotAllowedError     405
     ├── NotFoundError             404
     │   ├── UnknownNamespaceError
     │   ├── UnknownEventError
@@ -75,6 +83,61 @@ class InvalidParameterError(InvalidError):
     """A query parameter, header or option has a value that can't be read."""
 
     code = "invalid-parameter"
+
+
+class MalformedError(InvalidError):
+    """The bytes are not an HTTP/1.1 request; the connection can't be used any more."""
+
+    code = "malformed"
+
+
+class RequestTimeoutError(MalformedError):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "request-timeout"
+
+
+class RequestLineTooLongError(MalformedError):
+    """The method, path and query together are longer than the server reads."""
+
+    status = 414
+    code = "request-line-too-long"
+
+
+class ExpectationFailedError(MalformedError):
+    """The request expects something other than ``100-continue``."""
+
+    status = 417
+    code = "expectation-failed"
+
+
+class HeadTooLargeError(MalformedError):
+    """The headers are too many or too long."""
+
+    status = 431
+    code = "head-too-large"
+
+
+class NotImplementedMethodError(MalformedError):
+    """The method or transfer coding is none this server knows."""
+
+    status = 501
+    code = "not-implemented"
+
+
+class VersionNotSupportedError(MalformedError):
+    """The request is of another protocol, or of another version of HTTP."""
+
+    status = 505
+    code = "version-not-supported"
+
+
+class MethodNotAllowedError(BusError):
+    """The path exists, but not for this method."""
+
+    status = 405
+    code = "method-not-allowed"
 
 
 class NotFoundError(BusError):

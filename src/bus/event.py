@@ -59,11 +59,23 @@ class Receipt(msgspec.Struct, frozen=True):
     index: int
 
 
+class Dead(msgspec.Struct, frozen=True):
+    """What befell an event that a durable consumer gave up: the event is named by id, subject and index."""
+
+    consumer: str
+    id: str
+    subject: str
+    index: int
+    attempts: int
+    reason: str
+
+
 class Event(msgspec.Struct):
     """An event as a subscriber receives it.
 
     ``payload`` is the decoded JSON. ``attempts`` counts deliveries to this consumer, this one included;
-    it is 0 on a subscription that doesn't acknowledge. ``error`` is set on a reply that stands for a failure.
+    it is 0 on a subscription that doesn't acknowledge. ``error`` is set on a reply that stands for a failure,
+    ``dead`` on a dead letter.
     """
 
     id: str
@@ -76,6 +88,7 @@ class Event(msgspec.Struct):
     response_subject: str = ""
     attempts: int = 0
     error: str = ""
+    dead: Dead | None = None
 
 
 def check_id(text: str, what: str = "event id") -> str:

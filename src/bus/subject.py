@@ -20,6 +20,10 @@ from bus.errors import ConfigError, InvalidSubjectError
 INBOX_NAMESPACE = "_bus_"
 """The namespace of inboxes: replies that live in memory and never touch a log."""
 
+DEAD_SEGMENT = "_dead_"
+"""Second segment of the subjects of dead letters. Wildcards don't match it, so that nobody who reads
+``orders.>`` is handed what another consumer gave up; a pattern that names it reads dead letters."""
+
 MAX_SUBJECT_BYTES = 256
 MAX_PATTERNS = 64
 _SEGMENT = re.compile(r"[\w-]+")
@@ -88,7 +92,8 @@ class Pattern:
 
 
 def _expression(segment: str) -> str:
-    return {"*": r"[^.]+", ">": r".+"}.get(segment) or re.escape(segment)
+    alive = rf"(?!{DEAD_SEGMENT}(?:\.|$))"
+    return {"*": alive + r"[^.]+", ">": alive + r".+"}.get(segment) or re.escape(segment)
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,8 @@ _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LINE_BREAKS = b"\r\n"
 
 _draft_decoder = msgspec.json.Decoder(Draft)
+_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
+_encoder = msgspec.json.Encoder()
 _drafts_decoder = msgspec.json.Decoder(list[Draft])
 
 
@@ -74,6 +76,15 @@ def decode_drafts(body: bytes) -> list[Draft]:
     return drafts
 
 
+def decode_payload(body: bytes) -> msgspec.Raw:
+    """Check that *body* is one JSON value and return it. Raises `InvalidEventError`."""
+    _check_text(body)
+    try:
+        return _raw_decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise _invalid(body, error) from None
+
+
 def _check_text(body: bytes) -> None:
     """Check what the JSON decoder passes over inside a payload: encoding and depth."""
     if not body.isascii():
@@ -81,11 +92,15 @@ def _check_text(body: bytes) -> None:
             body.decode()
         except UnicodeDecodeError as error:
             raise InvalidEventError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
-    if body.count(b"[") + body.count(b"{") > DEEPEST_PAYLOAD and _depth(body) > DEEPEST_PAYLOAD:
+    if len(body) > 2 * DEEPEST_PAYLOAD and _depth(body) > DEEPEST_PAYLOAD:
         raise InvalidEventError(f"the event is nested deeper than {DEEPEST_PAYLOAD} levels")
 
 
 def _depth(body: bytes) -> int:
+    """How deep *body* is nested, or an upper bound that is deep enough to pass."""
+    brackets = body.count(b"[") + body.count(b"{")
+    if brackets <= DEEPEST_PAYLOAD:
+        return brackets
     depth = deepest = 0
     for token in _OPENING.finditer(body):
         match body[token.start()]:
@@ -125,7 +140,7 @@ def encode_frame(
     )
 
 
-def encode_extra(**fields: str | int | None) -> bytes:
+def encode_extra(**fields: object) -> bytes:
     """The optional fields of an event that are given, each led by a comma."""
     return b"".join(
         b',"%b":%b' % (name.encode(), msgspec.json.encode(value)) for name, value in fields.items() if value
@@ -152,9 +167,9 @@ def id_of(frame: bytes) -> str:
     return frame[4 : frame.index(b"\n")].decode()
 
 
-def encode_receipt(receipt: Receipt) -> bytes:
-    """One line of the answer to an NDJSON publish."""
-    return msgspec.json.encode(receipt) + b"\n"
+def encode_receipts(receipts: Sequence[Receipt]) -> bytes:
+    """Lines of the answer to an NDJSON publish."""
+    return _encoder.encode_lines(receipts)
 
 
 def encode_refusal(error: BusError) -> bytes:

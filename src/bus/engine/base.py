@@ -1,0 +1,205 @@
+"""The seam between the server and whatever stores and delivers: one short protocol.
+
+An `Engine` takes drafts in, hands frames to `Sink`s and hears acknowledgements. It runs on the event
+loop and answers by callback, because an awaited object per event costs more than the event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+import msgspec
+
+from bus.errors import BusError
+from bus.event import Draft, Receipt
+from bus.subject import Filter
+from bus.wire import Durability
+
+Published = Callable[[Sequence[Receipt], BusError | None], None]
+"""Called once when the drafts are stored as promised, with their receipts, or with what prevented it."""
+
+Replied = Callable[[bytes, str], None]
+"""Called with the JSON of a reply's payload and, if the service answered with an error, its text."""
+
+
+class AckMode(StrEnum):
+    """Whether a subscription acknowledges what it is sent."""
+
+    NONE = "none"
+    MANUAL = "manual"
+
+
+class Action(StrEnum):
+    """What a consumer says of a delivery."""
+
+    ACK = "ack"
+    NACK = "nack"
+    EXTEND = "extend"
+    REJECT = "reject"
+
+
+class StartKind(StrEnum):
+    """How a subscription says where it begins."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    AFTER = "after"
+    INDEX = "index"
+    TIME = "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a subscription begins; ``event_id``, ``index`` and ``time`` (ns) belong to their kinds."""
+
+    kind: StartKind
+    event_id: str = ""
+    index: int = 0
+    time: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscribe:
+    """What a subscriber asks for. ``redelivery`` is in seconds, one per attempt, the last one repeating."""
+
+    filter: Filter
+    start: Start = Start(StartKind.NEWEST)
+    resume_after: str | None = None
+    ack: AckMode = AckMode.NONE
+    redelivery: tuple[float, ...] = (5.0,)
+    redelivery_count: int = 3
+    prefetch: int = 1
+    consumer: str | None = None
+    by_key: bool = False
+    limit: int | None = None
+    follow: bool = True
+    ndjson: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acknowledge:
+    """What a consumer says of deliveries. ``delay`` is in seconds; ``reply`` is JSON for the requester."""
+
+    consumer_id: str
+    event_ids: tuple[str, ...]
+    action: Action = Action.ACK
+    delay: float | None = None
+    reason: str = ""
+    reply: msgspec.Raw | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events a resuming subscriber can't have: ``expired``, or an id that is ``unknown`` here."""
+
+    reason: str
+    first_missing: int
+    last_missing: int
+    next_index: int
+
+
+class Sink(Protocol):
+    """Where a subscription's bytes go: one subscriber's connection."""
+
+    @property
+    def writable(self) -> bool:
+        """False while the connection holds as much unsent data as it may."""
+
+    def write(self, data: bytes) -> None:
+        """Send frames, already in the form the subscriber asked for."""
+
+    def tell(self, kind: str, data: Mapping[str, Any] | str) -> None:
+        """Send an event that isn't stored, such as ``dropped``."""
+
+    def end(self, reason: str) -> None:
+        """Close the stream: ``limit``, ``tail`` or ``shutdown``."""
+
+
+class Subscription(Protocol):
+    """A stream being served. ``gap`` says what a resuming subscriber missed for good."""
+
+    consumer_id: str
+    namespace: str
+    first_index: int
+    next_index: int
+    gap: Gap | None
+
+    def start(self) -> None:
+        """Begin to deliver, once the sink has sent what goes before the first event."""
+
+    def resume(self) -> None:
+        """The sink is writable again."""
+
+    def close(self) -> None:
+        """The connection is gone."""
+
+
+class DurableConsumers(Protocol):
+    """The durable consumers of an engine, by name. Unknown names raise `UnknownConsumerError`."""
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every consumer: where it is, what it has pending, and why nothing is being delivered."""
+
+    def describe_one(self, name: str) -> dict[str, Any]:
+        """One consumer, likewise."""
+
+    def why(self, name: str) -> str:
+        """Why nothing is being delivered, in a line."""
+
+    def delete(self, name: str) -> None:
+        """Forget a consumer; its streams end."""
+
+    def dead(self, name: str) -> Sequence[Any]:
+        """The events it gave up."""
+
+    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> int:
+        """Deliver events it gave up again, all or those given by index; returns how many."""
+
+    def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
+        """Forget events it gave up, all or those given by index; returns how many."""
+
+
+class Engine(Protocol):
+    """Storing and delivering."""
+
+    @property
+    def consumers(self) -> DurableConsumers:
+        """The durable consumers."""
+
+    @property
+    def durability(self) -> Durability:
+        """What a stored event's receipt stands for."""
+
+    @property
+    def failure(self) -> BusError | None:
+        """Why some namespace takes no events, None if all do."""
+
+    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
+        """Store *drafts* (one namespace, all or none). *now* is the time in ns.
+
+        Raises `InvalidEventError`, `InvalidSubjectError`, `UnknownNamespaceError`, `OverloadedError` or a
+        `StorageError` at once when nothing is to be stored; what turns up later goes to *published*.
+        """
+
+    def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
+        """Make a subscription; it delivers nothing before its ``start``.
+
+        Raises `UnknownNamespaceError`, `UnknownEventError`, `ConsumerMismatchError`.
+        """
+
+    def acknowledge(self, ack: Acknowledge) -> None:
+        """Carry out what a consumer says. Raises `UnknownConsumerError`, `UnknownEventError`, `NotOwnerError`."""
+
+    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], None]:
+        """Hand the first reply in *inbox* to *replied*; returns what gives up waiting."""
+
+    def await_confirmations(
+        self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]
+    ) -> Callable[[], None]:
+        """Call *changed* with the ids of those who acknowledged, whenever one more did; returns what stops it."""
+
+    def stats(self) -> Mapping[str, Any]:
+        """Counts and sizes per namespace, for ``/v1/namespaces`` and the metrics."""

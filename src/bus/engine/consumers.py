@@ -1,0 +1,350 @@
+"""Durable consumers: found by name, kept over restarts, and what they gave up.
+
+    given up ─▶ letter appended to the log ─▶ dead ──redrive──▶ pending again, attempts from 0
+                (subject ns._dead_.name)        └───drop─────▶ forgotten; the letter stays readable
+
+Positions are written behind the deliveries, a few times a second: a crash may repeat a delivery and
+never skips one. A new consumer is written before its first delivery, or its start would be forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from asyncio import AbstractEventLoop, Future, TimerHandle
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from bus.engine.base import Sink, Subscribe
+from bus.engine.consumer import Consumer, Member
+from bus.engine.gathering import Checked
+from bus.engine.namespace import Namespace
+from bus.engine.pending import GivenUp
+from bus.engine.position import Position, frame_at, locate
+from bus.engine.store import ConsumerState, ConsumerStore, Dead
+from bus.errors import BusError, ConsumerMismatchError, InvalidParameterError, StorageError, UnknownConsumerError
+from bus.event import Receipt
+from bus.subject import DEAD_SEGMENT, Filter
+from bus.wire import encode_extra, json_of
+
+log = logging.getLogger("bus.engine")
+
+FLUSH_SECONDS = 0.25
+"""How far what is written may be behind: as much as a crash may repeat."""
+
+_NAME = re.compile(r"[\w-]{1,128}")
+
+
+class _Letter(msgspec.Struct):
+    subject: str
+    payload: msgspec.Raw
+    trace_id: str = ""
+
+
+_letter = msgspec.json.Decoder(_Letter)
+
+
+@dataclass(slots=True, eq=False)
+class Durable:
+    """A consumer with a name, and the events it gave up."""
+
+    consumer: Consumer
+    wanted: Subscribe
+    dead: dict[int, Dead] = field(default_factory=dict)
+    burying: dict[int, int] = field(default_factory=dict)
+
+    def state(self) -> ConsumerState:
+        """What to write. An event on its way to the dead letters is still pending."""
+        consumer, wanted = self.consumer, self.wanted
+        pending = [(delivery.index, delivery.attempts) for delivery in consumer.pending]
+        return ConsumerState(
+            name=consumer.name,
+            namespace=consumer.namespace.name,
+            patterns=[pattern.text for pattern in consumer.filter.patterns],
+            redelivery=list(wanted.redelivery),
+            redelivery_count=wanted.redelivery_count,
+            by_key=wanted.by_key,
+            cursor=consumer.cursor,
+            pending=sorted(pending + list(self.burying.items())),
+            dead=list(self.dead.values()),
+        )
+
+
+class Consumers:
+    """All durable consumers of a server."""
+
+    def __init__(
+        self,
+        store: ConsumerStore,
+        namespaces: Mapping[str, Namespace],
+        *,
+        loop: AbstractEventLoop,
+        left: Callable[[Member], None],
+        refused: Callable[[Namespace, GivenUp], None],
+    ) -> None:
+        self._store = store
+        self._namespaces = namespaces
+        self._loop = loop
+        self._left = left
+        self._refused = refused
+        self._durables: dict[str, Durable] = {}
+        self._unserved: dict[str, ConsumerState] = {}
+        self._dirty: set[str] = set()
+        self._timer: TimerHandle | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="consumers")
+        self._writing: Future[None] | None = None
+
+    # -- opening
+
+    def load(self) -> None:
+        """Take up every consumer where it was. Raises a `StorageError`."""
+        for state in self._store.load():
+            namespace = self._namespaces.get(state.namespace)
+            if namespace is None:
+                self._unserved[state.name] = state
+            else:
+                self._durables[state.name] = self._revive(namespace, state)
+
+    def _revive(self, namespace: Namespace, state: ConsumerState) -> Durable:
+        wanted = Subscribe(
+            filter=Filter.parse(state.patterns),
+            redelivery=tuple(state.redelivery),
+            redelivery_count=state.redelivery_count,
+            by_key=state.by_key,
+            consumer=state.name,
+        )
+        durable = self._make(namespace, wanted, Position(min(state.cursor, namespace.next)))
+        durable.dead = {dead.index: dead for dead in state.dead}
+        for index, attempts in state.pending:
+            durable.consumer.readmit(index, attempts=attempts)
+        return durable
+
+    def _make(self, namespace: Namespace, wanted: Subscribe, position: Position) -> Durable:
+        consumer = Consumer(
+            namespace, wanted, position, loop=self._loop, closed=self._left, given_up=self._bury, changed=self._changed
+        )  # fmt: skip
+        return Durable(consumer, wanted)
+
+    # -- joining
+
+    def join(self, namespace: Namespace, wanted: Subscribe, sink: Sink) -> Member:
+        """Add a connection to the consumer that *wanted* names, which is made if it is new.
+
+        Raises `ConsumerMismatchError` if it is one of other patterns, `InvalidParameterError` for its name.
+        """
+        name = wanted.consumer or ""
+        if not _NAME.fullmatch(name):
+            raise InvalidParameterError(f"consumer {name[:80]!a} is malformed: 1 to 128 letters, digits, '_' or '-'")
+        durable = self._durables.get(name)
+        if durable is None:
+            self._refuse_unserved(name)
+            position = locate(namespace, wanted)
+            durable = self._durables[name] = self._make(namespace, wanted, position)
+            self._store.save({name: msgspec.msgpack.encode(durable.state())})
+            return durable.consumer.join(wanted, sink, position.gap)
+        if durable.consumer.filter != wanted.filter:
+            raise ConsumerMismatchError(
+                f"consumer {name} reads {durable.consumer.filter}, not {wanted.filter}: "
+                "choose another name, or delete it"
+            )
+        self._adopt(durable, wanted)
+        return durable.consumer.join(wanted, sink)
+
+    def _refuse_unserved(self, name: str) -> None:
+        if name in self._unserved:
+            raise ConsumerMismatchError(
+                f"consumer {name} is of namespace {self._unserved[name].namespace}, which isn't served now"
+            )
+
+    def _adopt(self, durable: Durable, wanted: Subscribe) -> None:
+        """The newest connection says how redelivery goes from now on."""
+        durable.wanted = wanted
+        durable.consumer.pending.configure(redelivery=wanted.redelivery, limit=wanted.redelivery_count)
+        self._changed(durable.consumer)
+
+    # -- writing behind
+
+    def _changed(self, consumer: Consumer) -> None:
+        if not consumer.name:
+            return
+        self._dirty.add(consumer.name)
+        if self._timer is None and self._writing is None:
+            self._timer = self._loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        self._writing = self._loop.run_in_executor(self._writer, self._store.save, self._take_dirty())
+        self._writing.add_done_callback(self._flushed)
+
+    def _take_dirty(self) -> dict[str, bytes]:
+        dirty, self._dirty = self._dirty, set()
+        return {name: self._encode(name) for name in dirty}
+
+    def _encode(self, name: str) -> bytes:
+        durable = self._durables.get(name)
+        return msgspec.msgpack.encode(durable.state()) if durable else b""
+
+    def _flushed(self, writing: Future[None]) -> None:
+        self._writing = None
+        if error := writing.exception():
+            log.error("positions of consumers are not written: %s", error)
+        if self._dirty and self._timer is None:
+            self._timer = self._loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        if self._timer:
+            self._timer.cancel()
+        self._writer.shutdown(wait=True)
+        for durable in self._durables.values():
+            durable.consumer.close()
+        try:
+            self._store.save({name: self._encode(name) for name in self._durables} | self._take_dirty())
+        except StorageError as error:
+            log.error("%s", error)
+        self._store.close()
+
+    # -- dead letters
+
+    def _bury(self, consumer: Consumer, gone: GivenUp) -> None:
+        """Append the letter of an event given up; until it is stored, the event counts as pending."""
+        delivery = gone.delivery
+        durable = self._durables[consumer.name]
+        durable.burying[delivery.index] = delivery.attempts
+        self._refused(consumer.namespace, gone)
+        frame = frame_at(consumer.namespace, delivery.index)
+        if frame is None:
+            self._buried(durable, None, delivery.index)
+            return
+        letter = _letter.decode(json_of(frame))
+        dead = Dead(
+            delivery.index, 0, delivery.event_id, letter.subject, delivery.attempts, gone.reason, time.time_ns()
+        )  # fmt: skip
+
+        def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
+            if error:
+                log.error("consumer %s: dead letter of event %d is not stored: %s", consumer.name, dead.index, error)
+            else:
+                self._buried(durable, msgspec.structs.replace(dead, letter=receipts[0].index), dead.index)
+
+        try:
+            consumer.namespace.append([_address(consumer, letter, dead)], published, now=dead.time)
+        except BusError as error:
+            published((), error)
+
+    def _buried(self, durable: Durable, dead: Dead | None, index: int) -> None:
+        durable.burying.pop(index, None)
+        if dead:
+            durable.dead[index] = dead
+        self._changed(durable.consumer)
+
+    def dead(self, name: str) -> list[Dead]:
+        """What consumer *name* gave up and nobody sent back or dropped. Raises `UnknownConsumerError`."""
+        return list(self._get(name).dead.values())
+
+    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> int:
+        """Send dead events back to their consumer, all or those given by index; returns how many."""
+        durable = self._get(name)
+        chosen = self._choose(durable, indexes)
+        for dead in chosen:
+            kept = durable.consumer.namespace.first <= dead.index
+            durable.consumer.readmit(dead.index if kept else dead.letter)
+            del durable.dead[dead.index]
+        self._changed(durable.consumer)
+        durable.consumer.pump_soon()
+        return len(chosen)
+
+    def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
+        """Forget dead events, all or those given by index; returns how many."""
+        durable = self._get(name)
+        chosen = self._choose(durable, indexes)
+        for dead in chosen:
+            del durable.dead[dead.index]
+        self._changed(durable.consumer)
+        return len(chosen)
+
+    def _choose(self, durable: Durable, indexes: Iterable[int] | None) -> list[Dead]:
+        if indexes is None:
+            return list(durable.dead.values())
+        return [durable.dead[index] for index in indexes if index in durable.dead]
+
+    # -- what there is
+
+    def _get(self, name: str) -> Durable:
+        try:
+            return self._durables[name]
+        except KeyError:
+            raise UnknownConsumerError(f"consumer {name[:80]!a} doesn't exist: see /v1/consumers") from None
+
+    def delete(self, name: str) -> None:
+        """Forget a consumer; its streams end. Raises `UnknownConsumerError`."""
+        if self._unserved.pop(name, None) is None:
+            durable = self._get(name)
+            durable.consumer.end("deleted")
+            durable.consumer.close()
+            del self._durables[name]
+        self._store.save({name: b""})
+
+    def describe(self) -> list[dict[str, Any]]:
+        """Every durable consumer, for ``/v1/consumers``."""
+        return [self.describe_one(name) for name in sorted(self._durables)]
+
+    def describe_one(self, name: str) -> dict[str, Any]:
+        """One durable consumer. Raises `UnknownConsumerError`."""
+        durable = self._get(name)
+        consumer = durable.consumer
+        return {
+            "name": name,
+            "namespace": consumer.namespace.name,
+            "patterns": [pattern.text for pattern in consumer.filter.patterns],
+            "next_index": consumer.cursor,
+            "behind": consumer.namespace.next - consumer.cursor,
+            "pending": len(consumer.pending),
+            "in_flight": sum(consumer.pending.in_flight(member.consumer_id) for member in consumer.members),
+            "dead": len(durable.dead),
+            "connections": len(consumer.members),
+            "why": self.why(name),
+        }
+
+    def why(self, name: str) -> str:
+        """Why nothing is being delivered, in a line. Raises `UnknownConsumerError`."""
+        return self._get(name).consumer.why()
+
+    def oldest_needed(self, namespace: str) -> int | None:
+        """The oldest index that some consumer of *namespace* has yet to settle; None if it has no consumer."""
+        needed = [durable.consumer.oldest_needed() for durable in self._of(namespace)]
+        return min(needed, default=None)
+
+    def _of(self, namespace: str) -> list[Durable]:
+        return [found for found in self._durables.values() if found.consumer.namespace.name == namespace]
+
+    def __len__(self) -> int:
+        return len(self._durables)
+
+    def __repr__(self) -> str:
+        return f"<Consumers {', '.join(self._durables)}>"
+
+
+def _address(consumer: Consumer, letter: _Letter, dead: Dead) -> Checked:
+    """The letter: the event's payload under the consumer's dead-letter subject, with what befell it."""
+    about = {
+        "consumer": consumer.name,
+        "id": dead.event_id,
+        "subject": dead.subject,
+        "index": dead.index,
+        "attempts": dead.attempts,
+        "reason": dead.reason,
+    }
+    return Checked(
+        subject=f"{consumer.namespace.name}.{DEAD_SEGMENT}.{consumer.name}".encode(),
+        payload=bytes(letter.payload),
+        event_id="",
+        time=dead.time,
+        extra=encode_extra(trace_id=letter.trace_id, dead=about),
+        key=None,
+    )

@@ -1,0 +1,296 @@
+"""The engine that stores and delivers by itself: a log per namespace in one directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from bus.config import Fsync, Settings
+from bus.engine.base import AckMode, Acknowledge, Action, Published, Replied, Sink, Subscribe, Subscription
+from bus.engine.committer import make_committer
+from bus.engine.consumer import Consumer, Member
+from bus.engine.consumers import Consumers
+from bus.engine.directory import DataDirectory
+from bus.engine.duplicates import Duplicates, refill
+from bus.engine.inbox import Inboxes
+from bus.engine.namespace import Namespace
+from bus.engine.pending import GivenUp
+from bus.engine.position import find, frame_at, locate
+from bus.engine.store import ConsumerStore
+from bus.engine.subscription import PlainSubscription
+from bus.errors import (
+    BusError,
+    InvalidEventError,
+    InvalidParameterError,
+    UnknownConsumerError,
+    UnknownEventError,
+    UnknownNamespaceError,
+)
+from bus.event import Draft
+from bus.storage.cipher import Cipher
+from bus.storage.log import Log
+from bus.subject import INBOX_NAMESPACE, parse_subject
+from bus.wire import Durability, json_of
+
+log = logging.getLogger("bus.engine")
+
+
+class _Reply(msgspec.Struct):
+    payload: msgspec.Raw = msgspec.Raw(b"null")
+    error: str = ""
+    response_subject: str = ""
+
+
+_reply = msgspec.json.Decoder(_Reply)
+
+
+class EmbeddedEngine:
+    """Everything of one server that isn't HTTP. Make it with `EmbeddedEngine.open`."""
+
+    def __init__(self, settings: Settings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._lock = directory.lock()
+        self._namespaces: dict[str, Namespace] = {}
+        self._inboxes = Inboxes(loop)
+        self._subscriptions: dict[str, tuple[str, Member | None]] = {}
+        self._consumers: Consumers | None = None
+
+    @classmethod
+    def open(cls, settings: Settings, loop: AbstractEventLoop) -> EmbeddedEngine:
+        """Lock the data directory, open or make the log of each namespace, and recover what needs it.
+
+        Raises a `StorageError`: the directory is locked, a key is wrong, a version unknown.
+        """
+        directory = DataDirectory(settings.path)
+        directory.make()
+        engine = cls(settings, directory, loop)
+        try:
+            engine._open(directory)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    def _open(self, directory: DataDirectory) -> None:
+        """Logs first: they know whether the key is right before anything else is touched."""
+        for name in self._settings.namespaces:
+            self._namespaces[name] = self._open_namespace(name, directory)
+        secret = self._settings.secret_key
+        store = ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
+        self._consumers = Consumers(
+            store, self._namespaces, loop=self._loop, left=self._member_left, refused=self._refuse_request
+        )  # fmt: skip
+        self._consumers.load()
+
+    @property
+    def consumers(self) -> Consumers:
+        """The durable consumers."""
+        assert self._consumers is not None, "the engine is not open"
+        return self._consumers
+
+    def _open_namespace(self, name: str, directory: DataDirectory) -> Namespace:
+        settings = self._settings
+        cipher = Cipher(settings.secret_key, block_size=settings.block_size) if settings.secret_key else None
+        store = Log.open(directory.log(name), cipher=cipher, segment_bytes=settings.segment_size)
+        if store.torn:
+            log.warning("namespace %s: %s", name, store.torn)
+        duplicates = Duplicates(size=settings.dup_size, ttl=settings.dup_ttl)
+        refill(duplicates, store, now=time.time_ns())
+        committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=self._loop)
+        return Namespace(name, store, committer, duplicates, self._loop)
+
+    # -- publishing
+
+    @property
+    def durability(self) -> Durability:
+        return Durability.FSYNC if self._settings.fsync is Fsync.ALWAYS else Durability.OS
+
+    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
+        names = {parse_subject(draft.subject or "")[0] for draft in drafts}
+        if len(names) > 1:
+            raise InvalidEventError(f"the batch is of several namespaces ({', '.join(sorted(names))}): send one each")
+        name = names.pop()
+        if name == INBOX_NAMESPACE:
+            published([self._inboxes.publish(draft, now=now) for draft in drafts], None)
+        else:
+            self._namespace(name).publish(drafts, published, now=now)
+
+    def _namespace(self, name: str) -> Namespace:
+        try:
+            return self._namespaces[name]
+        except KeyError:
+            known = ", ".join(self._namespaces)
+            raise UnknownNamespaceError(
+                f"namespace {name!a} is not declared on this server, which has {known}"
+            ) from None
+
+    # -- subscribing
+
+    def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
+        subscription = self._subscribe(wanted, sink)
+        member = subscription if isinstance(subscription, Member) else None
+        self._subscriptions[subscription.consumer_id] = subscription.namespace, member
+        return subscription
+
+    def _subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
+        name = wanted.filter.namespace
+        if name == INBOX_NAMESPACE:
+            if wanted.ack is AckMode.MANUAL:
+                raise InvalidParameterError("an inbox has nothing to acknowledge: subscribe to it with ack=none")
+            return self._inboxes.subscribe(wanted, sink, self._forget)
+        namespace = self._namespace(name)
+        if wanted.ack is AckMode.MANUAL:
+            return self._consume(namespace, wanted, sink)
+        return PlainSubscription(namespace, wanted, sink, loop=self._loop, closed=self._forget)
+
+    def _consume(self, namespace: Namespace, wanted: Subscribe, sink: Sink) -> Member:
+        if wanted.consumer:
+            return self.consumers.join(namespace, wanted, sink)
+        position = locate(namespace, wanted)
+        consumer = Consumer(
+            namespace, wanted, position, loop=self._loop, closed=self._member_left, given_up=self._given_up
+        )  # fmt: skip
+        return consumer.join(wanted, sink, position.gap)
+
+    def _forget(self, consumer_id: str) -> None:
+        self._subscriptions.pop(consumer_id, None)
+
+    def _member_left(self, member: Member) -> None:
+        self._forget(member.consumer_id)
+        if not member.consumer.members and not member.consumer.name:
+            member.consumer.close()
+
+    def _given_up(self, consumer: Consumer, gone: GivenUp) -> None:
+        """Tell an anonymous consumer what it will not get again; the event itself stays in the log."""
+        delivery = gone.delivery
+        about = {"id": delivery.event_id, "index": delivery.index, "attempts": delivery.attempts, "reason": gone.reason}
+        for member in consumer.members:
+            member.sink.tell("dropped", about)
+        self._refuse_request(consumer.namespace, gone)
+
+    def _refuse_request(self, namespace: Namespace, gone: GivenUp) -> None:
+        """If the event asks for a reply, let the requester know that there will be none."""
+        self._reply_to(namespace, gone.delivery.index, msgspec.Raw(b"null"), error=gone.reason)
+
+    # -- acknowledging
+
+    def acknowledge(self, ack: Acknowledge) -> None:
+        try:
+            name, member = self._subscriptions[ack.consumer_id]
+        except KeyError:
+            raise UnknownConsumerError(
+                f"consumer {ack.consumer_id} doesn't exist: its stream has ended, or never began"
+            ) from None
+        if ack.reply is not None and len(ack.event_ids) > 1:
+            raise InvalidParameterError("a reply answers one event: name one event_id")
+        if name == INBOX_NAMESPACE:
+            return
+        refused = [error for event_id in ack.event_ids if (error := self._settle(name, member, event_id, ack))]
+        if refused:
+            raise _summary(refused, len(ack.event_ids))
+
+    def _settle(self, name: str, member: Member | None, event_id: str, ack: Acknowledge) -> BusError | None:
+        try:
+            index = self._settle_one(self._namespaces[name], member, event_id, ack)
+        except BusError as error:
+            return error
+        if index is not None:
+            identity = member.consumer.name if member and member.consumer.name else ack.consumer_id
+            self._namespaces[name].confirmations.add(index, identity)
+            if ack.reply is not None:
+                return self._reply_to(self._namespaces[name], index, ack.reply)
+        return None
+
+    def _settle_one(self, namespace: Namespace, member: Member | None, event_id: str, ack: Acknowledge) -> int | None:
+        """The index of the event if it is acknowledged by this."""
+        if member:
+            return member.consumer.settle(member, event_id, ack)
+        index = find(namespace, event_id)
+        if index is None:
+            raise UnknownEventError(f"event {event_id} doesn't exist in namespace {namespace.name}")
+        return index if ack.action is Action.ACK else None
+
+    # -- request and reply
+
+    def _reply_to(self, namespace: Namespace, index: int, payload: msgspec.Raw, error: str = "") -> BusError | None:
+        """Publish a reply to the event at *index*, if it asks for one; returns what prevents it."""
+        frame = frame_at(namespace, index)
+        inbox = _reply.decode(json_of(frame)).response_subject if frame else ""
+        if not inbox:
+            return (
+                InvalidParameterError("the event asks for no reply: acknowledge it without a body")
+                if not error
+                else None
+            )
+        try:
+            self._inboxes.publish(Draft(subject=inbox, payload=payload), now=time.time_ns(), error=error)
+        except BusError as refused:
+            return refused
+        return None
+
+    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], None]:
+        def received(frame: bytes) -> None:
+            reply = _reply.decode(json_of(frame))
+            replied(bytes(reply.payload), reply.error)
+
+        return self._inboxes.expect(inbox, received)
+
+    def await_confirmations(
+        self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]
+    ) -> Callable[[], None]:
+        return self._namespace(namespace).confirmations.expect(index, changed)
+
+    # -- the rest
+
+    def stats(self) -> Mapping[str, Any]:
+        return {
+            "namespaces": [namespace.stats() for namespace in self._namespaces.values()],
+            "inboxes": len(self._inboxes),
+            "subscriptions": len(self._subscriptions),
+            "consumers": self.consumers.describe(),
+        }
+
+    @property
+    def failure(self) -> BusError | None:
+        """Why some namespace takes no writes, if one doesn't."""
+        return next((found.failure for found in self._namespaces.values() if found.failure), None)
+
+    def stop(self, idle: Callable[[], None]) -> None:
+        """Take no more events; call *idle* when every publisher is answered."""
+        waiting = set(self._namespaces)
+
+        def one_idle(name: str) -> None:
+            waiting.discard(name)
+            if not waiting:
+                idle()
+
+        for name, namespace in self._namespaces.items():
+            namespace.stop(lambda name=name: one_idle(name))  # type: ignore[misc]
+
+    def close(self) -> None:
+        """Close the logs and let go of the directory."""
+        if self._consumers is not None:
+            self._consumers.close()
+        for namespace in self._namespaces.values():
+            with suppress(BusError):
+                namespace.close()
+        self._lock.release()
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedEngine {self._settings.path} {', '.join(self._namespaces)}>"
+
+
+def _summary(refused: Sequence[BusError], asked: int) -> BusError:
+    """One error for several events: the first, and how many fared alike."""
+    first = refused[0]
+    if asked == 1:
+        return first
+    return type(first)(f"{first.message} ({len(refused)} of {asked} events refused, the others are settled)")

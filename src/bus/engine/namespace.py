@@ -1,0 +1,236 @@
+"""A namespace: one log, one order, one writer.
+
+    publish ─▶ check ─▶ gather ─▶ commit ─▶ answer ─▶ deliver
+                 │         │         │
+            InvalidError   │    StorageError: everything behind it is refused as well
+                      DuplicateKeyError, or wait for whoever claimed the key
+
+Whoever reads learns of a commit in the same turn of the loop in which its publishers are answered.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from bus.engine.base import Published
+from bus.engine.committer import Committer
+from bus.engine.confirmations import Confirmations
+from bus.engine.duplicates import Duplicates, Key
+from bus.engine.gathering import BATCH_EVENTS, BatchBuilder, Checked, Waiter, check_draft
+from bus.engine.live import Live
+from bus.engine.recent import Recent
+from bus.errors import (
+    BusError,
+    DuplicateKeyError,
+    InvalidEventError,
+    LogFailedError,
+    OverloadedError,
+    StoppingError,
+    StorageError,
+)
+from bus.event import Draft, id_maker
+from bus.storage.batch import Batch
+from bus.storage.log import Log
+
+log = logging.getLogger("bus.engine")
+
+GATHERED_BYTES = 64 * 1024 * 1024
+"""Frames that may wait for the disk before publishers are told to come back later."""
+
+RECENT_BYTES = 2 * 1024 * 1024
+"""Frames kept in memory for those who read at the tail."""
+
+READ_BYTES = 256 * 1024
+"""How much of the log is read at a time."""
+
+Parked = tuple[list[Checked], Published]
+
+
+class Namespace:
+    """Publishing to one log, and reading what is committed there."""
+
+    def __init__(
+        self, name: str, store: Log, committer: Committer, duplicates: Duplicates, loop: AbstractEventLoop
+    ) -> None:
+        self.name = name
+        self.store = store
+        self.live = Live(self)
+        self.next = store.next
+        self.confirmations = Confirmations()
+        self.failure: StorageError | None = None
+        self.published = 0
+        self._committer = committer
+        self._duplicates = duplicates
+        self._loop = loop
+        self._make_id = id_maker()
+        self._gathering: list[BatchBuilder] = []
+        self._gathered_bytes = 0
+        self._committing: list[BatchBuilder] = []
+        self._scheduled = False
+        self._parked: list[Parked] = []
+        self._recent = Recent(RECENT_BYTES)
+        self._on_idle: Callable[[], None] | None = None
+
+    # -- publishing
+
+    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
+        """Store *drafts*, all or none. Raises what `Engine.publish` says."""
+        if len(drafts) > BATCH_EVENTS:
+            raise InvalidEventError(f"the batch holds {len(drafts)} events: {BATCH_EVENTS} is the most")
+        self.append([check_draft(draft, now=now) for draft in drafts], published, now=now)
+
+    def append(self, events: list[Checked], published: Published, *, now: int) -> None:
+        """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
+        self._refuse_if_unable()
+        keys = [event.key for event in events if event.key]
+        if keys and self._duplicate(keys, now=now):
+            self._parked.append((events, published))
+            return
+        self._gather(events, published, now=now)
+
+    def _refuse_if_unable(self) -> None:
+        if self.failure:
+            raise self.failure
+        if self._on_idle:
+            raise StoppingError("the server is stopping: publish again when it is back")
+        if self._gathered_bytes > GATHERED_BYTES:
+            raise OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+
+    def _duplicate(self, keys: list[Key], *, now: int) -> bool:
+        """Whether one of *keys* is claimed. Raises `DuplicateKeyError` if one was used."""
+        if len(set(keys)) < len(keys):
+            raise DuplicateKeyError("key was processed before: the batch holds it twice")
+        for key in keys:
+            if first := self._duplicates.first(key, now=now):
+                raise DuplicateKeyError(receipt=first)
+        return any(map(self._duplicates.is_claimed, keys))
+
+    def _gather(self, events: list[Checked], published: Published, *, now: int) -> None:
+        builder = self._builder()
+        waiter = Waiter(published, [])
+        for event in events:
+            receipt = builder.add(event, make_id=self._make_id, hash_id=self.store.hash_id, now=now)
+            waiter.receipts.append(receipt)
+            if event.key:
+                self._duplicates.claim(event.key)
+                waiter.keys.append((event.key, receipt))
+            self._gathered_bytes += len(builder.frames[-1])
+        builder.waiters.append(waiter)
+        self._schedule()
+
+    def _builder(self) -> BatchBuilder:
+        """The batch to add to: the last one gathered while it has room."""
+        if self._gathering and not self._gathering[-1].full:
+            return self._gathering[-1]
+        before = self._gathering or self._committing
+        first, time = (before[-1].next, before[-1].time) if before else (self.next, self.store.time)
+        self._gathering.append(BatchBuilder(first, time))
+        return self._gathering[-1]
+
+    # -- committing
+
+    def _schedule(self) -> None:
+        """Commit at the end of this turn of the loop, so that all that came in together goes together."""
+        if not self._scheduled and not self._committing:
+            self._scheduled = True
+            self._loop.call_soon(self._commit)
+
+    def _commit(self) -> None:
+        self._scheduled = False
+        self._committing, self._gathering = self._gathering, []
+        self._gathered_bytes = 0
+        batches = [builder.build() for builder in self._committing]
+        self._committer.commit(batches, lambda stored, failure: self._committed(batches, stored, failure))
+
+    def _committed(self, batches: list[Batch], stored: int, failure: StorageError | None) -> None:
+        done, self._committing = self._committing, []
+        if stored:
+            self._publish_stored(batches[:stored], done[:stored])
+        if failure:
+            self._refuse_gathered(done[stored:], failure)
+        self._retry_parked()
+        if self._gathering:
+            self._schedule()
+        elif self._on_idle:
+            self._on_idle()
+
+    def _publish_stored(self, batches: list[Batch], builders: list[BatchBuilder]) -> None:
+        self.next = batches[-1].next
+        self.published += sum(len(builder.frames) for builder in builders)
+        self._recent.extend(batches)
+        for builder in builders:
+            for waiter in builder.waiters:
+                for key, receipt in waiter.keys:
+                    self._duplicates.store(key, receipt, now=builder.time)
+                waiter.published(waiter.receipts, None)
+        self.live.deliver(batches)
+
+    def _refuse_gathered(self, builders: list[BatchBuilder], failure: StorageError) -> None:
+        """Refuse what was not stored and all that was numbered behind it."""
+        log.error("namespace %s: %s", self.name, failure)
+        if isinstance(failure, LogFailedError):
+            self.failure = failure
+        refused, self._gathering = [*builders, *self._gathering], []
+        self._gathered_bytes = 0
+        for waiter in (waiter for builder in refused for waiter in builder.waiters):
+            for key, _ in waiter.keys:
+                self._duplicates.release(key)
+            waiter.published([], failure)
+
+    def _retry_parked(self) -> None:
+        """Try again those who waited for a claimed key; the claims are settled now."""
+        parked, self._parked = self._parked, []
+        for events, published in parked:
+            try:
+                self.append(events, published, now=max(event.time for event in events))
+            except BusError as error:
+                published([], error)
+
+    # -- reading
+
+    def read(self, index: int) -> Sequence[Batch]:
+        """Committed batches from the one that holds *index* on, about `READ_BYTES` of them; none at the tail."""
+        if index >= self.next:
+            return ()
+        found = self._recent.read(index, READ_BYTES)
+        return found or [batch for batch in self.store.read(index, READ_BYTES) if batch.first < self.next]
+
+    @property
+    def first(self) -> int:
+        """Index of the oldest event left."""
+        return min(self.store.first, self.next)
+
+    # -- the rest
+
+    def stats(self) -> dict[str, Any]:
+        """What there is to know at a glance."""
+        return {
+            "namespace": self.name,
+            "first_index": self.first,
+            "next_index": self.next,
+            "events": self.next - self.first,
+            "bytes": self.store.size,
+            "segments": len(self.store.segments),
+            "published": self.published,
+            "subscribers": len(self.live),
+            "delivered_bytes": self.live.delivered_bytes,
+            "keys": len(self._duplicates),
+            "writable": self.failure is None,
+        }
+
+    def stop(self, idle: Callable[[], None]) -> None:
+        """Take no more events; call *idle* when all that were taken are answered."""
+        self._on_idle = idle
+        if not (self._gathering or self._committing):
+            idle()
+
+    def close(self) -> None:
+        """Close the log. Nothing may be under way."""
+        self._committer.close()
+        self.store.close()
+
+    def __repr__(self) -> str:
+        return f"<Namespace {self.name} [{self.first}, {self.next}) {len(self.live)} subscribers>"

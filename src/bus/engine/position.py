@@ -1,0 +1,112 @@
+"""Where a subscription begins: from what the subscriber says to an index.
+
+An id made by Bus carries its index, so finding it is one read. Another id is looked up in the tables of
+the segments, a time in their time ranges; the log is never scanned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import msgspec
+
+from bus.engine.base import Gap, Start, StartKind, Subscribe
+from bus.engine.namespace import Namespace
+from bus.errors import UnknownEventError
+from bus.event import index_in
+from bus.storage.batch import Batch
+from bus.units import parse_time
+from bus.wire import id_of, json_of
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The index to go on from, and what is missing before it."""
+
+    index: int
+    gap: Gap | None = None
+
+
+class _Created(msgspec.Struct):
+    created_at: str
+
+
+_created = msgspec.json.Decoder(_Created)
+
+
+def locate(namespace: Namespace, wanted: Subscribe) -> Position:
+    """Where the subscription *wanted* begins. Raises `UnknownEventError` for a start that never existed."""
+    if wanted.resume_after is not None:
+        return _resume(namespace, wanted.resume_after)
+    return _begin(namespace, wanted.start)
+
+
+def _resume(namespace: Namespace, event_id: str) -> Position:
+    """After the last event a subscriber saw; if that is gone, all that is left, with a gap."""
+    index = find(namespace, event_id)
+    if index is None:
+        return Position(namespace.first, Gap("unknown", namespace.first, namespace.first - 1, namespace.first))
+    return _at(namespace, index + 1)
+
+
+def _begin(namespace: Namespace, start: Start) -> Position:
+    match start.kind:
+        case StartKind.OLDEST:
+            return Position(namespace.first)
+        case StartKind.NEWEST:
+            return Position(namespace.next)
+        case StartKind.TIME:
+            return Position(_find_time(namespace, start.time))
+        case StartKind.AFTER:
+            index = find(namespace, start.event_id)
+            if index is None:
+                raise UnknownEventError(f"start {start.event_id} never existed in namespace {namespace.name}")
+            return _at(namespace, index + 1)
+        case StartKind.INDEX:
+            if start.index > namespace.next:
+                raise UnknownEventError(f"start {start.index} is beyond the end: the next index is {namespace.next}")
+            return _at(namespace, start.index)
+
+
+def _at(namespace: Namespace, index: int) -> Position:
+    first = namespace.first
+    if index >= first:
+        return Position(index)
+    return Position(first, Gap("expired", index, first - 1, first))
+
+
+def find(namespace: Namespace, event_id: str) -> int | None:
+    """The index of the event with this id, None if there is none. An expired id made by Bus is believed."""
+    made = index_in(event_id)
+    if made is not None and (made < namespace.first or _has_id(namespace, made, event_id)):
+        return made
+    for index in namespace.store.find_foreign(namespace.store.hash_id(event_id.encode())):
+        if _has_id(namespace, index, event_id):
+            return index
+    return None
+
+
+def _has_id(namespace: Namespace, index: int, event_id: str) -> bool:
+    frame = frame_at(namespace, index)
+    return frame is not None and id_of(frame) == event_id
+
+
+def frame_at(namespace: Namespace, index: int) -> bytes | None:
+    """The frame of the event at *index*, None if it isn't there (any more)."""
+    if not namespace.first <= index < namespace.next:
+        return None
+    return namespace.read(index)[0].frame(index)
+
+
+def _find_time(namespace: Namespace, time: int) -> int:
+    """The first event created at *time* or later. A batch's time is the latest of the log up to its end."""
+    index = min(namespace.store.find_time(time), namespace.next)
+    batches = namespace.read(index)
+    return _first_since(batches[0], time) if batches else index
+
+
+def _first_since(batch: Batch, time: int) -> int:
+    for index in range(batch.first, batch.next):
+        if parse_time(_created.decode(json_of(batch.frame(index))).created_at) >= time:
+            return index
+    return batch.next

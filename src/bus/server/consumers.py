@@ -1,0 +1,90 @@
+"""Durable consumers over HTTP.
+
+GET    /v1/consumers                 all of them
+GET    /v1/consumers/NAME            one
+DELETE /v1/consumers/NAME            forget it; its streams end
+GET    /v1/consumers/NAME/why        why nothing is being delivered, in a line
+GET    /v1/consumers/NAME/dead       the events it gave up
+POST   /v1/consumers/NAME/dead       send them back: all, or ?index=7,9
+DELETE /v1/consumers/NAME/dead       forget them: all, or ?index=7,9
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bus.engine.base import DurableConsumers
+from bus.errors import InvalidParameterError
+from bus.server.protocol import Exchange
+from bus.server.request import Request
+from bus.server.response import encode_headers
+from bus.wire import JSON, TEXT
+
+if TYPE_CHECKING:
+    from bus.server.routes import Route
+
+_PATH = re.compile(r"/v1/consumers(?:/([^/]+)(?:/(why|dead))?)?")
+_JSON = encode_headers({"Content-Type": JSON})
+_TEXT = encode_headers({"Content-Type": TEXT})
+
+
+class ConsumerRoutes:
+    """The paths below ``/v1/consumers``."""
+
+    def __init__(self, consumers: DurableConsumers) -> None:
+        self._consumers = consumers
+
+    def routes(self, path: str) -> Mapping[bytes, Route] | None:
+        """What can be done at *path*, by method; None if it is none of these paths."""
+        found = _PATH.fullmatch(path)
+        if not found:
+            return None
+        name, what = found.groups()
+        if name is None:
+            return {b"GET": self._list}
+        if what == "why":
+            return {b"GET": partial(self._why, name)}
+        if what == "dead":
+            return {b"GET": partial(self._dead, name), b"POST": partial(self._redrive, name),
+                    b"DELETE": partial(self._drop, name)}  # fmt: skip
+        return {b"GET": partial(self._show, name), b"DELETE": partial(self._delete, name)}
+
+    def _list(self, request: Request, exchange: Exchange) -> None:
+        _respond(exchange, {"consumers": self._consumers.describe()})
+
+    def _show(self, name: str, request: Request, exchange: Exchange) -> None:
+        _respond(exchange, self._consumers.describe_one(name))
+
+    def _delete(self, name: str, request: Request, exchange: Exchange) -> None:
+        self._consumers.delete(name)
+        exchange.respond(204)
+
+    def _why(self, name: str, request: Request, exchange: Exchange) -> None:
+        exchange.respond(200, _TEXT, self._consumers.why(name).encode())
+
+    def _dead(self, name: str, request: Request, exchange: Exchange) -> None:
+        dead = self._consumers.dead(name)
+        _respond(exchange, {"count": len(dead), "dead": dead})
+
+    def _redrive(self, name: str, request: Request, exchange: Exchange) -> None:
+        _respond(exchange, {"redriven": self._consumers.redrive(name, _read_indexes(request))})
+
+    def _drop(self, name: str, request: Request, exchange: Exchange) -> None:
+        _respond(exchange, {"dropped": self._consumers.drop(name, _read_indexes(request))})
+
+
+def _respond(exchange: Exchange, body: Any) -> None:
+    exchange.respond(200, _JSON, msgspec.json.encode(body))
+
+
+def _read_indexes(request: Request) -> list[int] | None:
+    """The events meant, None for all. Raises `InvalidParameterError`."""
+    texts = [part for value in request.query.get("index", []) for part in value.split(",")]
+    if not all(text.isascii() and text.isdigit() for text in texts):
+        raise InvalidParameterError("index is not a list of whole numbers")
+    return [int(text[:18]) for text in texts] or None

@@ -1,0 +1,50 @@
+"""What one client may take of the server, and what each limit is there for."""
+
+from __future__ import annotations
+
+REQUEST_LINE_BYTES = 8 * 1024
+"""A longer request line is answered 414."""
+
+HEAD_BYTES = 32 * 1024
+"""Request line and headers together; more is answered 431, so a client can't fill memory with headers."""
+
+HEADERS = 100
+"""More headers are answered 431: each costs a call."""
+
+CHUNK_LINE_BYTES = 256
+"""Size line of a chunk with its extensions, which are ignored and so needn't be long."""
+
+TRAILER_BYTES = 8 * 1024
+"""Trailers are dropped, but read until they end."""
+
+PIPELINE_DEPTH = 64
+"""Requests of one connection that may wait for their answers; further ones stay in the socket."""
+
+UPLOAD_LINES = 16_384
+"""Lines of an NDJSON upload that may wait for their receipts; further ones stay in the socket."""
+
+WRITE_HIGH_WATER = 256 * 1024
+"""Unsent bytes of a connection above which nothing more is produced for it."""
+
+WRITE_LOW_WATER = 64 * 1024
+
+HEAD_SECONDS = 10.0
+"""From the first byte of a request to the end of its headers: slow senders fall off (slowloris)."""
+
+BODY_SECONDS = 60.0
+"""From the headers to the end of a body, except an NDJSON upload's."""
+
+UPLOAD_IDLE_SECONDS = 300.0
+"""Without a byte of an NDJSON upload."""
+
+IDLE_SECONDS = 75.0
+"""Between requests on a kept connection."""
+
+WAIT_SECONDS = 60.0
+"""Longest ``timeout`` of a request that waits for a reply or for confirmations."""
+
+SWEEP_SECONDS = 1.0
+"""How often deadlines are looked at: one timer for all connections instead of one for each request."""
+
+LISTEN_BACKLOG = 4096
+"""Connections the kernel holds until they are accepted."""

@@ -1,0 +1,188 @@
+"""Publishing: the POST side. One event, an atomic batch, and waiting for what others make of an event."""
+
+from __future__ import annotations
+
+import re
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from bus.engine.base import Engine
+from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
+from bus.event import Draft, Receipt, new_inbox
+from bus.server import limits
+from bus.server.protocol import Exchange
+from bus.server.request import Request
+from bus.server.response import encode_accepted, encode_headers, receipt_headers
+from bus.subject import INBOX_NAMESPACE, parse_subject
+from bus.units import parse_duration
+from bus.wire import JSON, Durability, decode_draft, decode_drafts
+
+_ARRAY = re.compile(rb"[ \t\r\n]*\[")
+
+
+def publish(engine: Engine, request: Request, exchange: Exchange, *, loop: AbstractEventLoop) -> None:
+    """Store the event or batch in the request's body, then answer 202. Raises what `Engine.publish` does."""
+    if request.raw_query and (wait := request.parameter("wait")):
+        _publish_and_wait(engine, request, exchange, wait, loop=loop)
+        return
+    body = request.body
+    drafts = decode_drafts(body) if _ARRAY.match(body) else [decode_draft(body)]
+    durability = _durability(engine, drafts[0])
+
+    def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
+        if error:
+            exchange.fail(error)
+        else:
+            exchange.respond(202, encode_accepted(receipts, durability))
+
+    engine.publish(drafts, published, now=time.time_ns())
+
+
+def _durability(engine: Engine, draft: Draft) -> Durability:
+    namespace, _ = parse_subject(draft.subject or "")
+    return Durability.MEMORY if namespace == INBOX_NAMESPACE else engine.durability
+
+
+# -- waiting
+
+
+def _publish_and_wait(
+    engine: Engine, request: Request, exchange: Exchange, wait: str, *, loop: AbstractEventLoop
+) -> None:
+    timeout = _read_timeout(request.parameter("timeout"))
+    draft = decode_draft(request.body)
+    if parse_subject(draft.subject or "")[0] == INBOX_NAMESPACE:
+        raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
+    match wait:
+        case "reply":
+            waiting: Waiting = ReplyWaiting(engine, draft, exchange)
+        case "confirm":
+            waiting = ConfirmWaiting(engine, draft, exchange, _read_count(request.parameter("count")))
+        case _:
+            raise InvalidParameterError(f"wait {wait[:80]!a} is not among reply, confirm")
+    waiting.begin(timeout, loop=loop)
+
+
+def _read_timeout(text: str) -> float:
+    timeout = parse_duration(text) if text else 5.0
+    if not 0 < timeout <= limits.WAIT_SECONDS:
+        raise InvalidParameterError(f"timeout {text!a} is out of range: more than 0 and at most 60s")
+    return timeout
+
+
+def _read_count(text: str) -> int:
+    if not text:
+        return 1
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 1000):
+        raise InvalidParameterError(f"count {text[:80]!a} is not a whole number from 1 to 1000")
+    return int(text)
+
+
+class Waiting:
+    """A publisher that waits for what others make of its event.
+
+    publish ─▶ stored ─▶ answered            200
+                 │  └──▶ time is up          504, with the event's headers: it is stored
+                 └─────▶ the publisher left
+    """
+
+    def __init__(self, engine: Engine, draft: Draft, exchange: Exchange) -> None:
+        self.engine = engine
+        self.draft = draft
+        self.exchange = exchange
+        self.receipt: Receipt | None = None
+        self._give_up: list[Callable[[], None]] = []
+
+    def begin(self, timeout: float, *, loop: AbstractEventLoop) -> None:
+        """Publish, and wait for *timeout* seconds. Raises what `Engine.publish` does."""
+        self.exchange.on_lost = self.stop
+        timer = loop.call_later(timeout, self._expire, timeout)
+        self._give_up.append(timer.cancel)
+        try:
+            self.prepare()
+            self.engine.publish([self.draft], self._published, now=time.time_ns())
+        except BusError:
+            self.stop()
+            raise
+
+    def prepare(self) -> None:
+        """What is needed before the event is stored."""
+
+    def stored(self, receipt: Receipt) -> None:
+        """What is needed once it is."""
+
+    def shortfall(self) -> str:
+        """What was waited for in vain."""
+        return ""
+
+    def when_stopped(self, call: Callable[[], None]) -> None:
+        self._give_up.append(call)
+
+    def _published(self, receipts: Sequence[Receipt], error: BusError | None) -> None:
+        if error:
+            self.stop()
+            self.exchange.fail(error)
+            return
+        self.receipt = receipts[-1]
+        self.stored(self.receipt)
+
+    def _expire(self, timeout: float) -> None:
+        self.fail(TimedOutError(f"{self.shortfall()} within {timeout:g}s; the event is stored", receipt=self.receipt))
+
+    def fail(self, error: BusError) -> None:
+        self.stop()
+        self.exchange.fail(error)
+
+    def answer(self, body: bytes) -> None:
+        """Answer with JSON and the event's headers."""
+        self.stop()
+        headers = receipt_headers(self.receipt) if self.receipt else {}
+        about = {"Content-Type": JSON, **headers}
+        self.exchange.respond(200, encode_headers(about), body)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        give_up, self._give_up = self._give_up, []
+        for call in give_up:
+            call()
+
+
+class ReplyWaiting(Waiting):
+    """Waits for the first reply in an inbox made for the purpose."""
+
+    def prepare(self) -> None:
+        self.draft.response_subject = new_inbox()
+        self.when_stopped(self.engine.await_reply(self.draft.response_subject, self._replied))
+
+    def _replied(self, payload: bytes, error: str) -> None:
+        if error:
+            self.fail(ServiceError(error))
+        else:
+            self.answer(payload)
+
+    def shortfall(self) -> str:
+        return "no reply"
+
+
+class ConfirmWaiting(Waiting):
+    """Waits until enough distinct consumers have acknowledged."""
+
+    def __init__(self, engine: Engine, draft: Draft, exchange: Exchange, count: int) -> None:
+        super().__init__(engine, draft, exchange)
+        self._count = count
+        self._consumers: Sequence[str] = ()
+
+    def stored(self, receipt: Receipt) -> None:
+        namespace, _ = parse_subject(self.draft.subject or "")
+        self.when_stopped(self.engine.await_confirmations(namespace, receipt.index, self._confirmed))
+
+    def _confirmed(self, consumers: Sequence[str]) -> None:
+        self._consumers = consumers
+        if len(consumers) >= self._count:
+            self.answer(msgspec.json.encode({"consumers": list(consumers)}))
+
+    def shortfall(self) -> str:
+        return f"{len(self._consumers)} of {self._count} confirmations"

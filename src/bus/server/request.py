@@ -1,0 +1,181 @@
+"""Requests: what a client asks, read from the head that llhttp has split and checked.
+
+llhttp leaves to its caller, and this module refuses: a missing or repeated ``Host``; version lines that
+aren't HTTP/1.0 or HTTP/1.1; targets that aren't a path; transfer codings other than a single ``chunked``,
+any on HTTP/1.0; heads out of proportion. Lengths are read from bytes, never by ``int()`` on text, which
+takes blanks, underscores and digits of other scripts.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote_plus
+
+import httptools
+
+from bus.errors import (
+    HeadTooLargeError,
+    InvalidParameterError,
+    MalformedError,
+    NotImplementedMethodError,
+    RequestLineTooLongError,
+    TooLargeError,
+    VersionNotSupportedError,
+)
+from bus.server.limits import HEAD_BYTES, HEADERS, REQUEST_LINE_BYTES
+
+_REQUEST_LINE = re.compile(rb"([A-Z]+) (/[\x21-\x7e\x80-\xff]*|\*|https?://[\x21-\x7e\x80-\xff]*) HTTP/(1\.[01])")
+_METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS"}
+_LENGTH = re.compile(rb"\d{1,15}")
+
+
+@dataclass(slots=True)
+class Request:
+    """One request; ``body`` is filled in when all of it has come, unless it is an upload."""
+
+    method: bytes
+    path: str
+    raw_query: bytes
+    headers: dict[bytes, bytes]
+    keep_alive: bool
+    length: int
+    chunked: bool
+    body: bytes = b""
+    _query: dict[str, list[str]] | None = field(default=None, repr=False)
+
+    def header(self, name: bytes) -> str:
+        """The value of a header (lower-case name), empty if it isn't there."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The query's parameters. Raises `InvalidParameterError` if it isn't UTF-8."""
+        if self._query is None:
+            self._query = parse_query(self.raw_query)
+        return self._query
+
+    def parameter(self, name: str) -> str:
+        """The value of a parameter, empty if not given. Raises `InvalidParameterError` if it is repeated."""
+        values = self.query.get(name, [])
+        if len(values) > 1:
+            raise InvalidParameterError(f"parameter {name} is given {len(values)} times: give it once")
+        return values[0] if values else ""
+
+    @property
+    def wants_problem(self) -> bool:
+        """Whether errors go out as problem details instead of text."""
+        accept = self.headers.get(b"accept", b"")
+        return b"application/json" in accept or b"application/problem+json" in accept
+
+
+def parse_query(raw: bytes) -> dict[str, list[str]]:
+    """The parameters of a query string, in order. Raises `InvalidParameterError` if it isn't UTF-8."""
+    found: dict[str, list[str]] = {}
+    try:
+        for part in raw.decode().split("&"):
+            name, _, value = part.partition("=")
+            if name:
+                found.setdefault(unquote_plus(name), []).append(unquote_plus(value, errors="strict"))
+    except UnicodeDecodeError:
+        raise InvalidParameterError("the query is not UTF-8: percent-encode it") from None
+    return found
+
+
+class HeadReader:
+    """Reads the head of one request, for llhttp to call back."""
+
+    __slots__ = ("_parser", "headers", "hosts", "url")
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.hosts = 0
+        self._parser = httptools.HttpRequestParser(self)
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        name = name.lower()
+        if name == b"host":
+            self.hosts += 1
+        known = self.headers.get(name)
+        self.headers[name] = value if known is None else known + b", " + value
+
+    def read(self, head: bytes) -> Request:
+        """Read *head*, which ends with its empty line. Raises a `MalformedError`."""
+        version = _check_head(head)
+        try:
+            self._parser.feed_data(head)
+        except httptools.HttpParserUpgrade:
+            pass
+        except httptools.HttpParserError as error:
+            raise MalformedError(f"the request is not HTTP/1.1: {error}") from None
+        return self._request(version)
+
+    def _request(self, version: bytes) -> Request:
+        if self.hosts != 1 and (version == b"1.1" or self.hosts):
+            raise MalformedError(f"the request has {self.hosts} Host headers: it needs one")
+        path, _, query = _origin_form(self.url).partition(b"?")
+        return Request(
+            method=self._parser.get_method(),
+            path=unquote_plus(path.decode("latin-1")),
+            raw_query=query.partition(b"#")[0],
+            headers=self.headers,
+            keep_alive=self._parser.should_keep_alive(),
+            length=_length(self.headers),
+            chunked=_is_chunked(self.headers, version),
+        )
+
+
+def _check_head(head: bytes) -> bytes:
+    """Check what llhttp doesn't before it runs. Returns the version."""
+    line = head[: head.index(b"\r\n")]
+    if len(line) > REQUEST_LINE_BYTES:
+        raise RequestLineTooLongError(f"the request line is longer than {REQUEST_LINE_BYTES} bytes")
+    found = _REQUEST_LINE.fullmatch(line)
+    if not found:
+        if not line.endswith((b" HTTP/1.1", b" HTTP/1.0")) and line.count(b" ") == 2:
+            raise VersionNotSupportedError("the request is not HTTP/1.0 or HTTP/1.1")
+        raise MalformedError("the request line is malformed: it is METHOD /path HTTP/1.1")
+    if found[1] not in _METHODS:
+        raise NotImplementedMethodError(f"method {found[1].decode()} is not known here")
+    if (found[2] == b"*") != (found[1] == b"OPTIONS" and found[2] == b"*"):
+        raise MalformedError("only OPTIONS may ask for *")
+    if len(head) > HEAD_BYTES or head.count(b"\r\n") - 2 > HEADERS:
+        raise HeadTooLargeError(f"the headers are more than {HEADERS} or longer than {HEAD_BYTES} bytes")
+    return found[3]
+
+
+def _origin_form(url: bytes) -> bytes:
+    """The path and query of a target, which a proxy may write as a whole address."""
+    if url.startswith(b"/") or url == b"*":
+        return url
+    _, _, rest = url.partition(b"://")
+    _, slash, path = rest.partition(b"/")
+    return slash + path or b"/"
+
+
+def _length(headers: dict[bytes, bytes]) -> int:
+    text = headers.get(b"content-length")
+    if text is None:
+        return 0
+    if not _LENGTH.fullmatch(text):
+        raise MalformedError("Content-Length is not a length")
+    return int(text)
+
+
+def _is_chunked(headers: dict[bytes, bytes], version: bytes) -> bool:
+    coding = headers.get(b"transfer-encoding")
+    if coding is None:
+        return False
+    if version != b"1.1":
+        raise MalformedError("HTTP/1.0 has no Transfer-Encoding")
+    if coding.strip().lower() != b"chunked":
+        raise NotImplementedMethodError("the only Transfer-Encoding known here is a single chunked")
+    return True
+
+
+def too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"the body is larger than {limit} bytes: send less at a time, or events as NDJSON")

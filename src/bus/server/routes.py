@@ -1,0 +1,139 @@
+"""Which request goes where.
+
+POST /      publish         GET /   subscribe      PUT /  acknowledge     HEAD /  200
+OPTIONS *   CORS preflight
+GET         /healthz /readyz /metrics /openapi.json /v1/…   see ``bus.server.admin``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+
+from bus.config import Settings
+from bus.engine.base import Engine
+from bus.errors import BusError, MethodNotAllowedError, NotFoundError, StoppingError
+from bus.server import admin
+from bus.server.acknowledge import acknowledge
+from bus.server.protocol import Connection, Exchange
+from bus.server.publish import publish
+from bus.server.request import Request
+from bus.server.response import Cors
+from bus.server.stream import StreamSink, open_stream
+from bus.server.upload import Upload
+from bus.wire import NDJSON
+
+log = logging.getLogger("bus.server")
+
+Route = Callable[[Request, Exchange], None]
+
+
+class Routes:
+    """The server's side of every connection: answers requests and knows the streams that are open."""
+
+    def __init__(self, engine: Engine, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.cors = Cors(settings.cors_origins)
+        self.max_body = settings.max_body
+        self.connections: set[Connection] = set()
+        self.streams: dict[Connection, StreamSink] = {}
+        self.stopping = False
+        self._deserted = asyncio.Event()
+        self._engine = engine
+        self._settings = settings
+        self._loop = loop
+        self._root: dict[bytes, Route] = {
+            b"POST": self._publish,
+            b"GET": self._subscribe,
+            b"PUT": self._acknowledge,
+            b"HEAD": lambda request, exchange: exchange.respond(200),
+        }
+        self._admin = admin.Admin(engine, self)
+
+    # -- connections
+
+    def connected(self, connection: Connection) -> bool:
+        self.connections.add(connection)
+        return len(self.connections) <= self._settings.max_connections and not self.stopping
+
+    def disconnected(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        self.streams.pop(connection, None)
+        if self.stopping and not self.connections:
+            self._deserted.set()
+
+    # -- requests
+
+    def upload(self, request: Request, exchange: Exchange) -> Upload | None:
+        is_ndjson = request.headers.get(b"content-type", b"").partition(b";")[0].strip() == NDJSON.encode()
+        if not is_ndjson or request.method != b"POST" or request.path != "/":
+            return None
+        return Upload(self._engine, exchange, longest=self.max_body, loop=self._loop)
+
+    def handle(self, request: Request, exchange: Exchange) -> None:
+        try:
+            self._route(request)(request, exchange)
+        except BusError:
+            raise
+        except Exception:
+            log.exception("%s %s failed", request.method.decode(), request.path)
+            raise BusError("the server made a mistake: its log has the details") from None
+
+    def _route(self, request: Request) -> Route:
+        if request.method == b"OPTIONS":
+            return _preflight
+        routes = self._root if request.path == "/" else self._admin.routes(request.path)
+        if routes is None:
+            raise NotFoundError(f"path {request.path[:80]!a} doesn't exist: events are at /")
+        route = routes.get(request.method) or (routes.get(b"GET") if request.method == b"HEAD" else None)
+        if route is None:
+            allowed = ", ".join(sorted(method.decode() for method in routes))
+            raise MethodNotAllowedError(f"{request.method.decode()} is not for {request.path}: use {allowed}")
+        return route
+
+    def _publish(self, request: Request, exchange: Exchange) -> None:
+        publish(self._engine, request, exchange, loop=self._loop)
+
+    def _subscribe(self, request: Request, exchange: Exchange) -> None:
+        if self.stopping:
+            raise StoppingError("the server is stopping: subscribe again when it is back")
+        open_stream(self._engine, request, exchange, now=time.time_ns(), opened=self._opened)
+
+    def _opened(self, sink: StreamSink) -> None:
+        self.streams[sink.connection] = sink
+        sink.connection.deadline = self._loop.time() + self._settings.heartbeat
+
+    def _acknowledge(self, request: Request, exchange: Exchange) -> None:
+        acknowledge(self._engine, request)
+        exchange.respond(202)
+
+    # -- time
+
+    def sweep(self) -> None:
+        """Look at all deadlines: ping streams, hang up on the slow and the idle."""
+        now = self._loop.time()
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            stream = self.streams.get(connection)
+            if stream:
+                stream.ping()
+                connection.deadline = now + self._settings.heartbeat
+            else:
+                connection.expire()
+
+    async def drain(self) -> None:
+        """Stop: end the streams, close what is idle, and return when the last answer is taken."""
+        self.stopping = True
+        for stream in list(self.streams.values()):
+            stream.shut_down()
+        for connection in list(self.connections):
+            connection.drain()
+        if self.connections:
+            await self._deserted.wait()
+
+    def __repr__(self) -> str:
+        return f"<Routes {len(self.connections)} connections, {len(self.streams)} streams>"
+
+
+def _preflight(request: Request, exchange: Exchange) -> None:
+    exchange.respond(204, preflight=True)

@@ -1,0 +1,132 @@
+"""A server from start to stop.
+
+open the logs ─▶ listen ─▶ serve ─▶ SIGTERM ─▶ stop listening ─▶ end streams, answer publishers ─▶ close
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+import sys
+
+import uvloop
+
+from bus.config import Address, LogLevel, Settings
+from bus.engine.embedded import EmbeddedEngine
+from bus.errors import BusError, ConfigError
+from bus.server import limits
+from bus.server.protocol import Connection
+from bus.server.routes import Routes
+
+log = logging.getLogger("bus.server")
+
+_LEVELS = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
+SWITCH_SECONDS = 0.0005
+"""How long a thread may hold the interpreter while another waits: a commit that is done should be answered."""
+
+
+def serve(settings: Settings) -> int:
+    """Run a server until SIGTERM or SIGINT.
+
+    Returns the exit status: 0 after a clean stop, 1 if it couldn't start, with one line saying why.
+    """
+    logging.basicConfig(
+        level=_LEVELS[settings.log_level],
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    sys.setswitchinterval(SWITCH_SECONDS)
+    try:
+        uvloop.run(Server(settings).run())
+    except BusError as error:
+        print(f"bus: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+class Server:
+    """One server on one address and one data directory."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    async def run(self) -> None:
+        """Serve until a signal says stop. Raises `StorageError` or `ConfigError` if it can't start."""
+        loop = asyncio.get_running_loop()
+        engine = EmbeddedEngine.open(self._settings, loop)
+        try:
+            await self._serve(engine, loop)
+        finally:
+            engine.close()
+
+    async def _serve(self, engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:
+        routes = Routes(engine, self._settings, loop)
+        listening = await _listen(self._settings.addr, routes, loop)
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        sweeping = loop.create_task(_sweep(routes))
+        _freeze()
+        self._announce(listening)
+        await stop.wait()
+        log.info("stopping: no new connections, %d streams to end", len(routes.streams))
+        listening.close()
+        sweeping.cancel()
+        await self._drain(engine, routes)
+
+    def _announce(self, listening: asyncio.Server) -> None:
+        settings = self._settings
+        log.info(
+            "listening on %s namespaces=%s path=%s fsync=%s sealed=%s",
+            _url(listening), ",".join(settings.namespaces), settings.path, settings.fsync,
+            "yes" if settings.secret_key else "no",
+        )  # fmt: skip
+
+    async def _drain(self, engine: EmbeddedEngine, routes: Routes) -> None:
+        """Answer every publisher, then give the connections time to take their answers."""
+        idle = asyncio.Event()
+        engine.stop(idle.set)
+        try:
+            async with asyncio.timeout(self._settings.drain):
+                await idle.wait()
+                await routes.drain()
+        except TimeoutError:
+            log.warning("stopped with %d connections still open", len(routes.connections))
+        log.info("stopped")
+
+
+async def _listen(address: Address, routes: Routes, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
+    try:
+        return await loop.create_server(
+            lambda: Connection(routes, loop),
+            address.host or None,
+            address.port,
+            backlog=limits.LISTEN_BACKLOG,
+        )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConfigError(f"can't listen on {address}: {reason}; choose another --addr") from None
+
+
+async def _sweep(routes: Routes) -> None:
+    while True:
+        await asyncio.sleep(limits.SWEEP_SECONDS)
+        routes.sweep()
+
+
+def _url(listening: asyncio.Server) -> str:
+    """Where to reach the server from this machine."""
+    listener = listening.sockets[0]
+    host, port = listener.getsockname()[:2]
+    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
+    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 and ":" in host else f"http://{host}:{port}"
+
+
+def _freeze() -> None:
+    """Keep what is loaded by now out of garbage collection, and collect less often: requests make no cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
