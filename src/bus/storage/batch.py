@@ -1,0 +1,290 @@
+"""The batch: the unit of append, checksum, sealing and recovery.
+
+A batch is a fixed header and a body; the body is a table and the frames, contiguous, as they will go out
+on the wire. All numbers are little endian.
+
+     header   0       4       8       12      16      20      24
+              +-------+-------+-------+-------+-------+-------+
+              | magic | crc   | body  | table | count |foreign|   u32 each; magic is FF "BUS"
+              +-------+-------+-------+-------+-------+-------+
+              24              32              40      44    46    48
+              +---------------+---------------+-------+-----+-----+
+              | first  u64    | time  i64     |synced | sub | flg |
+              +---------------+---------------+-------+-----+-----+
+
+     body     table                                                            frames
+              +-------------+-----------+----------+----------+-------------+-----------------+
+              | u32 * count | u16 * sub | subjects | u8/u16 * | 2 u64 *     |  frame by frame |
+              | lengths of  | lengths   |          | count    | foreign     |                 |
+              | the frames  |           |          | which    | hash, index |                 |
+              +-------------+-----------+----------+----------+-------------+-----------------+
+
+* ``crc``: CRC-32C of everything after it, header and body. The state it starts from is that of the segment
+  (the CRC of its salt and base) xor the offset of the batch in the file. For given bytes a CRC is a
+  bijection of its start, so a batch at a wrong offset fails for certain, and one of another segment with
+  probability 1 - 2^-32. ``first`` is covered and must continue the count, so position is checked twice.
+* ``body``: bytes stored after the header; ``table``: bytes of the table before sealing; ``count``: events.
+* ``foreign``: how many events have an id that doesn't carry their index; the table has a pair for each.
+* ``first``, ``time``: index of the first event; nanoseconds since the epoch, never less than before.
+* ``synced``: everything in the file before this offset was durable when the batch was written. It tells
+  damage from a crash (``recovery.py``).
+* ``sub``: distinct subjects. With one, ``which`` is empty; to 256 it has a byte for each event, beyond two.
+* ``flg``: bit 0, some event carries a duplicate key.
+
+The magic begins with a byte that UTF-8 never uses, so that no frame of text can pass for a batch.
+In a sealed segment the body is the same bytes in sealed blocks (``cipher.py``); their context is the digest
+of the salt and the header from ``body`` on, so the header is sealed to its body.
+"""
+
+from __future__ import annotations
+
+import sys
+from array import array
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+from struct import Struct
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from .cipher import Cipher, SealBrokenError, digest, sealed_size
+
+if sys.byteorder != "little":
+    raise ImportError("bus.storage reads its tables as machine words and needs a little-endian machine")
+
+MAGIC = b"\xffBUS"
+KEYED = 1
+MAX_SUBJECTS = 65_535
+MAX_BODY = (1 << 32) - 1
+
+_HEAD = Struct("<4sIIIIIQqIHH")
+_SEAL = Struct("<4sI")
+_FIELDS = Struct("<IIIIQqIHH")
+HEAD_SIZE = _HEAD.size
+_unpack = _HEAD.unpack_from
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Events that were appended together, all or none.
+
+    Parameters:
+        first: index of the first event; indexes count 1, 2, 3 … over the whole log without holes.
+        time: nanoseconds since the epoch, the latest time of any event up to this batch.
+        frames: the events as they go out, one after the other.
+        lengths: the length of each frame in bytes, as ``array("I")``.
+        subjects: the distinct subjects in order of first appearance.
+        which: for each event which of ``subjects`` it has: empty if there is only one, bytes up to 256,
+            ``array("H")`` beyond.
+        keyed: some event carries a duplicate key.
+        foreign: (digest of the id, index) of each event whose id doesn't carry its index.
+    """
+
+    first: int
+    time: int
+    frames: bytes
+    lengths: array[int]
+    subjects: tuple[bytes, ...]
+    which: bytes | array[int]
+    keyed: bool
+    foreign: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def count(self) -> int:
+        """How many events."""
+        return len(self.lengths)
+
+    @property
+    def last(self) -> int:
+        """Index of the last event."""
+        return self.first + len(self.lengths) - 1
+
+    @property
+    def next(self) -> int:
+        """Index of the event after the last."""
+        return self.first + len(self.lengths)
+
+    def offsets(self) -> list[int]:
+        """Where each frame begins in ``frames``, and as the last number where they end."""
+        return list(accumulate(self.lengths, initial=0))
+
+    def frame(self, index: int) -> bytes:
+        """The frame of the event *index*; IndexError if the batch doesn't have it."""
+        place = index - self.first
+        if not 0 <= place < len(self.lengths):
+            raise IndexError(f"event {index} is not among {self.first} to {self.last}")
+        start = sum(self.lengths[:place])
+        return self.frames[start : start + self.lengths[place]]
+
+    def subject(self, index: int) -> bytes:
+        """The subject of the event *index*."""
+        return self.subjects[self.which[index - self.first] if self.which else 0]
+
+    def __repr__(self) -> str:
+        return f"Batch({self.first} to {self.last}, {len(self.frames)} bytes, subjects={len(self.subjects)})"
+
+
+class Head(NamedTuple):
+    """The header of a batch as it is stored."""
+
+    magic: bytes
+    crc: int
+    body: int
+    table: int
+    events: int
+    foreign: int
+    first: int
+    time: int
+    synced: int
+    subjects: int
+    flags: int
+
+    @property
+    def next(self) -> int:
+        """Index of the event after the batch."""
+        return self.first + self.events
+
+    @property
+    def keyed(self) -> bool:
+        """Whether some event in it carries a duplicate key."""
+        return self.flags & KEYED != 0
+
+    @property
+    def size(self) -> int:
+        """Bytes the batch takes in the file."""
+        return HEAD_SIZE + self.body
+
+
+@dataclass(frozen=True, slots=True)
+class Codec:
+    """Reads and writes the batches of one segment.
+
+    Parameters:
+        salt: the random bytes that tell this segment from any other.
+        seed: where the CRC starts at offset 0.
+        cipher: opens and seals the bodies; None if they are plain.
+        block_size: plaintext bytes of a sealed block.
+    """
+
+    salt: bytes
+    seed: int
+    cipher: Cipher | None
+    block_size: int
+
+    def encode(self, batch: Batch, *, offset: int, synced: int) -> bytes:
+        """The bytes of *batch* for the place *offset*, when all before *synced* is durable."""
+        table = _pack_table(batch)
+        body, frames = len(table) + len(batch.frames), batch.frames
+        if self.cipher:
+            body = sealed_size(body, self.block_size)
+        if body > MAX_BODY:
+            raise ValueError(f"a batch of {body} bytes is too large, cut it into smaller ones")
+        fields = _FIELDS.pack(
+            body, len(table), len(batch.lengths), len(batch.foreign), batch.first, batch.time, synced,
+            len(batch.subjects), KEYED if batch.keyed else 0,
+        )  # fmt: skip
+        if self.cipher:
+            context = digest(self.salt + fields)
+            frames = self.cipher.seal(table + frames, context=context, block_size=self.block_size)
+            table = b""
+        crc = crc32c(frames, crc32c(fields + table, self.seed ^ offset))
+        return b"".join((_SEAL.pack(MAGIC, crc), fields, table, frames))
+
+    def decode(self, chunk: bytes, *, offset: int, expected: int, index: int) -> list[Batch]:
+        """The valid batches in *chunk*, from the one with the event *index* on.
+
+        Parameters:
+            chunk: bytes of the segment, from the start of a batch on.
+            offset: where in the segment they are.
+            expected: index of the first event of the first batch.
+            index: batches wholly before this event are passed over unchecked.
+
+        Returns:
+            The batches up to the first that is incomplete, damaged, doesn't continue the count, or doesn't
+            open with the key.
+        """
+        batches: list[Batch] = []
+        view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
+        while at + HEAD_SIZE <= size:
+            magic, crc, body, table, count, foreign, first, time, _, subjects, flags = _unpack(chunk, at)
+            end = at + HEAD_SIZE + body
+            if first != expected or magic != MAGIC or end > size:
+                break
+            expected += count
+            if expected > index:
+                if crc32c(view[at + 8 : end], seed ^ (offset + at)) != crc:
+                    break
+                plain, start, stop = chunk, at + HEAD_SIZE, end
+                if self.cipher:
+                    plain, start = self._open(self.cipher, view, at, end), 0
+                    stop = len(plain)
+                    if not plain:
+                        break
+                frames = plain[start + table : stop]
+                lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, foreign)
+                batches.append(Batch(first, time, frames, lengths, names, which, flags & KEYED != 0, pairs))
+            at = end
+        return batches
+
+    def heads(self, chunk: bytes, *, offset: int, expected: int) -> list[Head]:
+        """The headers of the valid batches in *chunk*, like ``decode`` but without taking them apart."""
+        heads: list[Head] = []
+        view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
+        while at + HEAD_SIZE <= size:
+            head = Head._make(_unpack(chunk, at))
+            end = at + HEAD_SIZE + head.body
+            if head.first != expected or head.magic != MAGIC or end > size or not head.events:
+                break
+            if crc32c(view[at + 8 : end], seed ^ (offset + at)) != head.crc:
+                break
+            heads.append(head)
+            expected, at = expected + head.events, end
+        return heads
+
+    def _open(self, cipher: Cipher, view: memoryview, at: int, end: int) -> bytes:
+        context = digest(self.salt + view[at + 8 : at + HEAD_SIZE])
+        try:
+            return cipher.open(bytes(view[at + HEAD_SIZE : end]), context=context, block_size=self.block_size)
+        except SealBrokenError:
+            return b""
+
+
+def read_head(chunk: bytes | memoryview, at: int = 0) -> Head | None:
+    """The header at *at* in *chunk*; None if there is none, or its numbers contradict each other."""
+    if len(chunk) - at < HEAD_SIZE:
+        return None
+    head = Head._make(_unpack(chunk, at))
+    return head if head.magic == MAGIC and head.events and head.table >= 4 * head.events else None
+
+
+_Table = tuple["array[int]", tuple[bytes, ...], "bytes | array[int]", tuple[tuple[int, int], ...]]
+
+
+def _pack_table(batch: Batch) -> bytes:
+    subjects = batch.subjects
+    if len(subjects) == 1 and not batch.foreign:
+        subject = subjects[0]
+        return b"".join((batch.lengths.tobytes(), len(subject).to_bytes(2, "little"), subject))
+    if not 0 < len(subjects) <= MAX_SUBJECTS:
+        raise ValueError(f"a batch of {len(subjects)} subjects can't be stored, cut it into smaller ones")
+    names = array("H", map(len, subjects)).tobytes() + b"".join(subjects)
+    foreign = array("Q", (number for pair in batch.foreign for number in pair))
+    return b"".join((batch.lengths.tobytes(), names, bytes(memoryview(batch.which)), foreign.tobytes()))
+
+
+def _unpack_table(plain: bytes, start: int, count: int, subjects: int, foreign: int) -> _Table:
+    at = start + 4 * count
+    lengths = array("I", plain[start:at])
+    if subjects == 1:
+        end = at + 2 + plain[at] + (plain[at + 1] << 8)
+        return lengths, (plain[at + 2 : end],), b"", _pairs(plain, end, foreign) if foreign else ()
+    edges = list(accumulate(array("H", plain[at : at + 2 * subjects]), initial=at + 2 * subjects))
+    names = tuple(plain[start:end] for start, end in pairwise(edges))
+    end = edges[-1] + count * (1 if subjects <= 256 else 2)
+    which = plain[edges[-1] : end]
+    return lengths, names, which if subjects <= 256 else array("H", which), _pairs(plain, end, foreign)
+
+
+def _pairs(plain: bytes, at: int, foreign: int) -> tuple[tuple[int, int], ...]:
+    numbers = array("Q", plain[at : at + 16 * foreign])
+    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
