@@ -1,0 +1,48 @@
+"""A durable, synchronous log of bytes.
+
+It knows batches, offsets, checksums and files, and nothing of HTTP: a subject is a key of bytes, an event
+is a frame of bytes. The format is described in ``docs/format.md``; each file draws the part it reads.
+
+     log        the segments of one directory: append, sync, roll, remove
+     reader     what other threads may do beside the appender: read and find
+     recovery   what counts when a log is opened, by numbered steps
+     survey     one segment as it is found on disk
+     segment    one file, read and appended to
+     scan       batch by batch, and on after damage
+     sidecar    the index of a segment on disk
+     index      the index of a segment in memory
+     header     what opens a segment
+     batch      the unit of append, checksum, sealing and recovery
+     cipher     sealing at rest
+     retention  how much to keep
+     damage     what can be wrong, as values
+     files      the seam to the disk; ``memory`` has others for tests
+"""
+
+from .batch import Batch
+from .cipher import Cipher
+from .damage import Damage, DamagedLogError, Torn
+from .files import DISK, DiskFiles, File, FileSystem
+from .log import Log
+from .memory import ForgetfulFiles, MemoryFiles
+from .reader import OutOfLogError
+from .retention import Retention
+from .segment import SegmentInfo
+
+__all__ = [
+    "DISK",
+    "Batch",
+    "Cipher",
+    "Damage",
+    "DamagedLogError",
+    "DiskFiles",
+    "File",
+    "FileSystem",
+    "ForgetfulFiles",
+    "Log",
+    "MemoryFiles",
+    "OutOfLogError",
+    "Retention",
+    "SegmentInfo",
+    "Torn",
+]

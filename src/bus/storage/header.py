@@ -1,0 +1,145 @@
+"""The header that opens every segment.
+
+              0               8     10    12      16              24
+              +---------------+-----+-----+-------+---------------+------- - - ------+
+              | magic         | ver | flg | block | base          | salt             |   40 bytes
+              | "bus.log\\n"   | u16 | u16 | u32   | u64           | 16 random bytes  |
+              +---------------+-----+-----+-------+---------------+------- - - ------+
+              40
+              +---------------------------------------- - - ----------+-------+
+              | box: the 40 bytes above, sealed; zeros if plain       | crc   |   108 bytes
+              | 104 = nonce 24 + MAC 16 + place 24 + 40               | u32   |
+              +---------------------------------------- - - ----------+-------+
+
+* ``ver`` stands in the same place in every version, so an unknown one is refused by name.
+* ``flg``: bit 0, the bodies of this segment are sealed; ``block`` is then their block size, else 0.
+* ``base``: index of the first event, the same as in the file's name.
+* ``salt``: makes the checksums and seals of this segment unlike those of any other.
+* ``box``: only the right key opens it, so a wrong one is noticed before anything is read or written.
+* ``crc``: CRC-32C of all before it.
+
+The header stands there twice: without the salt nothing in the file can be checked, and a single flipped
+bit should not cost a segment. The batches begin behind the second copy, at offset 296.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from struct import Struct
+
+from crc32c import crc32c
+
+from bus.errors import LogVersionError, WrongKeyError
+
+from .batch import Codec
+from .cipher import Cipher, SealBrokenError, digest, sealed_size
+
+VERSION = 1
+SUFFIX = ".log"
+SEALED = 1
+_MAGIC = b"bus.log\n"
+_CLEAR = Struct("<8sHHIQ16s")
+_BOX = sealed_size(_CLEAR.size, _CLEAR.size)
+_COPY = _CLEAR.size + _BOX + 4
+HEADER_SIZE = 2 * _COPY
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a segment says about itself.
+
+    Parameters:
+        base: index of the segment's first event.
+        salt: 16 random bytes.
+        block_size: plaintext bytes of a sealed block; 0 if the segment is plain.
+        box: proof of the key; zeros if the segment is plain.
+    """
+
+    base: int
+    salt: bytes
+    block_size: int
+    box: bytes
+
+    @classmethod
+    def new(cls, base: int, cipher: Cipher | None) -> Header:
+        """The header of a segment that begins with the event *base*."""
+        plain = cls(base, os.urandom(16), cipher.block_size if cipher else 0, bytes(_BOX))
+        return cls(base, plain.salt, plain.block_size, plain._seal(cipher)) if cipher else plain
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the bodies are sealed."""
+        return self.block_size > 0
+
+    def encode(self) -> bytes:
+        """Both copies, as they stand at the start of the file."""
+        copy = self._clear() + self.box
+        return 2 * (copy + crc32c(copy).to_bytes(4, "little"))
+
+    def codec(self, path: Path, cipher: Cipher | None) -> Codec:
+        """What reads and writes this segment's batches; WrongKeyError if *cipher* isn't the one."""
+        if cipher is None and self.sealed:
+            raise WrongKeyError(f"{path} is sealed: give the secret key it was written with")
+        if cipher is not None:
+            self._prove(path, cipher)
+        seed = crc32c(self.salt + self.base.to_bytes(8, "little"))
+        return Codec(self.salt, seed, cipher, self.block_size)
+
+    def _prove(self, path: Path, cipher: Cipher) -> None:
+        if not self.sealed:
+            raise WrongKeyError(f"{path} is not sealed, but a secret key was given: start without the key")
+        clear = self._clear()
+        try:
+            cipher.open(self.box, context=digest(clear), block_size=len(clear))
+        except SealBrokenError:
+            raise WrongKeyError(f"{path} was sealed with another secret key: give that one") from None
+
+    def _seal(self, cipher: Cipher) -> bytes:
+        clear = self._clear()
+        return cipher.seal(clear, context=digest(clear), block_size=len(clear))
+
+    def _clear(self) -> bytes:
+        return _CLEAR.pack(
+            _MAGIC, VERSION, SEALED if self.sealed else 0, self.block_size, self.base, self.salt
+        )  # fmt: skip
+
+
+def read_header(path: Path, start: bytes) -> Header | None:
+    """The header in *start*, the first ``HEADER_SIZE`` bytes of the file *path*.
+
+    Returns:
+        The header, from the first copy that is intact; None if neither is, or it names another base than
+        the file does. LogVersionError if the segment is of another version.
+    """
+    header = _read_copy(start[:_COPY]) or _read_copy(start[_COPY:HEADER_SIZE])
+    if header is None:
+        refuse_version(path, start, _MAGIC, VERSION)
+    return header if header and path == segment_path(path.parent, header.base) else None
+
+
+def damaged_copies(start: bytes) -> list[int]:
+    """The offsets of the copies of the header in *start* that are not intact."""
+    return [at for at in (0, _COPY) if _read_copy(start[at : at + _COPY]) is None]
+
+
+def segment_path(directory: Path, base: int) -> Path:
+    """Where the segment that begins with the event *base* is: names sort as indexes do."""
+    return directory / f"{base:020}{SUFFIX}"
+
+
+def refuse_version(path: Path, start: bytes, magic: bytes, known: int) -> None:
+    """LogVersionError if *start* has the right magic and a version other than *known*."""
+    version = int.from_bytes(start[8:10], "little")
+    if start[:8] == magic and len(start) >= 10 and version != known:
+        raise LogVersionError(f"{path} is of version {version}, this Bus reads version {known}: use another Bus")
+
+
+def _read_copy(copy: bytes) -> Header | None:
+    if len(copy) != _COPY or crc32c(copy[:-4]) != int.from_bytes(copy[-4:], "little"):
+        return None
+    magic, version, flags, block_size, base, salt = _CLEAR.unpack_from(copy)
+    if magic != _MAGIC or version != VERSION or bool(flags & SEALED) != (block_size > 0):
+        return None
+    return Header(base, salt, block_size, copy[_CLEAR.size : -4])

@@ -1,0 +1,124 @@
+"""Finding a batch of a segment without reading the segment.
+
+The index is sparse: it has an entry for the first batch of every stretch of at least 16 KiB, in columns,
+
+     firsts    index of the first event in the stretch     u64
+     offsets   where the stretch begins in the file        u64
+     times     time of its first batch                     i64
+     keyed     1 if a batch in it carries a duplicate key  u8
+
+so a search is a bisection of a column and then the headers of one stretch. Beside the columns stands what
+finds the events whose id doesn't carry their index: a digest of the id, and the index of the event.
+
+The appender adds while readers search: ``firsts`` is what they bisect, and an entry gets there last.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from typing import NamedTuple, Protocol
+
+from .batch import Batch, Head
+
+STRETCH = 16 * 1024
+
+
+class Stretch(NamedTuple):
+    """A run of batches: the index of its first event and of the one after its last, and where it is."""
+
+    first: int
+    next: int
+    offset: int
+    end: int
+
+
+class Foreign(Protocol):
+    """The events whose id doesn't carry their index."""
+
+    def find(self, id_hash: int) -> list[int]:
+        """Indexes of the events with this digest of the id, newest first."""
+        ...
+
+    def pairs(self) -> list[tuple[int, int]]:
+        """All of (digest, index), sorted."""
+        ...
+
+
+class ForeignMap:
+    """The foreign ids of a segment that still grows, in memory."""
+
+    __slots__ = ("_indexes",)
+
+    def __init__(self) -> None:
+        self._indexes: dict[int, tuple[int, ...]] = {}
+
+    def add(self, pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> None:
+        """Takes in (digest, index) pairs, in the order of their indexes."""
+        for id_hash, index in pairs:
+            self._indexes[id_hash] = (index, *self._indexes.get(id_hash, ()))
+
+    def find(self, id_hash: int) -> list[int]:
+        return list(self._indexes.get(id_hash, ()))
+
+    def pairs(self) -> list[tuple[int, int]]:
+        return sorted((id_hash, index) for id_hash, found in self._indexes.items() for index in found)
+
+
+class Index:
+    """The sparse index of one segment."""
+
+    __slots__ = ("firsts", "foreign", "keyed", "offsets", "times")
+
+    def __init__(self, foreign: Foreign) -> None:
+        self.firsts = array("Q")
+        self.offsets = array("Q")
+        self.times = array("q")
+        self.keyed = bytearray()
+        self.foreign = foreign
+
+    def find(self, index: int) -> int:
+        """The number of the stretch that has the event *index*."""
+        return max(bisect_right(self.firsts, index) - 1, 0)
+
+    def find_time(self, time: int) -> int:
+        """The number of the stretch in which, or right behind which, the first batch of *time* or later is."""
+        return max(bisect_left(self.times, time, hi=len(self.firsts)) - 1, 0)
+
+    def keyed_stretches(self) -> list[int]:
+        """The numbers of the stretches that have a batch with a duplicate key, newest first."""
+        return [number for number in range(len(self.firsts) - 1, -1, -1) if self.keyed[number]]
+
+    def stretch(self, number: int, *, next: int, end: int) -> Stretch:
+        """The stretch *number* of a segment whose batches end before the event *next*, at offset *end*."""
+        following = number + 1
+        if following < len(self.firsts):
+            next, end = self.firsts[following], self.offsets[following]
+        return Stretch(self.firsts[number], next, self.offsets[number], end)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.firsts)} stretches)"
+
+
+class GrowingIndex(Index):
+    """The index of a segment that is being written or scanned."""
+
+    __slots__ = ("_map",)
+
+    def __init__(self) -> None:
+        self._map = ForeignMap()
+        super().__init__(self._map)
+
+    def add(self, batch: Batch | Head, *, offset: int) -> None:
+        """Takes in the batch at *offset*, which follows all that were added."""
+        if not self.offsets or offset - self.offsets[-1] >= STRETCH:
+            self.offsets.append(offset)
+            self.times.append(batch.time)
+            self.keyed.append(batch.keyed)
+            self.firsts.append(batch.first)
+        elif batch.keyed:
+            self.keyed[-1] = 1
+
+    def add_foreign(self, pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> None:
+        """Takes in the (digest, index) pairs of a batch."""
+        self._map.add(pairs)

@@ -1,0 +1,252 @@
+"""A durable log of batches: the segments of one directory, one after the other.
+
+     closed segments, oldest first                              active
+     +--------------------+ +--------------------+ +--------------------+
+     | 1 ...        41876 | | 41877 ...    83020 | | 83021 ...          | <- append
+     +--------------------+ +--------------------+ +--------------------+
+       ^ drop_before                                                  ^ next
+
+One thread appends, syncs and removes; others may read at the same time (``reader.py``). What is appended
+can be read at once; it is durable after ``sync``, and whoever must not show more than that remembers the
+index of the last sync.
+
+The order that recovery relies on (``recovery.py``): the active segment is synced and its sidecar written
+before the next one is created, and that one is durable with its name before a batch goes into it.
+
+After a write or a sync that failed, the bytes on disk are unknown, and syncing again would prove nothing:
+the log takes no more writes until it is opened again. A full disk is the exception: what was half written
+is cut off, and the log goes on when there is room.
+"""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from bus.errors import DiskFullError, LogFailedError, StorageError
+
+from .batch import Batch
+from .cipher import Cipher
+from .files import DISK, FileSystem
+from .header import HEADER_SIZE, segment_path
+from .reader import Reader, View
+from .recovery import Recovered, recover
+from .segment import ActiveSegment, SegmentInfo
+from .sidecar import SUFFIX as IDX
+
+SEGMENT_BYTES = 64 << 20
+_MAX_SEGMENT = 1 << 31
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Log(Reader):
+    """The log in one directory; made by ``Log.open``.
+
+    Attributes:
+        failure: why the log takes no more writes; None as long as it does.
+    """
+
+    __slots__ = ("_segment_bytes", "failure")
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        files: FileSystem,
+        cipher: Cipher | None,
+        found: Recovered,
+        segment_bytes: int,
+        failure: str | None,
+    ) -> None:
+        super().__init__(directory, files=files, cipher=cipher, found=found)
+        self._segment_bytes = segment_bytes
+        self.failure = failure
+
+    @classmethod
+    def open(
+        cls,
+        directory: Path,
+        *,
+        files: FileSystem = DISK,
+        cipher: Cipher | None = None,
+        segment_bytes: int = SEGMENT_BYTES,
+        read_only: bool = False,
+    ) -> Log:
+        """Opens the log in *directory*, recovering it if it was not closed.
+
+        Parameters:
+            directory: holds this log and nothing else; created if missing, unless read only.
+            files: the file system.
+            cipher: seals and opens the bodies; None for a plain log.
+            segment_bytes: a segment is closed before it grows beyond this.
+            read_only: write nothing, and end at the last batch that is whole now. This is safe beside a
+                process that writes the log.
+
+        Returns:
+            The log. WrongKeyError, LogVersionError, or CorruptLogError if the last segment can't be read
+            at all: then nothing was written. StorageError if the operating system refuses.
+        """
+        if not HEADER_SIZE < segment_bytes <= _MAX_SEGMENT:
+            raise ValueError(f"a segment can't have {segment_bytes} bytes: give {HEADER_SIZE + 1} to {_MAX_SEGMENT}")
+        try:
+            if not read_only:
+                files.make_directory(directory)
+            found = recover(directory, files=files, cipher=cipher, read_only=read_only)
+        except OSError as error:
+            raise StorageError(f"opening the log in {directory} failed: {error}") from error
+        failure = f"the log in {directory} is open for reading only" if read_only else None
+        return cls(directory, files=files, cipher=cipher, found=found, segment_bytes=segment_bytes, failure=failure)
+
+    def start_at(self, index: int) -> None:
+        """Lets a log that has no segment begin with the event *index*; ValueError if it has one."""
+        if self._view.closed or self._view.active or index < 1:
+            raise ValueError(f"the log in {self._directory} begins at {self.first}, it can't begin at {index}")
+        self._view = self._view._replace(start=index)
+
+    def append(self, batch: Batch) -> None:
+        """Writes *batch* at the end; it is durable after the next ``sync``.
+
+        ``batch.first`` must be ``next``, and its time no earlier than ``time``, else ValueError.
+        DiskFullError if there is no room: nothing of it was kept, and the log can be used. LogFailedError
+        if writing failed in another way, now or before.
+        """
+        self._check_writable()
+        view = self._view
+        if batch.first != view.next or batch.time < view.time or not batch.lengths:
+            raise ValueError(f"{batch!r} doesn't continue a log at event {view.next} and time {view.time}")
+        active = view.active
+        if active is None or active.end + len(batch.frames) > self._segment_bytes:
+            active = self._make_room(view)
+        try:
+            active.append(batch)
+        except OSError as error:
+            raise self._undo(active, error) from error
+
+    def sync(self) -> None:
+        """Makes everything appended so far durable; LogFailedError if that failed, now or before."""
+        self._check_writable()
+        active = self._view.active
+        try:
+            if active and active.synced < active.end:
+                active.sync()
+        except OSError as error:
+            raise self._fail(error) from error
+
+    def roll(self) -> None:
+        """Closes the active segment and begins a new one, so that ``drop_before`` may remove it.
+
+        Nothing happens if it is empty. Errors are those of ``append``.
+        """
+        self._check_writable()
+        if self._view.active:
+            self._make_room(self._view)
+
+    def drop_before(self, index: int) -> tuple[SegmentInfo, ...]:
+        """Removes the segments that are wholly before the event *index*, oldest first.
+
+        The last segment stays. The removal is durable on return.
+
+        Returns:
+            What was removed. LogFailedError if the log takes no writes, StorageError if a file can't be
+            removed.
+        """
+        self._check_writable()
+        dropped = []
+        while len(self.segments) > 1 and (oldest := self._view.closed[0]).next <= index:
+            self._view = self._view._replace(closed=self._view.closed[1:])
+            self._remove(oldest)
+            dropped.append(oldest)
+        return tuple(dropped)
+
+    def close(self) -> None:
+        """Syncs, writes the sidecar of the active segment, and lets go of the files; again does nothing."""
+        active = self._view.active
+        try:
+            if active and not self.failure:
+                self._vouch(active)
+        finally:
+            self.failure = self.failure or f"the log in {self._directory} is closed"
+            self._open.cache_clear()
+            if active:
+                active.file.close()
+
+    def _make_room(self, view: View) -> ActiveSegment:
+        """A new active segment behind the one there is, unless that is still empty."""
+        closed, active, start = view
+        if active and active.next == active.base:
+            return active
+        if active:
+            self._vouch(active)
+            closed, start = (*closed, replace(active.info, active=False)), active.next
+        fresh = self._create(start)
+        self._view = View(closed, fresh, start)
+        return fresh
+
+    def _vouch(self, active: ActiveSegment) -> None:
+        """Syncs the active segment and writes its sidecar."""
+        self.sync()
+        try:
+            active.write_sidecar(self._files)
+        except OSError as error:
+            raise self._refuse(error) from error
+
+    def _create(self, base: int) -> ActiveSegment:
+        try:
+            return ActiveSegment.create(self._files, self._directory, base, self._cipher)
+        except OSError as error:
+            raise self._discard(segment_path(self._directory, base), error) from error
+
+    def _discard(self, path: Path, error: OSError) -> StorageError:
+        """Removes a segment that couldn't be created, for certain, because the one before it goes on."""
+        try:
+            with suppress(FileNotFoundError):
+                self._files.remove(path)
+            self._files.sync_directory(self._directory)
+        except OSError as again:
+            return self._fail(again)
+        return self._refuse(error)
+
+    def _undo(self, active: ActiveSegment, error: OSError) -> StorageError:
+        try:
+            active.undo()
+        except OSError as again:
+            return self._fail(again)
+        return self._refuse(error)
+
+    def _refuse(self, error: OSError) -> StorageError:
+        """The error for a write that was undone: the log goes on after a full disk, and no other."""
+        if error.errno not in _FULL:
+            return self._fail(error)
+        return DiskFullError(f"no room in {self._directory} for event {self.next}: free some, or drop old events")
+
+    def _fail(self, error: OSError) -> LogFailedError:
+        self.failure = f"writing the log in {self._directory} at event {self.next} failed: {error}"
+        return LogFailedError(f"{self.failure}: check the disk, then restart")
+
+    def _check_writable(self) -> None:
+        if self.failure:
+            raise LogFailedError(f"{self.failure}: restart to write again")
+
+    def _remove(self, segment: SegmentInfo) -> None:
+        """The sidecar goes first: one without its segment says that the segment was lost."""
+        try:
+            for path in (segment.path.with_suffix(IDX), segment.path):
+                with suppress(FileNotFoundError):
+                    self._files.remove(path)
+                self._files.sync_directory(self._directory)
+        except OSError as error:
+            raise StorageError(f"removing {segment.path} failed: {error}") from error
+        finally:
+            self._open.cache_clear()
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = f", failure={self.failure!r}" if self.failure else ""
+        return f"Log({str(self._directory)!r}, first={self.first}, next={self.next}{state})"

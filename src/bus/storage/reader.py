@@ -1,0 +1,179 @@
+"""The side of a log that any thread may use, beside the one that appends."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from bus.errors import StorageError
+
+from .batch import Batch
+from .cipher import Cipher, hash_id
+from .damage import Damage, DamagedLogError
+from .files import FileSystem
+from .recovery import Recovered
+from .segment import ActiveSegment, Segment, SegmentInfo
+from .survey import Unreadable, open_stored
+
+_OPENED = 8
+
+
+class OutOfLogError(LookupError):
+    """The index asked for is before ``first`` or behind ``next``."""
+
+
+class View(NamedTuple):
+    """The segments at one moment: replaced as a whole, so that a reader never sees half a change.
+
+    ``start`` is the index with which a new segment begins if none is active.
+    """
+
+    closed: tuple[SegmentInfo, ...]
+    active: ActiveSegment | None
+    start: int
+
+    @property
+    def first(self) -> int:
+        if self.closed:
+            return self.closed[0].first
+        return self.active.base if self.active else self.start
+
+    @property
+    def next(self) -> int:
+        return self.active.next if self.active else self.start
+
+    @property
+    def time(self) -> int:
+        closed = self.closed[-1].last_time if self.closed else 0
+        return max(closed, self.active.last_time) if self.active else closed
+
+
+class Reader:
+    """What can be read of a log.
+
+    Attributes:
+        damage: what opening found damaged or missing. It stays, everything else can be read.
+        torn: what opening cut off; None if there was nothing.
+    """
+
+    __slots__ = ("_cipher", "_directory", "_files", "_open", "_view", "damage", "torn")
+
+    def __init__(self, directory: Path, *, files: FileSystem, cipher: Cipher | None, found: Recovered) -> None:
+        self._directory = directory
+        self._files = files
+        self._cipher = cipher
+        self._view = View(tuple(found.closed), found.active, found.start)
+        self._open = lru_cache(_OPENED)(partial(_open_closed, files, cipher))
+        self.damage = tuple(found.damage)
+        self.torn = found.torn
+
+    @property
+    def first(self) -> int:
+        """Index of the oldest event that is left; ``next`` if there is none."""
+        return self._view.first
+
+    @property
+    def next(self) -> int:
+        """Index the next event gets."""
+        return self._view.next
+
+    @property
+    def time(self) -> int:
+        """Time of the last batch, in nanoseconds since the epoch; 0 if there is none."""
+        return self._view.time
+
+    @property
+    def segments(self) -> tuple[SegmentInfo, ...]:
+        """The segments, oldest first."""
+        closed, active, _ = self._view
+        return (*closed, active.info) if active else closed
+
+    @property
+    def size(self) -> int:
+        """Bytes the segments take on disk, without their sidecars."""
+        return sum(segment.bytes for segment in self.segments)
+
+    def read(self, index: int, limit: int = 256 * 1024) -> list[Batch]:
+        """The batches from the one that has the event *index* on.
+
+        Parameters:
+            index: from ``first`` to ``next``.
+            limit: about how many bytes to read; at least one batch comes, whatever its size.
+
+        Returns:
+            Batches without a hole between them, up to the end of a segment at most; none if *index* is
+            ``next``. OutOfLogError if it is not in the log, DamagedLogError if it is damaged,
+            StorageError if the disk can't be read.
+        """
+        view = self._view
+        if index == view.next:
+            return []
+        if not view.first <= index < view.next:
+            raise OutOfLogError(f"event {index} is not in the log, which has {view.first} to {view.next - 1}")
+        try:
+            return self._segment_with(view, index).read(index, limit)
+        except OSError as error:
+            raise self._unread(index, error) from error
+
+    def find_time(self, time: int) -> int:
+        """Index of the first event of the first batch of *time* (ns) or later; ``next`` if there is none.
+
+        Two bisections, of the segments and of one index, and then the headers of one stretch.
+        """
+        closed, active, start = self._view
+        number = bisect_left(closed, time, key=lambda segment: segment.last_time)
+        try:
+            if number < len(closed):
+                return self._open(closed[number].path).find_time(time)
+            return active.find_time(time) if active else start
+        except OSError as error:
+            raise self._unread(closed[number].first if number < len(closed) else start, error) from error
+
+    def find_foreign(self, id_hash: int) -> list[int]:
+        """Indexes of the events that have an id with this ``hash_id``, newest first.
+
+        Only ids that were given as ``Batch.foreign`` are found, and another id may have the same digest.
+        """
+        return [index for segment in self._newest_first() for index in segment.index.foreign.find(id_hash)]
+
+    def keyed_batches(self) -> Iterator[Batch]:
+        """The batches with a duplicate key, newest first; damaged ones are left out."""
+        for segment in self._newest_first():
+            yield from segment.keyed_batches()
+
+    def hash_id(self, id: bytes) -> int:
+        """The 64-bit digest of an event id; keyed by the secret if the log is sealed."""
+        return self._cipher.hash_id(id) if self._cipher else hash_id(id)
+
+    def _newest_first(self) -> Iterator[Segment]:
+        closed, active, _ = self._view
+        if active:
+            yield active
+        for info in reversed(closed):
+            try:
+                yield self._open(info.path)
+            except FileNotFoundError:  # removed by retention, like all before it
+                return
+
+    def _segment_with(self, view: View, index: int) -> Segment:
+        if view.active and index >= view.active.base:
+            return view.active
+        info = view.closed[bisect_right(view.closed, index, key=lambda segment: segment.first) - 1]
+        if index >= info.next:
+            raise DamagedLogError(next(damage for damage in self.damage if damage.first <= index < damage.next))
+        return self._open(info.path)
+
+    def _unread(self, index: int, error: OSError) -> Exception:
+        if isinstance(error, FileNotFoundError) and index < self.first:
+            return OutOfLogError(f"event {index} was removed from the log, which begins at {self.first}")
+        return StorageError(f"reading event {index} in {self._directory} failed: {error}: check the disk")
+
+
+def _open_closed(files: FileSystem, cipher: Cipher | None, path: Path) -> Segment:
+    stored = open_stored(files, path, cipher=cipher)
+    if isinstance(stored, Unreadable):
+        raise DamagedLogError(Damage(path, 0, stored.base, stored.base + 1, "its header is damaged"))
+    return stored.segment()

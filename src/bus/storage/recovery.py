@@ -1,0 +1,230 @@
+"""Opening a log: what is there, what counts, what was torn off, what is damaged.
+
+Assumed of the disk: what was synced stays, and so do names after their directory was synced; of all else
+anything may be there after a crash, in any order, a write cut or with holes; writing a sector again with
+the bytes it has does not harm it. A disk may return other bytes than were written; that is noticed.
+
+What the appender does, so that this works (``log.py``): a segment is synced, and its sidecar written,
+before the next one is created; a new segment and its name are synced before a batch goes into it; every
+batch notes up to where the file was durable (``synced``).
+
+Recovery, in order:
+
+1. List the directory. The name of a segment says with which event it begins. A sidecar without a segment
+   says that a segment was lost.
+2. Read the headers. If the last file is no longer than a header and has no intact one, its creation was
+   interrupted, and nothing in it was ever counted.
+3. Prove the key on every header. Up to here, and throughout if read only, nothing is written.
+4. Remove the interrupted creation of step 2, and temporary files.
+5. Every segment but the last is complete and durable. If its sidecar vouches for just its size, that is
+   believed; else the part not vouched for is scanned, and the sidecar written again. A gap is damage.
+6. Scan the last segment from where its sidecar vouches for it. At a gap at offset X:
+   a. if the sidecar vouches beyond X, or any intact batch behind it was written when the file was
+      already durable beyond X, then X was durable: this is damage, kept and named; go on behind it;
+   b. else a crash explains it: no write at or behind X was known to be durable, so none was acknowledged.
+      The tail is torn; cut the file at X, and sync.
+7. Write the batches again that are not known to be durable, and sync. They may be in memory only, and
+   after a failed sync Linux holds pages for clean that are not on disk (Rebello et al., "Can Applications
+   Recover from fsync Failures?", USENIX ATC 2020), so syncing alone would not do.
+8. If the last segment is damaged, nothing more is written to it: the log goes on in a new segment, at the
+   first index that was never given. The same if a lost segment was the last.
+
+So the result is: all that was acknowledged, unless named as damage; a prefix of what was not.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+
+from bus.errors import CorruptLogError, StorageError
+
+from .cipher import Cipher
+from .damage import Damage, Torn
+from .files import FileSystem
+from .header import HEADER_SIZE
+from .header import SUFFIX as LOG
+from .segment import ActiveSegment, SegmentInfo
+from .sidecar import SUFFIX as IDX
+from .sidecar import TEMPORARY, Extent, encode_sidecar, read_sidecar, write_sidecar
+from .survey import Stored, Survey, Unreadable, open_stored
+
+_PIECE = 1 << 20
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What opening a log found.
+
+    Parameters:
+        closed: the segments that nothing more is written to.
+        active: the one to append to; None if the next append begins a new one.
+        start: the index that a new segment would begin with.
+        torn: what was cut off.
+        damage: what is damaged or missing, as far as opening looked.
+    """
+
+    closed: list[SegmentInfo] = field(default_factory=list)
+    active: ActiveSegment | None = None
+    start: int = 1
+    torn: Torn | None = None
+    damage: list[Damage] = field(default_factory=list)
+
+
+def recover(directory: Path, *, files: FileSystem, cipher: Cipher | None, read_only: bool) -> Recovered:
+    """Opens what is in *directory*, by the steps above.
+
+    Returns:
+        What was found. WrongKeyError if *cipher* isn't the one of the log, LogVersionError if a file is of
+        another version, CorruptLogError if the last segment can't be read at all, so that no one knows
+        at which index to go on; in all three nothing was written.
+    """
+    return _Recovery(directory, files, cipher, read_only).run()
+
+
+class _Recovery:
+    """One run of the steps."""
+
+    def __init__(self, directory: Path, files: FileSystem, cipher: Cipher | None, read_only: bool) -> None:
+        self._directory = directory
+        self._files = files
+        self._cipher = cipher
+        self._read_only = read_only
+        self._found = Recovered()
+
+    def run(self) -> Recovered:
+        names = list_names(self._files, self._directory)
+        stored = self._open_all([name for name in names if name.endswith(LOG)])
+        interrupted = stored.pop() if stored and _interrupted(stored[-1]) else None
+        if not self._read_only:
+            self._clean(names, interrupted)
+        for segment, following in pairwise(stored):
+            self._take_closed(segment, following.base)
+        if stored:
+            self._take_last(stored[-1])
+        self._take_lost([name for name in names if not interrupted or name != interrupted.path.name])
+        return self._found
+
+    def _open_all(self, names: list[str]) -> list[Stored | Unreadable]:
+        """Steps 2 and 3."""
+        opened = []
+        for name in names:
+            write = not self._read_only and name == names[-1]
+            with suppress(FileNotFoundError):  # retention may remove a segment while a reader opens the log
+                path = self._directory / name
+                opened.append(open_stored(self._files, path, cipher=self._cipher, write=write))
+        if opened and isinstance(opened[-1], Unreadable) and not (self._read_only or _interrupted(opened[-1])):
+            raise CorruptLogError(f"{unreadable(opened[-1], opened[-1].base)}: restore the file from a copy")
+        return opened
+
+    def _clean(self, names: list[str], interrupted: Stored | Unreadable | None) -> None:
+        """Step 4."""
+        leftover = [self._directory / name for name in names if name.endswith(TEMPORARY)]
+        if interrupted:
+            leftover.append(interrupted.path)
+        for path in leftover:
+            self._files.remove(path)
+        if leftover:
+            self._files.sync_directory(self._directory)
+
+    def _take_closed(self, stored: Stored | Unreadable, promised: int) -> None:
+        """Step 5, for a segment that is followed by the one that begins with the event *promised*."""
+        if isinstance(stored, Unreadable):
+            self._found.damage.append(unreadable(stored, promised))
+        elif stored.sidecar and stored.vouched == stored.size:
+            self._close(stored, stored.sidecar.extent, stored.damage([], stored.sidecar.extent, promised=promised))
+        else:
+            found = stored.survey(durable=stored.size)
+            damage = stored.damage(found.gaps, found.extent, promised=promised)
+            if not found.gaps and stored.vouched <= stored.size:
+                self._write_sidecar(stored, found)
+            self._close(stored, found.extent, damage)
+
+    def _take_last(self, stored: Stored | Unreadable) -> None:
+        """Steps 6 to 8."""
+        if isinstance(stored, Unreadable):
+            self._found.damage.append(unreadable(stored, stored.base))
+            return
+        found = stored.survey(durable=stored.vouched)
+        damage = stored.damage(found.gaps, found.extent, promised=stored.promised)
+        self._found.start = max(found.extent.next, stored.promised)
+        if not self._read_only:
+            self._cut(stored, found)
+            self._make_durable(stored, found)
+        if damage:
+            self._close(stored, found.extent, damage)
+        else:
+            self._found.active = stored.active(found)
+
+    def _cut(self, stored: Stored, found: Survey) -> None:
+        if found.torn:
+            stored.file.truncate(found.torn.offset)
+            stored.file.sync()
+            self._found.torn = Torn(stored.path, found.torn.offset, stored.size - found.torn.offset)
+
+    def _make_durable(self, stored: Stored, found: Survey) -> None:
+        """Step 7."""
+        for offset in range(found.synced, found.extent.end, _PIECE):
+            stored.file.write(offset, stored.file.read(offset, min(_PIECE, found.extent.end - offset)))
+        if found.synced < found.extent.end:
+            stored.file.sync()
+
+    def _take_lost(self, names: list[str]) -> None:
+        """Step 8, for segments of which only the sidecar is left, at either end of the log."""
+        first = self._found.closed[0].first if self._found.closed else self._found.start
+        for lost in lost_segments(self._files, self._directory, names):
+            if lost.first < first or lost.next > self._found.start:
+                self._found.damage.append(lost)
+            if lost.next > self._found.start:
+                self._found.start = lost.next
+                self._end_active()
+
+    def _end_active(self) -> None:
+        active, self._found.active = self._found.active, None
+        if active:
+            self._found.closed.append(SegmentInfo.of(active.path, active.header, active.extent))
+            if not self._read_only:
+                active.write_sidecar(self._files)
+
+    def _close(self, stored: Stored, extent: Extent, damage: list[Damage]) -> None:
+        self._found.damage += damage
+        self._found.closed.append(SegmentInfo.of(stored.path, stored.header, extent))
+
+    def _write_sidecar(self, stored: Stored, found: Survey) -> None:
+        if not self._read_only:
+            data = encode_sidecar(stored.header, found.extent, found.index)
+            write_sidecar(self._files, stored.path.with_suffix(IDX), data)
+
+
+def list_names(files: FileSystem, directory: Path) -> list[str]:
+    """The names in *directory*; StorageError if it isn't there."""
+    try:
+        return files.names(directory)
+    except FileNotFoundError:
+        raise StorageError(f"there is no log in {directory}: check the path") from None
+
+
+def lost_segments(files: FileSystem, directory: Path, names: list[str]) -> list[Damage]:
+    """A damage for each segment that is gone, by the word of the sidecar it left."""
+    lost = []
+    for name in names:
+        path = directory / name
+        if name.endswith(IDX) and path.with_suffix(LOG).name not in names:
+            with suppress(FileNotFoundError):
+                sidecar = read_sidecar(path, files.open(path), None)
+                if sidecar:
+                    missing = path.with_suffix(LOG)
+                    lost.append(Damage(missing, 0, int(path.stem), sidecar.extent.next, "the segment is missing"))
+    return lost
+
+
+def unreadable(stored: Unreadable, promised: int) -> Damage:
+    """A segment without a header as damage, up to the event *promised*."""
+    return Damage(stored.path, 0, stored.base, promised, "both copies of the segment's header are damaged")
+
+
+def _interrupted(stored: Stored | Unreadable) -> bool:
+    """Whether the last segment is one whose creation never ended."""
+    return stored.size < HEADER_SIZE or (stored.size == HEADER_SIZE and isinstance(stored, Unreadable))

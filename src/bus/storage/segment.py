@@ -1,0 +1,212 @@
+"""A segment: one file of the log.
+
+     <directory>/00000000000000000001.log     header (twice), then batch after batch to the end of the file
+     <directory>/00000000000000000001.idx     its sidecar: the sparse index
+     <directory>/00000000000000041877.log     the name is the index of the segment's first event
+
+Only the last segment of a log is written to. It has one appender; readers may run beside it in other
+threads, because they take nothing but positioned reads, and because the appender publishes what it wrote
+by assigning ``end`` and then ``next``, after the write.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from .batch import Batch, Codec
+from .cipher import Cipher
+from .damage import Damage, DamagedLogError
+from .files import File, FileSystem
+from .header import HEADER_SIZE, Header, segment_path
+from .index import GrowingIndex, Index, Stretch
+from .scan import Found, Gap, Source
+from .sidecar import SUFFIX, Extent, encode_sidecar, write_sidecar
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentInfo:
+    """A segment, as the log lists it.
+
+    Parameters:
+        path: the file.
+        first, next: index of its first event, and of the event after its last.
+        bytes: its size, without the sidecar.
+        first_time, last_time: time of its first and last batch, ns since the epoch; 0 if it is empty.
+        sealed: whether it is encrypted.
+        active: whether it is the one that is appended to.
+    """
+
+    path: Path
+    first: int
+    next: int
+    bytes: int
+    first_time: int
+    last_time: int
+    sealed: bool
+    active: bool
+
+    @classmethod
+    def of(cls, path: Path, header: Header, extent: Extent, *, active: bool = False) -> SegmentInfo:
+        """The listing of the segment *path*."""
+        times = extent.first_time, extent.last_time
+        return cls(path, header.base, extent.next, extent.end, *times, header.sealed, active)
+
+
+class Segment:
+    """A segment that can be read.
+
+    Parameters:
+        path: where it is.
+        header: what it says about itself.
+        file: the open file.
+        codec: what reads its batches.
+        index: finds them.
+        extent: how far it reaches.
+    """
+
+    __slots__ = ("codec", "end", "file", "header", "index", "last_time", "next", "path")
+
+    def __init__(self, path: Path, header: Header, file: File, codec: Codec, index: Index, extent: Extent) -> None:
+        self.path = path
+        self.header = header
+        self.file = file
+        self.codec = codec
+        self.index = index
+        self.end = extent.end
+        self.last_time = extent.last_time
+        self.next = extent.next
+
+    @property
+    def base(self) -> int:
+        """Index of its first event."""
+        return self.header.base
+
+    @property
+    def extent(self) -> Extent:
+        """How far it reaches."""
+        return Extent(self.next, self.end, self.index.times[0] if self.index.times else 0, self.last_time)
+
+    def read(self, index: int, limit: int) -> list[Batch]:
+        """The batches from the one with the event *index* on, at least one, else about *limit* bytes.
+
+        DamagedLogError if that event is damaged; what follows damage is for the next call.
+        """
+        stretch = self._stretch(self.index.find(index))
+        chunk = self.file.read(stretch.offset, self._chunk(stretch, limit))
+        found = self.codec.decode(chunk, offset=stretch.offset, expected=stretch.first, index=index)
+        return found or [self._search(stretch, index)]
+
+    def find_time(self, time: int) -> int:
+        """Index of the first event of the first batch of *time* or later; ``next`` if there is none."""
+        if not self.index.firsts:
+            return self.next
+        stretch = self._stretch(self.index.find_time(time))
+        later = (found.head.first for found in self._intact(stretch) if found.head.time >= time)
+        return next(later, stretch.next)
+
+    def keyed_batches(self) -> Iterator[Batch]:
+        """The batches that carry a duplicate key, newest first, without the damaged ones."""
+        for number in self.index.keyed_stretches():
+            keyed = [found for found in self._intact(self._stretch(number)) if found.head.keyed]
+            yield from filter(None, map(self._source(self.end).load, reversed(keyed)))
+
+    def _stretch(self, number: int) -> Stretch:
+        return self.index.stretch(number, next=self.next, end=self.end)
+
+    def _chunk(self, stretch: Stretch, limit: int) -> int:
+        """How much to read: all of the stretch, so that the batch asked for is in it; more up to *limit*."""
+        return max(stretch.end - stretch.offset, min(limit, self.end - stretch.offset))
+
+    def _source(self, end: int) -> Source:
+        return Source(self.file, self.codec, end)
+
+    def _intact(self, stretch: Stretch) -> Iterator[Found]:
+        items = self._source(stretch.end).scan(offset=stretch.offset, expected=stretch.first)
+        return (item for item in items if isinstance(item, Found))
+
+    def _search(self, stretch: Stretch, index: int) -> Batch:
+        """The batch with the event *index*, by a scan, when there is damage before it or in it."""
+        source = self._source(self.end)
+        for item in source.scan(offset=stretch.offset, expected=stretch.first):
+            if isinstance(item, Gap) and (item.next is None or index < item.next):
+                raise DamagedLogError(gap_damage(self.path, item, promised=self.next))
+            if isinstance(item, Found) and index < item.head.next:
+                return source.load(item) or self._refuse(item)
+        raise DamagedLogError(Damage(self.path, self.end, index, self.next, "the file ends too early"))
+
+    def _refuse(self, found: Found) -> NoReturn:
+        what = "a batch does not open with the secret key, though its checksum is right"
+        raise DamagedLogError(Damage(self.path, found.offset, found.head.first, found.head.next, what))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.path.name}, next={self.next}, bytes={self.end})"
+
+
+class ActiveSegment(Segment):
+    """The segment that is appended to."""
+
+    __slots__ = ("_index", "synced")
+
+    def __init__(
+        self, path: Path, header: Header, file: File, codec: Codec, index: GrowingIndex, extent: Extent
+    ) -> None:
+        super().__init__(path, header, file, codec, index, extent)
+        self._index = index
+        self.synced = extent.end
+
+    @classmethod
+    def create(cls, files: FileSystem, directory: Path, base: int, cipher: Cipher | None) -> ActiveSegment:
+        """A new segment that begins with the event *base*; file and name are durable on return."""
+        path, header = segment_path(directory, base), Header.new(base, cipher)
+        file = files.create(path)
+        file.write(0, header.encode())
+        file.sync()
+        files.sync_directory(directory)
+        extent = Extent(base, HEADER_SIZE, 0, 0)
+        return cls(path, header, file, header.codec(path, cipher), GrowingIndex(), extent)
+
+    @property
+    def info(self) -> SegmentInfo:
+        """Its listing."""
+        return SegmentInfo.of(self.path, self.header, self.extent, active=True)
+
+    def append(self, batch: Batch) -> None:
+        """Writes *batch* behind the last one; it is durable after the next ``sync``."""
+        offset = self.end
+        data = self.codec.encode(batch, offset=offset, synced=self.synced)
+        self.file.write(offset, data)
+        self._index.add(batch, offset=offset)
+        if batch.foreign:
+            self._index.add_foreign(batch.foreign)
+        self.end = offset + len(data)
+        self.last_time = batch.time
+        self.next = batch.next
+
+    def undo(self) -> None:
+        """Takes back what a failed ``append`` may have written."""
+        self.file.truncate(self.end)
+
+    def sync(self) -> None:
+        """Makes everything appended so far durable.
+
+        The size is looked at first: a write that was claimed and not done is noticed here.
+        """
+        if (size := self.file.size()) != self.end:
+            raise OSError(errno.EIO, f"{self.path} has {size} bytes where {self.end} were written")
+        self.file.sync()
+        self.synced = self.end
+
+    def write_sidecar(self, files: FileSystem) -> None:
+        """Writes the sidecar that vouches for everything up to here, which must be synced."""
+        data = encode_sidecar(self.header, self.extent, self.index)
+        write_sidecar(files, self.path.with_suffix(SUFFIX), data)
+
+
+def gap_damage(path: Path, gap: Gap, *, promised: int) -> Damage:
+    """A gap as damage; *promised* is the index that comes after it if no batch follows in the file."""
+    following = gap.next if gap.next is not None else max(promised, gap.first)
+    return Damage(path, gap.offset, gap.first, following, f"{gap.end - gap.offset} bytes are no valid batch")

@@ -1,0 +1,176 @@
+"""One segment as it is found on disk, and what a scan makes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .batch import Codec
+from .cipher import Cipher
+from .damage import Damage
+from .files import File, FileSystem
+from .header import HEADER_SIZE, Header, read_header, segment_path
+from .index import GrowingIndex, Index
+from .scan import Found, Gap, Source
+from .segment import ActiveSegment, Segment, gap_damage
+from .sidecar import SUFFIX, Extent, Sidecar, read_sidecar
+
+
+@dataclass(slots=True)
+class Survey:
+    """What is in a segment.
+
+    Parameters:
+        extent: how far it reaches: behind the last batch that counts.
+        index: finds its batches.
+        synced: the furthest offset known to be durable.
+        gaps: the damage in it.
+        torn: the tail that a crash left, if there is one.
+    """
+
+    extent: Extent
+    index: GrowingIndex
+    synced: int
+    gaps: list[Gap] = field(default_factory=list)
+    torn: Gap | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A segment file without an intact header; without its salt nothing in it can be checked."""
+
+    path: Path
+    base: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A segment file whose header was read.
+
+    Parameters:
+        path: where it is.
+        file, size: the open file, and its size when it was opened.
+        header: what it says about itself.
+        codec: what reads its batches.
+        sidecar: its sidecar, if there is one and its header is intact.
+        sidecar_file: the file of that.
+    """
+
+    path: Path
+    file: File
+    size: int
+    header: Header
+    codec: Codec
+    sidecar: Sidecar | None
+    sidecar_file: File | None
+
+    @property
+    def base(self) -> int:
+        """Index of its first event."""
+        return self.header.base
+
+    @property
+    def vouched(self) -> int:
+        """The offset before which everything was durable, by the word of the sidecar."""
+        return self.sidecar.extent.end if self.sidecar else HEADER_SIZE
+
+    @property
+    def promised(self) -> int:
+        """The index before which every event was stored, by the word of the sidecar."""
+        return self.sidecar.extent.next if self.sidecar else self.base
+
+    def survey(self, *, durable: int) -> Survey:
+        """Scans what the sidecar doesn't vouch for; everything before the offset *durable* was durable.
+
+        The scan ends at the first gap that a crash explains.
+        """
+        result = self._vouched_part() or Survey(Extent(self.base, HEADER_SIZE, 0, 0), GrowingIndex(), HEADER_SIZE)
+        source, last = Source(self.file, self.codec, self.size), None
+        for item in source.scan(offset=result.extent.end, expected=result.extent.next):
+            if isinstance(item, Found):
+                last = item
+                _take_in(source, result, item)
+            elif durable > item.offset or _was_durable(source, item):
+                result.gaps.append(item)
+            else:
+                result.torn = item
+                break
+        if last:
+            result.extent = Extent(last.head.next, last.end, result.index.times[0], last.head.time)
+        return result
+
+    def active(self, found: Survey) -> ActiveSegment:
+        """The segment, to append to behind what was found."""
+        return ActiveSegment(self.path, self.header, self.file, self.codec, found.index, found.extent)
+
+    def segment(self) -> Segment:
+        """The segment, to read from, if it is one that is no longer written to."""
+        if self.sidecar and self.sidecar_file and self.vouched == self.size:
+            index = self.sidecar.load(self.sidecar_file)
+            if index:
+                return self._segment(index, self.sidecar.extent)
+        found = self.survey(durable=self.size)
+        return self._segment(found.index, found.extent)
+
+    def damage(self, gaps: list[Gap], extent: Extent, *, promised: int) -> list[Damage]:
+        """The damage in this segment and up to the event *promised*, with which the next one begins."""
+        named = [gap_damage(self.path, gap, promised=promised) for gap in gaps]
+        if extent.next < promised and not (gaps and gaps[-1].next is None):
+            named.append(self._missing(extent, promised))
+        return named
+
+    def _missing(self, extent: Extent, promised: int) -> Damage:
+        if self.vouched > self.size:
+            what = f"the file has {self.size} bytes where there were {self.vouched}"
+            return Damage(self.path, extent.end, extent.next, promised, what)
+        path = segment_path(self.path.parent, extent.next)
+        return Damage(path, 0, extent.next, promised, "the segment is missing")
+
+    def _vouched_part(self) -> Survey | None:
+        if self.sidecar and self.sidecar_file and self.vouched <= self.size:
+            index = self.sidecar.load_growing(self.sidecar_file)
+            if index:
+                return Survey(self.sidecar.extent, index, self.vouched)
+        return None
+
+    def _segment(self, index: Index, extent: Extent) -> Segment:
+        return Segment(self.path, self.header, self.file, self.codec, index, extent)
+
+
+def open_stored(files: FileSystem, path: Path, *, cipher: Cipher | None, write: bool = False) -> Stored | Unreadable:
+    """Reads the headers of the segment *path* and of its sidecar.
+
+    Returns:
+        Unreadable if both copies of the header are damaged. WrongKeyError if *cipher* isn't the one it
+        was sealed with, LogVersionError if it or the sidecar is of another version.
+    """
+    file = files.open(path, write=write)
+    size = file.size()
+    header = read_header(path, file.read(0, HEADER_SIZE))
+    if header is None:
+        return Unreadable(path, int(path.stem), size)
+    codec = header.codec(path, cipher)
+    sidecar, sidecar_file = _open_sidecar(files, path.with_suffix(SUFFIX), header)
+    return Stored(path, file, size, header, codec, sidecar, sidecar_file)
+
+
+def _open_sidecar(files: FileSystem, path: Path, header: Header) -> tuple[Sidecar | None, File | None]:
+    try:
+        file = files.open(path)
+    except FileNotFoundError:
+        return None, None
+    return read_sidecar(path, file, header), file
+
+
+def _take_in(source: Source, result: Survey, found: Found) -> None:
+    result.synced = max(result.synced, found.head.synced)
+    result.index.add(found.head, offset=found.offset)
+    if found.head.foreign and (batch := source.load(found)):
+        result.index.add_foreign(batch.foreign)
+
+
+def _was_durable(source: Source, gap: Gap) -> bool:
+    """Whether a batch behind *gap* was written when the file was already durable beyond its start."""
+    behind = source.scan(offset=gap.end, expected=gap.next) if gap.next is not None else ()
+    return any(isinstance(item, Found) and item.head.synced > gap.offset for item in behind)
