@@ -20,6 +20,8 @@ from bus.errors import ConfigError, InvalidSubjectError
 INBOX_NAMESPACE = "_bus_"
 """The namespace of inboxes: replies that live in memory and never touch a log."""
 
+_INBOX_PREFIX = f"{INBOX_NAMESPACE}."
+
 DEAD_SEGMENT = "_dead_"
 """Second segment of the subjects of dead letters. Wildcards don't match it, so that nobody who reads
 ``orders.>`` is handed what another consumer gave up; a pattern that names it reads dead letters."""
@@ -40,6 +42,11 @@ def parse_subject(text: str) -> tuple[str, bytes]:
     if not _SUBJECT.fullmatch(text):
         raise InvalidSubjectError(_fault(text, wildcards=False))
     return text.partition(".")[0], _within_size(text)
+
+
+def is_inbox(subject: str) -> bool:
+    """Whether *subject* names an inbox."""
+    return subject.startswith(_INBOX_PREFIX)
 
 
 def _within_size(text: str) -> bytes:

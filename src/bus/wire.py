@@ -21,7 +21,7 @@ import msgspec
 
 from bus.errors import BusError, InvalidEventError
 from bus.event import Draft, Receipt
-from bus.subject import INBOX_NAMESPACE, parse_subject
+from bus.subject import is_inbox, parse_subject
 
 EVENT_ID = "X-BUS-EVENT-ID"
 EVENT_CREATED_AT = "X-BUS-EVENT-CREATED-AT"
@@ -189,8 +189,8 @@ def encode_problem(error: BusError) -> bytes:
 
 def check_response_subject(text: str) -> str:
     """Return the name of an inbox, raise `InvalidEventError` for any other subject."""
-    namespace, _ = parse_subject(text)
-    if namespace != INBOX_NAMESPACE:
+    parse_subject(text)
+    if not is_inbox(text):
         raise InvalidEventError(f"response_subject {text!a} is not an inbox: name one like _bus_.3f9c")
     return text
 

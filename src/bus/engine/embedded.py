@@ -57,6 +57,7 @@ class EmbeddedEngine:
     def __init__(self, settings: Settings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
         self._settings = settings
         self._loop = loop
+        self._durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
         self._lock = directory.lock()
         self._namespaces: dict[str, Namespace] = {}
         self._inboxes = Inboxes(loop)
@@ -111,13 +112,10 @@ class EmbeddedEngine:
 
     @property
     def durability(self) -> Durability:
-        return Durability.FSYNC if self._settings.fsync is Fsync.ALWAYS else Durability.OS
+        return self._durability
 
     def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
-        names = {parse_subject(draft.subject or "")[0] for draft in drafts}
-        if len(names) > 1:
-            raise InvalidEventError(f"the batch is of several namespaces ({', '.join(sorted(names))}): send one each")
-        name = names.pop()
+        name = _namespace_of(drafts)
         if name == INBOX_NAMESPACE:
             published([self._inboxes.publish(draft, now=now) for draft in drafts], None)
         else:
@@ -286,6 +284,17 @@ class EmbeddedEngine:
 
     def __repr__(self) -> str:
         return f"<EmbeddedEngine {self._settings.path} {', '.join(self._namespaces)}>"
+
+
+def _namespace_of(drafts: Sequence[Draft]) -> str:
+    """The one namespace of a batch. Raises `InvalidSubjectError` or `InvalidEventError`."""
+    name, _ = parse_subject(drafts[0].subject or "")
+    if len(drafts) > 1:
+        others = {parse_subject(draft.subject or "")[0] for draft in drafts} - {name}
+        if others:
+            names = ", ".join(sorted({name, *others}))
+            raise InvalidEventError(f"the batch is of several namespaces ({names}): send one each")
+    return name
 
 
 def _summary(refused: Sequence[BusError], asked: int) -> BusError:

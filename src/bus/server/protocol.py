@@ -29,7 +29,7 @@ from bus.errors import (
 )
 from bus.server import limits
 from bus.server.chunks import ChunkReader
-from bus.server.request import HeadReader, Request, too_large
+from bus.server.request import Request, read_head, too_large
 from bus.server.response import Cors, encode_error, encode_head
 
 NEVER = float("inf")
@@ -76,7 +76,7 @@ class _State(Enum):
 class Exchange:
     """The answer to one request, written when its turn comes."""
 
-    __slots__ = ("_connection", "_done", "_parts", "_when_first", "close", "head_only", "on_lost", "origin", "problem")
+    __slots__ = ("_connection", "_done", "_parts", "_when_first", "close", "head", "on_lost")
 
     def __init__(self, connection: Connection, request: Request | None) -> None:
         self._connection = connection
@@ -84,19 +84,17 @@ class Exchange:
         self._done = False
         self._when_first: Callable[[], None] | None = None
         self.on_lost: Callable[[], None] | None = None
-        self.close = request is None or not request.keep_alive
-        self.head_only = request is not None and request.method == b"HEAD"
-        self.origin = request.header(b"origin") if request else ""
-        self.problem = request is not None and request.wants_problem
+        self.head = request.head if request else None
+        self.close = self.head is None or not self.head.keep_alive
 
     def respond(self, status: int, headers: bytes = b"", body: bytes = b"", *, preflight: bool = False) -> None:
         """Send a whole answer."""
-        if self.origin:
-            headers += self._connection.handler.cors.headers(self.origin, preflight=preflight)
+        if self.head and self.head.origin:
+            headers += self._connection.handler.cors.headers(self.head.origin, preflight=preflight)
         close = self.close or self._connection.draining
         length = None if status == 204 else len(body)
         self._parts.append(encode_head(status, headers, length=length, close=close))
-        if body and not self.head_only:
+        if body and not (self.head and self.head.method == b"HEAD"):
             self._parts.append(body)
         self.close = close
         self.finish()
@@ -104,13 +102,13 @@ class Exchange:
     def fail(self, error: BusError) -> None:
         """Send the answer to *error*; one that spoils the connection closes it."""
         self.close |= isinstance(error, MalformedError)
-        headers, body = encode_error(error, as_problem=self.problem)
+        headers, body = encode_error(error, as_problem=self.head is not None and self.head.wants_problem)
         self.respond(error.status, headers, body)
 
     def begin(self, status: int, headers: bytes) -> None:
         """Send the head of an answer whose body comes in pieces."""
-        if self.origin:
-            headers += self._connection.handler.cors.headers(self.origin)
+        if self.head and self.head.origin:
+            headers += self._connection.handler.cors.headers(self.head.origin)
         self.write(encode_head(status, headers, length=None, close=self.close))
 
     def write(self, data: bytes) -> None:
@@ -240,7 +238,7 @@ class Connection(asyncio.Protocol):
         head, self._buffer = self._buffer[: end + 4].lstrip(b"\r\n"), self._buffer[end + 4 :]
         if len(head) > limits.HEAD_BYTES:
             raise self._head_too_large(head)
-        self._begin_request(HeadReader().read(head))
+        self._begin_request(Request(read_head(head)))
         return True
 
     def _wait_for_head(self) -> None:
@@ -259,23 +257,23 @@ class Connection(asyncio.Protocol):
         self._exchanges.append(exchange)
         self._request = request
         self._upload = self.handler.upload(request, exchange)
-        if self._upload is None and request.length > self.handler.max_body:
+        if self._upload is None and request.head.length > self.handler.max_body:
             raise too_large(self.handler.max_body)
         self._begin_body(request, exchange)
 
     def _begin_body(self, request: Request, exchange: Exchange) -> None:
-        self._left = request.length
-        self._chunks = ChunkReader() if request.chunked else None
-        if not self._left and not request.chunked:
+        self._left = request.head.length
+        self._chunks = ChunkReader() if request.head.chunked else None
+        if not self._left and not request.head.chunked:
             self._end_request()
             return
         self._state = _State.BODY
         self.deadline = self._loop.time() + limits.BODY_SECONDS
-        if b"expect" in request.headers:
+        if b"expect" in request.head.headers:
             self._answer_expectation(request, exchange)
 
     def _answer_expectation(self, request: Request, exchange: Exchange) -> None:
-        if request.headers[b"expect"].lower() != b"100-continue":
+        if request.head.headers[b"expect"].lower() != b"100-continue":
             raise ExpectationFailedError("the only expectation known here is 100-continue")
         if not self._buffer:
             exchange.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -319,7 +317,7 @@ class Connection(asyncio.Protocol):
         self._whole.clear()
         self._request = self._upload = self._chunks = None
         self._size = 0
-        self._state = _State.HEAD if request.keep_alive else _State.CLOSED
+        self._state = _State.HEAD if request.head.keep_alive else _State.CLOSED
         self.deadline = NEVER
         if upload:
             upload.finish()

@@ -16,7 +16,7 @@ from bus.server import limits
 from bus.server.protocol import Exchange
 from bus.server.request import Request
 from bus.server.response import encode_accepted, encode_headers, receipt_headers
-from bus.subject import INBOX_NAMESPACE, parse_subject
+from bus.subject import is_inbox, parse_subject
 from bus.units import parse_duration
 from bus.wire import JSON, Durability, decode_draft, decode_drafts
 
@@ -25,7 +25,7 @@ _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 
 def publish(engine: Engine, request: Request, exchange: Exchange, *, loop: AbstractEventLoop) -> None:
     """Store the event or batch in the request's body, then answer 202. Raises what `Engine.publish` does."""
-    if request.raw_query and (wait := request.parameter("wait")):
+    if request.head.raw_query and (wait := request.parameter("wait")):
         _publish_and_wait(engine, request, exchange, wait, loop=loop)
         return
     body = request.body
@@ -42,8 +42,7 @@ def publish(engine: Engine, request: Request, exchange: Exchange, *, loop: Abstr
 
 
 def _durability(engine: Engine, draft: Draft) -> Durability:
-    namespace, _ = parse_subject(draft.subject or "")
-    return Durability.MEMORY if namespace == INBOX_NAMESPACE else engine.durability
+    return Durability.MEMORY if is_inbox(draft.subject or "") else engine.durability
 
 
 # -- waiting
@@ -54,7 +53,7 @@ def _publish_and_wait(
 ) -> None:
     timeout = _read_timeout(request.parameter("timeout"))
     draft = decode_draft(request.body)
-    if parse_subject(draft.subject or "")[0] == INBOX_NAMESPACE:
+    if is_inbox(draft.subject or ""):
         raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
     match wait:
         case "reply":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
 import httptools
@@ -24,15 +25,20 @@ from bus.errors import (
     VersionNotSupportedError,
 )
 from bus.server.limits import HEAD_BYTES, HEADERS, REQUEST_LINE_BYTES
+from bus.wire import NDJSON, PROBLEM
 
 _REQUEST_LINE = re.compile(rb"([A-Z]+) (/[\x21-\x7e\x80-\xff]*|\*|https?://[\x21-\x7e\x80-\xff]*) HTTP/(1\.[01])")
 _METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS"}
 _LENGTH = re.compile(rb"\d{1,15}")
 
+REMEMBERED = 1024
+LONGEST_REMEMBERED = 1024
+"""Heads that are remembered, and bytes of the longest one that is."""
 
-@dataclass(slots=True)
-class Request:
-    """One request; ``body`` is filled in when all of it has come, unless it is an upload."""
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """Everything a request says before its body, and what follows from it."""
 
     method: bytes
     path: str
@@ -41,18 +47,28 @@ class Request:
     keep_alive: bool
     length: int
     chunked: bool
-    body: bytes = b""
-    _query: dict[str, list[str]] | None = field(default=None, repr=False)
+    origin: str
+    wants_problem: bool
+    is_ndjson: bool
 
     def header(self, name: bytes) -> str:
         """The value of a header (lower-case name), empty if it isn't there."""
         return self.headers.get(name, b"").decode("latin-1")
 
+
+@dataclass(slots=True)
+class Request:
+    """One request; ``body`` is filled in when all of it has come, unless it is an upload."""
+
+    head: Head
+    body: bytes = b""
+    _query: dict[str, list[str]] | None = field(default=None, repr=False)
+
     @property
     def query(self) -> dict[str, list[str]]:
         """The query's parameters. Raises `InvalidParameterError` if it isn't UTF-8."""
         if self._query is None:
-            self._query = parse_query(self.raw_query)
+            self._query = parse_query(self.head.raw_query)
         return self._query
 
     def parameter(self, name: str) -> str:
@@ -61,12 +77,6 @@ class Request:
         if len(values) > 1:
             raise InvalidParameterError(f"parameter {name} is given {len(values)} times: give it once")
         return values[0] if values else ""
-
-    @property
-    def wants_problem(self) -> bool:
-        """Whether errors go out as problem details instead of text."""
-        accept = self.headers.get(b"accept", b"")
-        return b"application/json" in accept or b"application/problem+json" in accept
 
 
 def parse_query(raw: bytes) -> dict[str, list[str]]:
@@ -82,15 +92,28 @@ def parse_query(raw: bytes) -> dict[str, list[str]]:
     return found
 
 
-class HeadReader:
+def read_head(head: bytes) -> Head:
+    """Read *head*, which ends with its empty line. Raises a `MalformedError`.
+
+    Clients repeat themselves: what was read lately is remembered by its bytes.
+    """
+    return _read_known(head) if len(head) <= LONGEST_REMEMBERED else _HeadReader().read(head)
+
+
+@lru_cache(REMEMBERED)
+def _read_known(head: bytes) -> Head:
+    return _HeadReader().read(head)
+
+
+class _HeadReader:
     """Reads the head of one request, for llhttp to call back."""
 
-    __slots__ = ("_parser", "headers", "hosts", "url")
+    __slots__ = ("_hosts", "_parser", "headers", "url")
 
     def __init__(self) -> None:
         self.url = b""
         self.headers: dict[bytes, bytes] = {}
-        self.hosts = 0
+        self._hosts = 0
         self._parser = httptools.HttpRequestParser(self)
 
     def on_url(self, url: bytes) -> None:
@@ -99,12 +122,11 @@ class HeadReader:
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
         if name == b"host":
-            self.hosts += 1
+            self._hosts += 1
         known = self.headers.get(name)
         self.headers[name] = value if known is None else known + b", " + value
 
-    def read(self, head: bytes) -> Request:
-        """Read *head*, which ends with its empty line. Raises a `MalformedError`."""
+    def read(self, head: bytes) -> Head:
         version = _check_head(head)
         try:
             self._parser.feed_data(head)
@@ -112,13 +134,14 @@ class HeadReader:
             pass
         except httptools.HttpParserError as error:
             raise MalformedError(f"the request is not HTTP/1.1: {error}") from None
-        return self._request(version)
+        if self._hosts != 1 and (version == b"1.1" or self._hosts):
+            raise MalformedError(f"the request has {self._hosts} Host headers: it needs one")
+        return self._head(version)
 
-    def _request(self, version: bytes) -> Request:
-        if self.hosts != 1 and (version == b"1.1" or self.hosts):
-            raise MalformedError(f"the request has {self.hosts} Host headers: it needs one")
+    def _head(self, version: bytes) -> Head:
         path, _, query = _origin_form(self.url).partition(b"?")
-        return Request(
+        accept = self.headers.get(b"accept", b"")
+        return Head(
             method=self._parser.get_method(),
             path=unquote_plus(path.decode("latin-1")),
             raw_query=query.partition(b"#")[0],
@@ -126,6 +149,9 @@ class HeadReader:
             keep_alive=self._parser.should_keep_alive(),
             length=_length(self.headers),
             chunked=_is_chunked(self.headers, version),
+            origin=self.headers.get(b"origin", b"").decode("latin-1"),
+            wants_problem=b"application/json" in accept or PROBLEM.encode() in accept,
+            is_ndjson=self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == NDJSON.encode(),
         )
 
 

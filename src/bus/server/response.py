@@ -23,6 +23,7 @@ from bus.wire import (
 )
 
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+_ACCEPTED = "".join([f"{name}: %s\r\n" for name in (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, EVENT_COUNT, DURABILITY)])
 _EXPOSED = ", ".join((EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, EVENT_COUNT, CONSUMER_ID, DURABILITY, "Retry-After"))
 _PREFLIGHT = (
     "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n"
@@ -52,10 +53,7 @@ def receipt_headers(receipt: Receipt) -> dict[str, str | int]:
 def encode_accepted(receipts: Sequence[Receipt], durability: Durability) -> bytes:
     """The header lines of a 202 to a publish: they describe the last event."""
     last = receipts[-1]
-    return (
-        f"{EVENT_ID}: {last.id}\r\n{EVENT_CREATED_AT}: {last.created_at}\r\n{EVENT_INDEX}: {last.index}\r\n"
-        f"{EVENT_COUNT}: {len(receipts)}\r\n{DURABILITY}: {durability.value}\r\n"
-    ).encode()
+    return (_ACCEPTED % (last.id, last.created_at, last.index, len(receipts), durability)).encode()
 
 
 def encode_error(error: BusError, *, as_problem: bool) -> tuple[bytes, bytes]:

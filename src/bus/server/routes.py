@@ -23,7 +23,6 @@ from bus.server.request import Request
 from bus.server.response import Cors
 from bus.server.stream import StreamSink, open_stream
 from bus.server.upload import Upload
-from bus.wire import NDJSON
 
 log = logging.getLogger("bus.server")
 
@@ -66,8 +65,7 @@ class Routes:
     # -- requests
 
     def upload(self, request: Request, exchange: Exchange) -> Upload | None:
-        is_ndjson = request.headers.get(b"content-type", b"").partition(b";")[0].strip() == NDJSON.encode()
-        if not is_ndjson or request.method != b"POST" or request.path != "/":
+        if not request.head.is_ndjson or request.head.method != b"POST" or request.head.path != "/":
             return None
         return Upload(self._engine, exchange, longest=self.max_body, loop=self._loop)
 
@@ -77,19 +75,19 @@ class Routes:
         except BusError:
             raise
         except Exception:
-            log.exception("%s %s failed", request.method.decode(), request.path)
+            log.exception("%s %s failed", request.head.method.decode(), request.head.path)
             raise BusError("the server made a mistake: its log has the details") from None
 
     def _route(self, request: Request) -> Route:
-        if request.method == b"OPTIONS":
+        if request.head.method == b"OPTIONS":
             return _preflight
-        routes = self._root if request.path == "/" else self._admin.routes(request.path)
+        routes = self._root if request.head.path == "/" else self._admin.routes(request.head.path)
         if routes is None:
-            raise NotFoundError(f"path {request.path[:80]!a} doesn't exist: events are at /")
-        route = routes.get(request.method) or (routes.get(b"GET") if request.method == b"HEAD" else None)
+            raise NotFoundError(f"path {request.head.path[:80]!a} doesn't exist: events are at /")
+        route = routes.get(request.head.method) or (routes.get(b"GET") if request.head.method == b"HEAD" else None)
         if route is None:
             allowed = ", ".join(sorted(method.decode() for method in routes))
-            raise MethodNotAllowedError(f"{request.method.decode()} is not for {request.path}: use {allowed}")
+            raise MethodNotAllowedError(f"{request.head.method.decode()} is not for {request.head.path}: use {allowed}")
         return route
 
     def _publish(self, request: Request, exchange: Exchange) -> None:

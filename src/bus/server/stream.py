@@ -133,7 +133,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         by_key=_read_order(request.parameter("order")),
         limit=_read_number(request, "limit", most=1 << 62),
         follow=_read_flag(request.parameter("follow"), default=True),
-        ndjson=NDJSON in request.header(b"accept"),
+        ndjson=NDJSON in request.head.header(b"accept"),
     )
     if wanted.consumer and wanted.ack is not AckMode.MANUAL:
         raise InvalidParameterError("a durable consumer acknowledges: give ack=manual with consumer")
@@ -175,7 +175,7 @@ def read_redelivery(text: str) -> tuple[float, ...]:
 
 
 def _read_resume(request: Request) -> str | None:
-    text = request.header(b"last-event-id") or request.parameter("last_event_id")
+    text = request.head.header(b"last-event-id") or request.parameter("last_event_id")
     return check_id(text, "Last-Event-ID") if text else None
 
 
