@@ -146,7 +146,7 @@ def test_manual_waits_for_bus_ack(server: ServerProcess) -> None:
         assert get.stderr is not None
         event = msgspec.json.decode(_line(get))
         assert (event["payload"], event["attempts"]) == (1, 1)
-        consumer = get.stderr.readline().split()[5].decode()
+        consumer = get.stderr.readline().split()[6].decode()
         assert consumer.startswith("c_")
         said = run_bus("ack", "--consumer-id", consumer, "--event-id", event["id"], "--host", server.url)
         assert (said.returncode, said.stdout, said.stderr) == (0, b"", b"")
@@ -159,7 +159,7 @@ def test_nack_has_it_delivered_again(server: ServerProcess) -> None:
     with _following(server, *options) as get:
         assert get.stderr is not None
         event = msgspec.json.decode(_line(get))
-        consumer = get.stderr.readline().split()[5].decode()
+        consumer = get.stderr.readline().split()[6].decode()
         said = ["--consumer-id", consumer, "--event-id", event["id"], "--action", "nack", "--reason", "not today"]
         assert run_bus("ack", *said, "--host", server.url).returncode == 0
         again = msgspec.json.decode(_line(get))

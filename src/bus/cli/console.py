@@ -11,10 +11,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
+class OutputClosedError(Exception):
+    """Whoever read standard output went away, as ``head`` does when it has what it wanted."""
+
+
 def emit(line: bytes) -> None:
-    """Write one line of result to standard output, at once."""
-    sys.stdout.buffer.write(line + b"\n")
-    sys.stdout.buffer.flush()
+    """Write one line of result to standard output, at once. Raises `OutputClosedError`."""
+    try:
+        sys.stdout.buffer.write(line + b"\n")
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        # What is still buffered goes nowhere, or the interpreter would try once more as it exits and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputClosedError from None
 
 
 def note(line: str) -> None:
@@ -26,14 +35,6 @@ def complain(line: str, *, status: int = 1) -> int:
     """Write one line to standard error and return the exit *status* that goes with it."""
     note(line)
     return status
-
-
-def discard_output() -> None:
-    """Send what is still buffered for standard output nowhere, because nobody reads it any more.
-
-    Without this the interpreter tries once more as it exits and reports the broken pipe.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

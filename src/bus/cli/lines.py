@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bus.cli.console import discard_output, emit, note, progress
+from bus.cli.console import OutputClosedError, emit, note, progress
 from bus.errors import BusError, ConnectionFailedError, InvalidEventError, TimedOutError
 from bus.event import Draft, Receipt
 from bus.units import format_size
@@ -160,8 +160,7 @@ def _print_receipts(receipts: list[Receipt], last: Line) -> None:
     try:
         if receipts:
             emit(b"\n".join(map(msgspec.json.encode, receipts)))
-    except BrokenPipeError:
-        discard_output()
+    except OutputClosedError:
         raise BusError(f"stopped after line {last.number}: nobody reads the receipts; --quiet prints none") from None
 
 

@@ -13,7 +13,7 @@ from importlib import import_module
 import click
 
 from bus import __version__
-from bus.cli.console import complain, discard_output
+from bus.cli.console import OutputClosedError, complain
 from bus.errors import BusError, ConfigError, InvalidParameterError
 
 COMMANDS = {
@@ -83,9 +83,7 @@ def run(args: Sequence[str]) -> int:
         return complain(error.message)
     except click.Abort:
         return complain("interrupted")
-    except BrokenPipeError:
-        # Whoever reads our output has what it wanted, as `head` does.
-        discard_output()
+    except OutputClosedError:
         return 0
     except OSError as error:
         return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
