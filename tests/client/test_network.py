@@ -209,15 +209,20 @@ def _next_or_none(events: Any) -> Any:
 
 def test_an_acknowledgement_after_a_break_is_made_good(start_peer: StartPeer, connect: Connect) -> None:
     gone = answered(b"404 Not Found", encode_problem(UnknownConsumerError("consumer c_1 is gone")))
+    acked = threading.Event()
+
+    def stream(wire: Wire) -> None:
+        wire.answer(streaming(QUICK_OPEN + frame(5, attempts=1)))
+        acked.wait(PATIENCE)
+
     peer = start_peer(
-        lambda wire: wire.answer(streaming(QUICK_OPEN + frame(5, attempts=1))),
+        stream,
         lambda wire: (wire.answer(gone), wire.until_closed()),
         lambda wire: wire.answer(streaming(frame(6, attempts=1) + encode_event("done", {"reason": "limit"}))),
     )
     events = connect(peer.url).get("app.*", ack="manual")
-    event = next(events)
-    peer.result(0)
-    event.ack()
+    next(events).ack()
+    acked.set()
     assert [event.index for event in events] == [6]
     assert b"Last-Event-ID: e_5" in peer.result(2)
 

@@ -23,7 +23,9 @@ T = TypeVar("T")
 
 Heard = Callable[[ResponseReader], None]
 
-RECEIVE_SIZE = 1 << 18
+RECEIVE_SIZE = 1 << 16
+"""Larger buffers are mapped into memory and out again for every answer."""
+
 MOST_IDLE = 64
 
 
@@ -101,7 +103,8 @@ class Connection:
         return ConnectionFailedError(f"the connection to {self._endpoint} broke ({reason(error)}): {UNKNOWN_OUTCOME}")
 
     def _limit(self, seconds: float) -> None:
-        if seconds != self._timeout:
+        # Each change is a system call, and what is left of a deadline always differs a little.
+        if not 0.99 <= seconds / self._timeout <= 1.01:
             self._timeout = seconds
             self._socket.settimeout(seconds)
 
