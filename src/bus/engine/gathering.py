@@ -8,8 +8,9 @@ is refused too, and the indexes are given out anew.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable
+
+import msgspec
 
 from bus.engine.base import Published
 from bus.engine.duplicates import Key
@@ -25,8 +26,7 @@ BATCH_BYTES = 256 * 1024
 BATCH_EVENTS = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(msgspec.Struct, frozen=True, gc=False):
     """A draft found to be in order: nothing about it can be refused any more."""
 
     subject: bytes
@@ -62,13 +62,12 @@ def _extra(draft: Draft) -> bytes:
     )
 
 
-@dataclass(slots=True)
-class Waiter:
+class Waiter(msgspec.Struct):
     """A publisher whose events are gathered, and the keys it claimed."""
 
     published: Published
-    receipts: list[Receipt]
-    keys: list[tuple[Key, Receipt]] = field(default_factory=list)
+    receipts: list[Receipt] = []
+    keys: list[tuple[Key, Receipt]] = []
 
 
 class BatchBuilder:
@@ -142,6 +141,3 @@ def _narrow(which: array[int], subjects: int) -> bytes | array[int]:
         return b""
     return bytes(which.tolist()) if subjects <= 256 else which
 
-
-def receipts_of(waiters: Sequence[Waiter]) -> int:
-    return sum(len(waiter.receipts) for waiter in waiters)

@@ -110,7 +110,7 @@ class Namespace:
 
     def _gather(self, events: list[Checked], published: Published, *, now: int) -> None:
         builder = self._builder()
-        waiter = Waiter(published, [])
+        waiter = Waiter(published)
         for event in events:
             receipt = builder.add(event, make_id=self._make_id, hash_id=self.store.hash_id, now=now)
             waiter.receipts.append(receipt)

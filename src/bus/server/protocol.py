@@ -253,11 +253,17 @@ class Connection(asyncio.Protocol):
         return HeadTooLargeError(f"the headers are longer than {limits.HEAD_BYTES} bytes")
 
     def _begin_request(self, request: Request) -> None:
+        """Handle a request that is all here at once; else see to its body."""
         exchange = Exchange(self, request)
         self._exchanges.append(exchange)
+        head = request.head
+        if not (head.chunked or head.is_ndjson) and head.length <= min(len(self._buffer), self.handler.max_body):
+            request.body, self._buffer = self._buffer[: head.length], self._buffer[head.length :]
+            self._dispatch(request, exchange)
+            return
         self._request = request
         self._upload = self.handler.upload(request, exchange)
-        if self._upload is None and request.head.length > self.handler.max_body:
+        if self._upload is None and head.length > self.handler.max_body:
             raise too_large(self.handler.max_body)
         self._begin_body(request, exchange)
 
@@ -311,20 +317,22 @@ class Connection(asyncio.Protocol):
 
     def _end_request(self) -> None:
         request, upload = self._request, self._upload
-        assert request
-        exchange = self._exchanges[-1]
-        request.body = b"".join(self._whole) if len(self._whole) != 1 else self._whole[0]
+        assert request is not None
+        request.body = b"".join(self._whole)
         self._whole.clear()
         self._request = self._upload = self._chunks = None
         self._size = 0
-        self._state = _State.HEAD if request.head.keep_alive else _State.CLOSED
-        self.deadline = NEVER
         if upload:
+            self._state = _State.HEAD if request.head.keep_alive else _State.CLOSED
+            self.deadline = NEVER
             upload.finish()
         else:
-            self._handle(request, exchange)
+            self._dispatch(request, self._exchanges[-1])
 
-    def _handle(self, request: Request, exchange: Exchange) -> None:
+    def _dispatch(self, request: Request, exchange: Exchange) -> None:
+        """Have a complete request answered."""
+        self._state = _State.HEAD if request.head.keep_alive else _State.CLOSED
+        self.deadline = NEVER
         try:
             self.handler.handle(request, exchange)
         except BusError as error:
