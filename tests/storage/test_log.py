@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bus.errors import LogFailedError, StorageError
-from bus.storage import DISK, Batch, Cipher, FileSystem, Log, MemoryFiles, OutOfLogError
+from bus.storage import DISK, Cipher, FileSystem, Log, MemoryFiles
 
-from .support import content, fill, make_batch
+from .support import content, fill
 
 
 @dataclass(frozen=True)
@@ -48,9 +47,7 @@ def test_an_empty_log_has_nothing_to_read(place: Place) -> None:
 
 @pytest.mark.parametrize("events", [1, 7])
 @pytest.mark.parametrize("limit", [1, 1000, 1 << 20])
-def test_what_is_appended_is_read_back_over_segments_and_restarts(
-    place: Place, events: int, limit: int
-) -> None:
+def test_what_is_appended_is_read_back_over_segments_and_restarts(place: Place, events: int, limit: int) -> None:
     with place.open() as log:
         batches = fill(log, 100, events=events)
         assert content(log, limit=limit) == batches

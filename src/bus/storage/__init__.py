@@ -15,6 +15,7 @@ is a frame of bytes. The format is described in ``docs/format.md``; each file dr
      batch      the unit of append, checksum, sealing and recovery
      cipher     sealing at rest
      retention  how much to keep
+     verify     checking every byte
      damage     what can be wrong, as values
      files      the seam to the disk; ``memory`` has others for tests
 """
@@ -28,10 +29,12 @@ from .memory import ForgetfulFiles, MemoryFiles
 from .reader import OutOfLogError
 from .retention import Retention
 from .segment import SegmentInfo
+from .verify import Checked, verify
 
 __all__ = [
     "DISK",
     "Batch",
+    "Checked",
     "Cipher",
     "Damage",
     "DamagedLogError",
@@ -45,4 +48,5 @@ __all__ = [
     "Retention",
     "SegmentInfo",
     "Torn",
+    "verify",
 ]

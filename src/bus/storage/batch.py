@@ -190,7 +190,7 @@ class Codec:
         crc = crc32c(frames, crc32c(fields + table, self.seed ^ offset))
         return b"".join((_SEAL.pack(MAGIC, crc), fields, table, frames))
 
-    def decode(self, chunk: bytes, *, offset: int, expected: int, index: int) -> list[Batch]:
+    def decode(self, chunk: bytes, *, offset: int, expected: int, index: int, limit: int = MAX_BODY) -> list[Batch]:
         """The valid batches in *chunk*, from the one with the event *index* on.
 
         Parameters:
@@ -198,6 +198,7 @@ class Codec:
             offset: where in the segment they are.
             expected: index of the first event of the first batch.
             index: batches wholly before this event are passed over unchecked.
+            limit: no batch that begins so many bytes or more behind the first one is looked at.
 
         Returns:
             The batches up to the first that is incomplete, damaged, doesn't continue the count, or doesn't
@@ -205,13 +206,16 @@ class Codec:
         """
         batches: list[Batch] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
-        while at + HEAD_SIZE <= size:
+        last = size - HEAD_SIZE
+        while at <= last:
             magic, crc, body, table, count, foreign, first, time, _, subjects, flags = _unpack(chunk, at)
             end = at + HEAD_SIZE + body
             if first != expected or magic != MAGIC or end > size:
                 break
             expected += count
             if expected > index:
+                if not batches:
+                    last = min(last, at + limit - 1)
                 if crc32c(view[at + 8 : end], seed ^ (offset + at)) != crc:
                     break
                 plain, start, stop = chunk, at + HEAD_SIZE, end

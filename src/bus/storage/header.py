@@ -129,6 +129,12 @@ def segment_path(directory: Path, base: int) -> Path:
     return directory / f"{base:020}{SUFFIX}"
 
 
+def segment_bases(names: list[str], suffix: str = SUFFIX) -> list[int]:
+    """The bases of the segments among the *names* of a directory, or of the sidecars, in their order."""
+    stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
+    return sorted(int(stem) for stem in stems if len(stem) == 20 and stem.isdecimal())
+
+
 def refuse_version(path: Path, start: bytes, magic: bytes, known: int) -> None:
     """LogVersionError if *start* has the right magic and a version other than *known*."""
     version = int.from_bytes(start[8:10], "little")

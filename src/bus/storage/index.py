@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from .batch import Batch, Head
@@ -33,8 +34,32 @@ class Stretch(NamedTuple):
     end: int
 
 
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How far a segment reaches, and what is in it.
+
+    Parameters:
+        next: index of the event after its last.
+        end: offset of the byte after its last batch.
+        first_time, last_time: time of its first and last batch, in nanoseconds since the epoch.
+        keyed: how many stretches have a batch with a duplicate key.
+        foreign: how many events have an id that doesn't carry their index.
+    """
+
+    next: int
+    end: int
+    first_time: int = 0
+    last_time: int = 0
+    keyed: int = 0
+    foreign: int = 0
+
+
 class Foreign(Protocol):
     """The events whose id doesn't carry their index."""
+
+    def __len__(self) -> int:
+        """How many there are."""
+        ...
 
     def find(self, id_hash: int) -> list[int]:
         """Indexes of the events with this digest of the id, newest first."""
@@ -48,13 +73,18 @@ class Foreign(Protocol):
 class ForeignMap:
     """The foreign ids of a segment that still grows, in memory."""
 
-    __slots__ = ("_indexes",)
+    __slots__ = ("_count", "_indexes")
 
     def __init__(self) -> None:
+        self._count = 0
         self._indexes: dict[int, tuple[int, ...]] = {}
+
+    def __len__(self) -> int:
+        return self._count
 
     def add(self, pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> None:
         """Takes in (digest, index) pairs, in the order of their indexes."""
+        self._count += len(pairs)
         for id_hash, index in pairs:
             self._indexes[id_hash] = (index, *self._indexes.get(id_hash, ()))
 
@@ -88,6 +118,11 @@ class Index:
     def keyed_stretches(self) -> list[int]:
         """The numbers of the stretches that have a batch with a duplicate key, newest first."""
         return [number for number in range(len(self.firsts) - 1, -1, -1) if self.keyed[number]]
+
+    def extent(self, *, next: int, end: int, last_time: int) -> Extent:
+        """The extent of a segment with this index."""
+        first_time = self.times[0] if self.times else 0
+        return Extent(next, end, first_time, last_time, self.keyed.count(1), len(self.foreign))
 
     def stretch(self, number: int, *, next: int, end: int) -> Stretch:
         """The stretch *number* of a segment whose batches end before the event *next*, at offset *end*."""

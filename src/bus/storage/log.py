@@ -30,7 +30,7 @@ from bus.errors import DiskFullError, LogFailedError, StorageError
 from .batch import Batch
 from .cipher import Cipher
 from .files import DISK, FileSystem
-from .header import HEADER_SIZE, segment_path
+from .header import HEADER_SIZE, Header, segment_path
 from .reader import Reader, View
 from .recovery import Recovered, recover
 from .segment import ActiveSegment, SegmentInfo
@@ -39,6 +39,7 @@ from .sidecar import SUFFIX as IDX
 SEGMENT_BYTES = 64 << 20
 _MAX_SEGMENT = 1 << 31
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
 class Log(Reader):
@@ -193,16 +194,20 @@ class Log(Reader):
             raise self._refuse(error) from error
 
     def _create(self, base: int) -> ActiveSegment:
+        path = segment_path(self._directory, base)
         try:
-            return ActiveSegment.create(self._files, self._directory, base, self._cipher)
+            file = self._files.create(path)
         except OSError as error:
-            raise self._discard(segment_path(self._directory, base), error) from error
+            raise self._refuse(error) from error
+        try:
+            return ActiveSegment.begin(self._files, path, file, Header.new(base, self._cipher), self._cipher)
+        except OSError as error:
+            raise self._discard(path, error) from error
 
     def _discard(self, path: Path, error: OSError) -> StorageError:
-        """Removes a segment that couldn't be created, for certain, because the one before it goes on."""
+        """Removes a segment that can't be used, for certain, because the one before it goes on."""
         try:
-            with suppress(FileNotFoundError):
-                self._files.remove(path)
+            self._files.remove(path)
             self._files.sync_directory(self._directory)
         except OSError as again:
             return self._fail(again)
@@ -216,10 +221,12 @@ class Log(Reader):
         return self._refuse(error)
 
     def _refuse(self, error: OSError) -> StorageError:
-        """The error for a write that was undone: the log goes on after a full disk, and no other."""
-        if error.errno not in _FULL:
-            return self._fail(error)
-        return DiskFullError(f"no room in {self._directory} for event {self.next}: free some, or drop old events")
+        """The error for a write that left nothing behind; the log goes on if there is hope."""
+        if error.errno in _FULL:
+            return DiskFullError(f"no room in {self._directory} for event {self.next}: free some, or drop old events")
+        if error.errno in _NO_DESCRIPTORS:
+            return StorageError(f"no new segment in {self._directory}: {error.strerror}: raise the limit (ulimit -n)")
+        return self._fail(error)
 
     def _fail(self, error: OSError) -> LogFailedError:
         self.failure = f"writing the log in {self._directory} at event {self.next} failed: {error}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -137,22 +137,27 @@ class Reader:
 
         Only ids that were given as ``Batch.foreign`` are found, and another id may have the same digest.
         """
-        return [index for segment in self._newest_first() for index in segment.index.foreign.find(id_hash)]
+        return [
+            index
+            for segment in self._with(lambda info: info.foreign > 0)
+            for index in segment.index.foreign.find(id_hash)
+        ]
 
     def keyed_batches(self) -> Iterator[Batch]:
         """The batches with a duplicate key, newest first; damaged ones are left out."""
-        for segment in self._newest_first():
+        for segment in self._with(lambda info: info.keyed):
             yield from segment.keyed_batches()
 
     def hash_id(self, id: bytes) -> int:
         """The 64-bit digest of an event id; keyed by the secret if the log is sealed."""
         return self._cipher.hash_id(id) if self._cipher else hash_id(id)
 
-    def _newest_first(self) -> Iterator[Segment]:
+    def _with(self, wanted: Callable[[SegmentInfo], bool]) -> Iterator[Segment]:
+        """The active segment, and the closed ones that are wanted, newest first."""
         closed, active, _ = self._view
         if active:
             yield active
-        for info in reversed(closed):
+        for info in filter(wanted, reversed(closed)):
             try:
                 yield self._open(info.path)
             except FileNotFoundError:  # removed by retention, like all before it

@@ -44,11 +44,11 @@ from bus.errors import CorruptLogError, StorageError
 from .cipher import Cipher
 from .damage import Damage, Torn
 from .files import FileSystem
-from .header import HEADER_SIZE
-from .header import SUFFIX as LOG
+from .header import HEADER_SIZE, segment_bases, segment_path
+from .index import Extent
 from .segment import ActiveSegment, SegmentInfo
 from .sidecar import SUFFIX as IDX
-from .sidecar import TEMPORARY, Extent, encode_sidecar, read_sidecar, write_sidecar
+from .sidecar import TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
 from .survey import Stored, Survey, Unreadable, open_stored
 
 _PIECE = 1 << 20
@@ -96,34 +96,37 @@ class _Recovery:
 
     def run(self) -> Recovered:
         names = list_names(self._files, self._directory)
-        stored = self._open_all([name for name in names if name.endswith(LOG)])
-        interrupted = stored.pop() if stored and _interrupted(stored[-1]) else None
+        bases, interrupted = self._prove(segment_bases(names))
         if not self._read_only:
             self._clean(names, interrupted)
-        for segment, following in pairwise(stored):
-            self._take_closed(segment, following.base)
-        if stored:
-            self._take_last(stored[-1])
-        self._take_lost([name for name in names if not interrupted or name != interrupted.path.name])
+        for base, following in pairwise(bases):
+            self._take_closed(self._open(base), following)
+        if bases:
+            self._take_last(self._open(bases[-1], write=not self._read_only))
+        self._take_lost(lost_segments(self._files, self._directory, names, bases))
         return self._found
 
-    def _open_all(self, names: list[str]) -> list[Stored | Unreadable]:
-        """Steps 2 and 3."""
-        opened = []
-        for name in names:
-            write = not self._read_only and name == names[-1]
+    def _prove(self, bases: list[int]) -> tuple[list[int], list[int]]:
+        """Steps 2 and 3: the segments that count, and the one whose creation was interrupted, if any."""
+        stored: Stored | Unreadable | None = None
+        present = []
+        for base in bases:
             with suppress(FileNotFoundError):  # retention may remove a segment while a reader opens the log
-                path = self._directory / name
-                opened.append(open_stored(self._files, path, cipher=self._cipher, write=write))
-        if opened and isinstance(opened[-1], Unreadable) and not (self._read_only or _interrupted(opened[-1])):
-            raise CorruptLogError(f"{unreadable(opened[-1], opened[-1].base)}: restore the file from a copy")
-        return opened
+                stored = self._open(base)
+                present.append(base)
+        if stored and _is_interrupted(stored):
+            return present[:-1], present[-1:]
+        if isinstance(stored, Unreadable) and not self._read_only:
+            raise CorruptLogError(f"{unreadable(stored, stored.base)}: restore the file from a copy")
+        return present, []
 
-    def _clean(self, names: list[str], interrupted: Stored | Unreadable | None) -> None:
+    def _open(self, base: int, *, write: bool = False) -> Stored | Unreadable:
+        return open_stored(self._files, segment_path(self._directory, base), cipher=self._cipher, write=write)
+
+    def _clean(self, names: list[str], interrupted: list[int]) -> None:
         """Step 4."""
         leftover = [self._directory / name for name in names if name.endswith(TEMPORARY)]
-        if interrupted:
-            leftover.append(interrupted.path)
+        leftover += [segment_path(self._directory, base) for base in interrupted]
         for path in leftover:
             self._files.remove(path)
         if leftover:
@@ -146,6 +149,7 @@ class _Recovery:
         """Steps 6 to 8."""
         if isinstance(stored, Unreadable):
             self._found.damage.append(unreadable(stored, stored.base))
+            self._found.start = stored.base
             return
         found = stored.survey(durable=stored.vouched)
         damage = stored.damage(found.gaps, found.extent, promised=stored.promised)
@@ -171,15 +175,13 @@ class _Recovery:
         if found.synced < found.extent.end:
             stored.file.sync()
 
-    def _take_lost(self, names: list[str]) -> None:
-        """Step 8, for segments of which only the sidecar is left, at either end of the log."""
-        first = self._found.closed[0].first if self._found.closed else self._found.start
-        for lost in lost_segments(self._files, self._directory, names):
-            if lost.first < first or lost.next > self._found.start:
-                self._found.damage.append(lost)
-            if lost.next > self._found.start:
-                self._found.start = lost.next
-                self._end_active()
+    def _take_lost(self, lost: list[Damage]) -> None:
+        """Step 8, for segments of which only the sidecar is left."""
+        self._found.damage += lost
+        start = max((damage.next for damage in lost), default=0)
+        if start > self._found.start:
+            self._found.start = start
+            self._end_active()
 
     def _end_active(self) -> None:
         active, self._found.active = self._found.active, None
@@ -206,25 +208,26 @@ def list_names(files: FileSystem, directory: Path) -> list[str]:
         raise StorageError(f"there is no log in {directory}: check the path") from None
 
 
-def lost_segments(files: FileSystem, directory: Path, names: list[str]) -> list[Damage]:
-    """A damage for each segment that is gone, by the word of the sidecar it left."""
+def lost_segments(files: FileSystem, directory: Path, names: list[str], bases: list[int]) -> list[Damage]:
+    """What is missing before and behind the segments *bases*, by the word of sidecars without a segment.
+
+    A segment that is missing between two others leaves a hole in the count and is found by that.
+    """
     lost = []
-    for name in names:
-        path = directory / name
-        if name.endswith(IDX) and path.with_suffix(LOG).name not in names:
+    for base in segment_bases(names, IDX):
+        if not bases or not bases[0] <= base <= bases[-1]:
+            path = segment_path(directory, base)
             with suppress(FileNotFoundError):
-                sidecar = read_sidecar(path, files.open(path), None)
+                sidecar = read_sidecar(path, files.open(path.with_suffix(IDX)), None)
                 if sidecar:
-                    missing = path.with_suffix(LOG)
-                    lost.append(Damage(missing, 0, int(path.stem), sidecar.extent.next, "the segment is missing"))
+                    lost.append(Damage(path, 0, base, sidecar.extent.next, "the segment is missing"))
     return lost
 
 
 def unreadable(stored: Unreadable, promised: int) -> Damage:
     """A segment without a header as damage, up to the event *promised*."""
-    return Damage(stored.path, 0, stored.base, promised, "both copies of the segment's header are damaged")
+    return Damage(stored.path, 0, stored.base, promised, "neither copy of the header is intact and of this segment")
 
 
-def _interrupted(stored: Stored | Unreadable) -> bool:
-    """Whether the last segment is one whose creation never ended."""
+def _is_interrupted(stored: Stored | Unreadable) -> bool:
     return stored.size < HEADER_SIZE or (stored.size == HEADER_SIZE and isinstance(stored, Unreadable))

@@ -15,16 +15,15 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from .batch import Batch, Codec
 from .cipher import Cipher
 from .damage import Damage, DamagedLogError
 from .files import File, FileSystem
-from .header import HEADER_SIZE, Header, segment_path
-from .index import GrowingIndex, Index, Stretch
+from .header import HEADER_SIZE, Header
+from .index import Extent, GrowingIndex, Index, Stretch
 from .scan import Found, Gap, Source
-from .sidecar import SUFFIX, Extent, encode_sidecar, write_sidecar
+from .sidecar import SUFFIX, encode_sidecar, write_sidecar
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +35,8 @@ class SegmentInfo:
         first, next: index of its first event, and of the event after its last.
         bytes: its size, without the sidecar.
         first_time, last_time: time of its first and last batch, ns since the epoch; 0 if it is empty.
+        keyed: whether some event in it carries a duplicate key.
+        foreign: how many of its events have an id that doesn't carry their index.
         sealed: whether it is encrypted.
         active: whether it is the one that is appended to.
     """
@@ -46,14 +47,26 @@ class SegmentInfo:
     bytes: int
     first_time: int
     last_time: int
+    keyed: bool
+    foreign: int
     sealed: bool
     active: bool
 
     @classmethod
     def of(cls, path: Path, header: Header, extent: Extent, *, active: bool = False) -> SegmentInfo:
         """The listing of the segment *path*."""
-        times = extent.first_time, extent.last_time
-        return cls(path, header.base, extent.next, extent.end, *times, header.sealed, active)
+        return cls(
+            path=path,
+            first=header.base,
+            next=extent.next,
+            bytes=extent.end,
+            first_time=extent.first_time,
+            last_time=extent.last_time,
+            keyed=extent.keyed > 0,
+            foreign=extent.foreign,
+            sealed=header.sealed,
+            active=active,
+        )
 
 
 class Segment:
@@ -88,7 +101,7 @@ class Segment:
     @property
     def extent(self) -> Extent:
         """How far it reaches."""
-        return Extent(self.next, self.end, self.index.times[0] if self.index.times else 0, self.last_time)
+        return self.index.extent(next=self.next, end=self.end, last_time=self.last_time)
 
     def read(self, index: int, limit: int) -> list[Batch]:
         """The batches from the one with the event *index* on, at least one, else about *limit* bytes.
@@ -97,7 +110,7 @@ class Segment:
         """
         stretch = self._stretch(self.index.find(index))
         chunk = self.file.read(stretch.offset, self._chunk(stretch, limit))
-        found = self.codec.decode(chunk, offset=stretch.offset, expected=stretch.first, index=index)
+        found = self.codec.decode(chunk, offset=stretch.offset, expected=stretch.first, index=index, limit=limit)
         return found or [self._search(stretch, index)]
 
     def find_time(self, time: int) -> int:
@@ -135,12 +148,11 @@ class Segment:
             if isinstance(item, Gap) and (item.next is None or index < item.next):
                 raise DamagedLogError(gap_damage(self.path, item, promised=self.next))
             if isinstance(item, Found) and index < item.head.next:
-                return source.load(item) or self._refuse(item)
+                batch = source.load(item)
+                if batch is None:
+                    raise DamagedLogError(broken_seal(self.path, item))
+                return batch
         raise DamagedLogError(Damage(self.path, self.end, index, self.next, "the file ends too early"))
-
-    def _refuse(self, found: Found) -> NoReturn:
-        what = "a batch does not open with the secret key, though its checksum is right"
-        raise DamagedLogError(Damage(self.path, found.offset, found.head.first, found.head.next, what))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path.name}, next={self.next}, bytes={self.end})"
@@ -159,15 +171,12 @@ class ActiveSegment(Segment):
         self.synced = extent.end
 
     @classmethod
-    def create(cls, files: FileSystem, directory: Path, base: int, cipher: Cipher | None) -> ActiveSegment:
-        """A new segment that begins with the event *base*; file and name are durable on return."""
-        path, header = segment_path(directory, base), Header.new(base, cipher)
-        file = files.create(path)
+    def begin(cls, files: FileSystem, path: Path, file: File, header: Header, cipher: Cipher | None) -> ActiveSegment:
+        """A new segment in the empty *file*; header and name are durable on return."""
         file.write(0, header.encode())
         file.sync()
-        files.sync_directory(directory)
-        extent = Extent(base, HEADER_SIZE, 0, 0)
-        return cls(path, header, file, header.codec(path, cipher), GrowingIndex(), extent)
+        files.sync_directory(path.parent)
+        return cls(path, header, file, header.codec(path, cipher), GrowingIndex(), Extent(header.base, HEADER_SIZE))
 
     @property
     def info(self) -> SegmentInfo:
@@ -210,3 +219,9 @@ def gap_damage(path: Path, gap: Gap, *, promised: int) -> Damage:
     """A gap as damage; *promised* is the index that comes after it if no batch follows in the file."""
     following = gap.next if gap.next is not None else max(promised, gap.first)
     return Damage(path, gap.offset, gap.first, following, f"{gap.end - gap.offset} bytes are no valid batch")
+
+
+def broken_seal(path: Path, found: Found) -> Damage:
+    """A batch that is intact by its checksum and yet doesn't open, as damage."""
+    what = "a batch does not open with the secret key, though its checksum is right"
+    return Damage(path, found.offset, found.head.first, found.head.next, what)

@@ -10,11 +10,11 @@ if they are gone, that is damage and no crash.
                | magic    | ver | 0   | salt    | base  | next  | covered  | first time | last time |
                |"bus.idx\\n"| u16 | u16 | 16      | u64   | u64   | u64      | i64        | i64       |
                +----------+-----+-----+---------+-------+-------+----------+------------+-----------+
-               68        72        76        80        84      88
-               +---------+---------+---------+---------+-------+
-               | entries | foreign | crc of  | crc of  | crc   |   u32 each; the last one is
-               | n       | m       | entries | foreign |       |   of all that is before it
-               +---------+---------+---------+---------+-------+
+               68        72        76        80        84        88      92
+               +---------+---------+---------+---------+---------+-------+
+               | keyed   | foreign | entries | crc of  | crc of  | crc   |   u32 each; the last one is
+               | entries | m       | n       | entries | foreign |       |   of all that is before it
+               +---------+---------+---------+---------+---------+-------+
      entries   | firsts u64 * n | offsets u64 * n | times i64 * n | keyed u8 * n |      index.py
                +----------------+-----------------+---------------+--------------+
      foreign   | digests u64 * m, sorted          | indexes u64 * m              |
@@ -38,33 +38,17 @@ from crc32c import crc32c
 
 from .files import File, FileSystem
 from .header import Header, refuse_version
-from .index import GrowingIndex, Index
+from .index import Extent, GrowingIndex, Index
 
 VERSION = 1
 SUFFIX = ".idx"
 TEMPORARY = ".tmp"
 _MAGIC = b"bus.idx\n"
-_FIELDS = Struct("<8sHH16sQQQqqIIII")
+_FIELDS = Struct("<8sHH16sQQQqqIIIII")
 _ENTRY = 8 + 8 + 8 + 1
 _PAIR = 8 + 8
 _CHUNK = 1 << 20
 SIDECAR_SIZE = _FIELDS.size + 4
-
-
-@dataclass(frozen=True, slots=True)
-class Extent:
-    """How far a segment reaches.
-
-    Parameters:
-        next: index of the event after its last.
-        end: offset of the byte after its last batch.
-        first_time, last_time: time of its first and last batch, in nanoseconds since the epoch.
-    """
-
-    next: int
-    end: int
-    first_time: int
-    last_time: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +57,6 @@ class Sidecar:
 
     extent: Extent
     entries: int
-    foreign: int
     entries_crc: int
     foreign_crc: int
 
@@ -82,7 +65,7 @@ class Sidecar:
         columns = _read(file, SIDECAR_SIZE, self.entries * _ENTRY, self.entries_crc)
         if columns is None:
             return None
-        index = Index(ForeignTable(file, SIDECAR_SIZE + len(columns), self.foreign))
+        index = Index(ForeignTable(file, SIDECAR_SIZE + len(columns), self.extent.foreign))
         _fill(index, columns, self.entries)
         return index if self._foreign_intact(file) else None
 
@@ -98,7 +81,7 @@ class Sidecar:
         return index
 
     def _foreign_intact(self, file: File) -> bool:
-        at, left, crc = SIDECAR_SIZE + self.entries * _ENTRY, self.foreign * _PAIR, 0
+        at, left, crc = SIDECAR_SIZE + self.entries * _ENTRY, self.extent.foreign * _PAIR, 0
         while left and (data := file.read(at, min(left, _CHUNK))):
             crc, at, left = crc32c(data, crc), at + len(data), left - len(data)
         return not left and crc == self.foreign_crc
@@ -117,6 +100,9 @@ class ForeignTable:
         start = bisect_left(self._digests, id_hash)
         stop = bisect_right(self._digests, id_hash, lo=start)
         return sorted(self._indexes[start:stop], reverse=True)
+
+    def __len__(self) -> int:
+        return len(self._digests)
 
     def pairs(self) -> list[tuple[int, int]]:
         return list(zip(self._digests[:], self._indexes[:], strict=True))
@@ -156,10 +142,10 @@ def read_sidecar(path: Path, file: File, header: Header | None) -> Sidecar | Non
     refuse_version(path, data, _MAGIC, VERSION)
     if len(data) < SIDECAR_SIZE or crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return None
-    magic, _, _, salt, base, following, end, first_time, last_time, *sizes = _FIELDS.unpack_from(data)
+    magic, _, _, salt, base, *numbers = _FIELDS.unpack_from(data)
     if magic != _MAGIC or (header and (salt, base) != (header.salt, header.base)):
         return None
-    return Sidecar(Extent(following, end, first_time, last_time), *sizes)
+    return Sidecar(Extent(*numbers[:6]), *numbers[6:])
 
 
 def encode_sidecar(header: Header, extent: Extent, index: Index) -> bytes:
@@ -169,7 +155,7 @@ def encode_sidecar(header: Header, extent: Extent, index: Index) -> bytes:
     foreign = array("Q", [pair[0] for pair in pairs]) + array("Q", [pair[1] for pair in pairs])
     fields = _FIELDS.pack(
         _MAGIC, VERSION, 0, header.salt, header.base, extent.next, extent.end, extent.first_time,
-        extent.last_time, len(index.firsts), len(pairs), crc32c(entries), crc32c(foreign.tobytes()),
+        extent.last_time, extent.keyed, extent.foreign, len(index.firsts), crc32c(entries), crc32c(foreign.tobytes()),
     )  # fmt: skip
     return b"".join((fields, crc32c(fields).to_bytes(4, "little"), entries, foreign.tobytes()))
 

@@ -10,10 +10,10 @@ from .cipher import Cipher
 from .damage import Damage
 from .files import File, FileSystem
 from .header import HEADER_SIZE, Header, read_header, segment_path
-from .index import GrowingIndex, Index
+from .index import Extent, GrowingIndex, Index
 from .scan import Found, Gap, Source
 from .segment import ActiveSegment, Segment, gap_damage
-from .sidecar import SUFFIX, Extent, Sidecar, read_sidecar
+from .sidecar import SUFFIX, Sidecar, read_sidecar
 
 
 @dataclass(slots=True)
@@ -80,12 +80,15 @@ class Stored:
         """The index before which every event was stored, by the word of the sidecar."""
         return self.sidecar.extent.next if self.sidecar else self.base
 
-    def survey(self, *, durable: int) -> Survey:
-        """Scans what the sidecar doesn't vouch for; everything before the offset *durable* was durable.
+    def survey(self, *, durable: int, trust: bool = True) -> Survey:
+        """Scans the segment, up to the first gap that a crash explains.
 
-        The scan ends at the first gap that a crash explains.
+        Parameters:
+            durable: everything before this offset is known to have been durable.
+            trust: leave out what the sidecar vouches for.
         """
-        result = self._vouched_part() or Survey(Extent(self.base, HEADER_SIZE, 0, 0), GrowingIndex(), HEADER_SIZE)
+        known = self._vouched_part() if trust else None
+        result = known or Survey(Extent(self.base, HEADER_SIZE), GrowingIndex(), HEADER_SIZE)
         source, last = Source(self.file, self.codec, self.size), None
         for item in source.scan(offset=result.extent.end, expected=result.extent.next):
             if isinstance(item, Found):
@@ -97,7 +100,7 @@ class Stored:
                 result.torn = item
                 break
         if last:
-            result.extent = Extent(last.head.next, last.end, result.index.times[0], last.head.time)
+            result.extent = result.index.extent(next=last.head.next, end=last.end, last_time=last.head.time)
         return result
 
     def active(self, found: Survey) -> ActiveSegment:

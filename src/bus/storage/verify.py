@@ -1,0 +1,103 @@
+"""Checking everything that is stored, byte by byte, without changing anything.
+
+Opening a log believes the sidecars and looks at the tail only; this believes nothing:
+
+1. Each segment: both copies of the header, every batch, in a sealed log every block.
+2. Each sidecar: it is computed again from the segment, and must be the same to the byte.
+3. Between segments: the count must go on. Before and behind them: no sidecar without its segment.
+
+A torn tail is no damage: opening the log cuts it off, or a server is just writing there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from .cipher import Cipher
+from .damage import Damage, Torn
+from .files import DISK, FileSystem
+from .header import HEADER_SIZE, damaged_copies, segment_bases, segment_path
+from .recovery import list_names, lost_segments, unreadable
+from .scan import Found, Source
+from .segment import SegmentInfo, broken_seal
+from .sidecar import SUFFIX, encode_sidecar
+from .survey import Stored, Survey, Unreadable, open_stored
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One segment that was checked.
+
+    Parameters:
+        path: the file.
+        segment: what is in it; None if its header can't be read.
+        damage: what is damaged or missing, in it or up to the next one.
+        torn: a tail that opening would cut off.
+    """
+
+    path: Path
+    segment: SegmentInfo | None
+    damage: tuple[Damage, ...]
+    torn: Torn | None = None
+
+
+def verify(directory: Path, *, files: FileSystem = DISK, cipher: Cipher | None = None) -> Iterator[Checked]:
+    """Checks the log in *directory*, one segment after the other.
+
+    Returns:
+        What was found in each. WrongKeyError, LogVersionError, or StorageError if there is no log.
+    """
+    names = list_names(files, directory)
+    bases = segment_bases(names)
+    for lost in lost_segments(files, directory, names, bases):
+        yield Checked(lost.path, None, (lost,))
+    for base, following in pairwise([*bases, None]):
+        if base is not None:
+            stored = open_stored(files, segment_path(directory, base), cipher=cipher)
+            yield _check(files, stored, following)
+
+
+def _check(files: FileSystem, stored: Stored | Unreadable, following: int | None) -> Checked:
+    """Checks one segment; *following* is the base of the next one, None for the last."""
+    if isinstance(stored, Unreadable):
+        last = following is None and stored.size <= HEADER_SIZE
+        return Checked(stored.path, None, () if last else (unreadable(stored, following or stored.base),))
+    last_durable, promised = (stored.vouched, stored.promised) if following is None else (stored.size, following)
+    found = stored.survey(durable=last_durable, trust=False)
+    damage = (
+        *_check_header(stored),
+        *stored.damage(found.gaps, found.extent, promised=promised),
+        *_check_seals(stored, found),
+        *_check_sidecar(files, stored, found),
+    )
+    torn = Torn(stored.path, found.torn.offset, stored.size - found.torn.offset) if found.torn else None
+    return Checked(stored.path, SegmentInfo.of(stored.path, stored.header, found.extent), damage, torn)
+
+
+def _check_header(stored: Stored) -> Iterator[Damage]:
+    for offset in damaged_copies(stored.file.read(0, HEADER_SIZE)):
+        what = "a copy of the header is damaged, the other one is used"
+        yield Damage(stored.path, offset, stored.base, stored.base, what)
+
+
+def _check_seals(stored: Stored, found: Survey) -> Iterator[Damage]:
+    """What is sealed and has the right checksum must open, too: a checksum can be made up, a seal can't."""
+    source = Source(stored.file, stored.codec, found.extent.end)
+    for item in source.scan(offset=HEADER_SIZE, expected=stored.base) if stored.header.sealed else ():
+        if isinstance(item, Found) and source.load(item) is None:
+            yield broken_seal(stored.path, item)
+
+
+def _check_sidecar(files: FileSystem, stored: Stored, found: Survey) -> Iterator[Damage]:
+    path = stored.path.with_suffix(SUFFIX)
+    if path.name not in files.names(path.parent) or found.gaps or stored.vouched > stored.size:
+        return
+    if stored.vouched < found.extent.end:
+        found = replace(stored, size=stored.vouched).survey(durable=stored.vouched, trust=False)
+    file, expected = files.open(path), encode_sidecar(stored.header, found.extent, found.index)
+    if file.size() != len(expected) or file.read(0, len(expected)) != expected:
+        what = "the sidecar does not fit the segment: delete it, opening the log makes it again"
+        yield Damage(path, 0, stored.base, stored.base, what)
