@@ -134,10 +134,14 @@ class VersionNotSupportedError(MalformedError):
 
 
 class MethodNotAllowedError(BusError):
-    """The path exists, but not for this method."""
+    """The path exists, but not for this method; ``allowed`` are those it is for."""
 
     status = 405
     code = "method-not-allowed"
+
+    def __init__(self, message: str, *, allowed: str = "") -> None:
+        super().__init__(message)
+        self.allowed = allowed
 
 
 class NotFoundError(BusError):

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable
 
 import msgspec
 
 from bus.engine.base import Acknowledge, Action, Gap, Sink, Subscribe
+from bus.engine.feed import Feed
+from bus.engine.member import Member
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp, Pending, State
 from bus.engine.position import Position, find, frame_at
-from bus.engine.selection import matching
 from bus.errors import BusError, StorageError, UnknownEventError
-from bus.event import new_consumer_id
-from bus.units import format_duration
 from bus.wire import extend_frame, id_of, join_frames, json_of
 
 MOST_PENDING = 10_000
@@ -39,35 +37,6 @@ class _Keyed(msgspec.Struct):
 
 
 _keyed = msgspec.json.Decoder(_Keyed)
-
-
-class Member:
-    """One connection of a consumer."""
-
-    def __init__(self, consumer: Consumer, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
-        self.consumer = consumer
-        self.consumer_id = new_consumer_id()
-        self.namespace = consumer.namespace.name
-        self.first_index = consumer.namespace.first
-        self.next_index = consumer.cursor
-        self.gap = gap
-        self.sink = sink
-        self.prefetch = wanted.prefetch
-        self.ndjson = wanted.ndjson
-        self.started = False
-
-    def start(self) -> None:
-        self.started = True
-        self.consumer.pump_soon()
-
-    def resume(self) -> None:
-        self.consumer.pump_soon()
-
-    def close(self) -> None:
-        self.consumer.leave(self)
-
-    def __repr__(self) -> str:
-        return f"<Member {self.consumer_id} of {self.consumer!r}>"
 
 
 class Consumer:
@@ -87,22 +56,23 @@ class Consumer:
         self.namespace = namespace
         self.filter = wanted.filter
         self.name = wanted.consumer or ""
-        self.cursor = position.index
         self.pending = Pending(redelivery=wanted.redelivery, limit=wanted.redelivery_count)
         self.members: list[Member] = []
         self._began = position.index
         self._by_key = wanted.by_key
-        self._left = wanted.limit
-        self._until = None if wanted.follow else namespace.next
         self._loop = loop
         self._closed = closed
         self._given_up = given_up
         self._changed = changed
         self._refused: deque[str] = deque(maxlen=REMEMBERED_GIVEN_UP)
-        self._fetched: Iterator[tuple[int, bytes]] = iter(())
-        self._fetched_to = position.index
+        self._feed = Feed(namespace, wanted.filter, position.index)
         self._pumping = False
         self._timer: TimerHandle | None = None
+
+    @property
+    def cursor(self) -> int:
+        """The index it goes on from: everything before is settled or pending."""
+        return self._feed.cursor
 
     # -- members
 
@@ -177,66 +147,64 @@ class Consumer:
         try:
             for member in list(self.members):
                 self._serve(member)
-            more = self._wants_more() and self._refill()
+            self._fetch_if_wanted()
         except StorageError as error:
             self._fail(error)
             return
-        if more:
-            self.pump_soon()
-        self._finish_if_done()
+        for member in list(self.members):
+            self._finish_if_done(member)
         self._arm()
 
     def _serve(self, member: Member) -> None:
         """Fill the window of *member* as far as its sink takes it."""
-        room = member.prefetch - self.pending.in_flight(member.consumer_id)
-        if room <= 0 or not (member.started and member.sink.writable):
-            return
+        room = member.room
         frames: list[bytes] = []
-        while len(frames) < room and (frame := self._next(member.consumer_id)):
+        while len(frames) < room and (frame := self._next(member)):
             frames.append(frame)
         if frames:
             member.sink.write(join_frames(frames, ndjson=member.ndjson))
+            member.count(len(frames))
             self.members.remove(member)
             self.members.append(member)
             self._changed(self)
 
-    def _next(self, owner: str) -> bytes | None:
-        """The frame to hand to *owner* next, with its attempt; None when there is nothing to hand out."""
+    def _next(self, member: Member) -> bytes:
+        """The frame to hand to *member* next, with its attempt; empty when there is nothing to hand out."""
         now = self._loop.time()
         while True:
             fresh = b""
-            delivery = self.pending.deliver(owner, now=now)
+            delivery = self.pending.deliver(member.consumer_id, now=now)
             if delivery is None:
-                fresh = self._admit_next()
+                fresh = self._admit_next(member)
                 if not fresh:
-                    return None
-                delivery = self.pending.deliver(owner, now=now)
+                    return b""
+                delivery = self.pending.deliver(member.consumer_id, now=now)
             if delivery and (frame := fresh or frame_at(self.namespace, delivery.index)):
                 return extend_frame(frame, b',"attempts":%d' % delivery.attempts)
             if delivery:
-                self._give_up([self.pending.reject(delivery.event_id, owner, reason="no longer in the log")])
+                gone = self.pending.reject(delivery.event_id, member.consumer_id, reason="no longer in the log")
+                self._give_up([gone])
 
-    def _admit_next(self) -> bytes:
-        """Take the next event of the log in; empty when there is none at hand or too much is pending."""
-        if self._left == 0 or len(self.pending) >= MOST_PENDING:
+    def _admit_next(self, member: Member) -> bytes:
+        """Make the next event of the log pending; empty when there is none at hand that can be now.
+
+        An id that its publisher chose may be pending already: the event waits until that one is settled.
+        """
+        found = None if self.is_full else self._feed.take()
+        if found is None:
             return b""
-        index, frame = next(self._fetched, (self._fetched_to, b""))
-        if frame and self._until is not None and index >= self._until:
-            index, frame = self._until, b""
-        self.cursor = index + 1 if frame else index
-        return self._admit(index, frame) if frame else b""
-
-    def _admit(self, index: int, frame: bytes) -> bytes:
-        """Make the event pending; one whose publisher chose an id that is pending waits until that is settled."""
+        index, frame = found
         event_id = id_of(frame)
-        if self.pending.get(event_id):
-            self._fetched = chain([(index, frame)], self._fetched)
-            self.cursor = index
+        if not member.takes(index) or self.pending.get(event_id):
+            self._feed.put_back(index, frame)
             return b""
         self.pending.admit(index, event_id, key=self._key_of(frame))
-        if self._left is not None:
-            self._left -= 1
         return frame
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too much is pending to take on more."""
+        return len(self.pending) >= MOST_PENDING
 
     def readmit(self, index: int, *, attempts: int = 0) -> None:
         """Make an event pending again that was delivered before, after a restart or from the dead letters."""
@@ -247,24 +215,14 @@ class Consumer:
     def _key_of(self, frame: bytes) -> str:
         return _keyed.decode(json_of(frame)).key if self._by_key else ""
 
-    def _wants_more(self) -> bool:
-        """Whether new events should be fetched: somebody has room, and what was fetched is used up."""
-        if self.cursor < self._fetched_to or self._left == 0 or len(self.pending) >= MOST_PENDING:
-            return False
-        return any(
-            member.started and member.sink.writable and self.pending.in_flight(member.consumer_id) < member.prefetch
-            for member in self.members
-        )
-
-    def _refill(self) -> bool:
-        """Read the next chunk of the log; at its end wait for the next commit."""
-        batches = self.namespace.read(self.cursor)
-        if batches:
-            self._fetched = matching(batches, self.filter, start=self.cursor)
-            self._fetched_to = batches[-1].next
-            return True
-        self.namespace.live.wait(self)
-        return False
+    def _fetch_if_wanted(self) -> None:
+        """Read on when what was fetched is used up and somebody has room; at the end wait for a commit."""
+        if not self._feed.used_up or self.is_full or not any(member.room > 0 for member in self.members):
+            return
+        if self._feed.fetch():
+            self.pump_soon()
+        else:
+            self.namespace.live.wait(self)
 
     # -- time
 
@@ -286,14 +244,17 @@ class Consumer:
 
     # -- the end
 
-    def _finish_if_done(self) -> None:
-        """A bounded consumer ends when all it was to get is settled."""
-        if len(self.pending):
-            return
-        if self._left == 0:
-            self.end("limit")
-        elif self._until is not None and self.cursor >= self._until:
-            self.end("tail")
+    def _finish_if_done(self, member: Member) -> None:
+        if reason := member.finished:
+            member.close()
+            member.sink.end(reason)
+
+    def is_done(self, member: Member, until: int) -> bool:
+        """Whether all before *until* is settled, or in flight with somebody other than *member*."""
+        return self.cursor >= until and not any(
+            found.index < until and (found.state is not State.IN_FLIGHT or found.owner == member.consumer_id)
+            for found in self.pending
+        )
 
     def _fail(self, error: BusError) -> None:
         for member in list(self.members):
@@ -318,41 +279,6 @@ class Consumer:
     def oldest_needed(self) -> int:
         """The oldest index that isn't settled."""
         return min((delivery.index for delivery in self.pending), default=self.cursor)
-
-    def why(self) -> str:
-        """Why nothing is being delivered, in a line; what is closest to the subscriber comes first."""
-        if not self.members:
-            return "no connection"
-        if all(not member.sink.writable for member in self.members):
-            return "slow socket: no connection reads what it was sent"
-        if blocked := self._blocked_windows():
-            return blocked
-        if len(self.pending) >= MOST_PENDING:
-            return f"{len(self.pending)} events are delayed or held behind their keys: no more are taken on"
-        if self.cursor < self.namespace.next or any(found.state is State.READY for found in self.pending):
-            return "delivering"
-        return self._waiting()
-
-    def _blocked_windows(self) -> str:
-        """What fills the windows, if all are full."""
-        if any(self.pending.in_flight(member.consumer_id) < member.prefetch for member in self.members):
-            return ""
-        flying = [found for found in self.pending if found.state is State.IN_FLIGHT]
-        oldest = min(flying, key=lambda found: found.since)
-        names = ", ".join(found.event_id for found in sorted(flying, key=lambda found: found.index)[:3])
-        more = f" and {len(flying) - 3} more" if len(flying) > 3 else ""
-        return f"window full since {format_duration(round(self._loop.time() - oldest.since, 3))} by {names}{more}"
-
-    def _waiting(self) -> str:
-        """What is left to wait for when the log is read to its end."""
-        states = [found.state for found in self.pending]
-        if State.DELAYED in states:
-            due = min(found.due for found in self.pending if found.state is State.DELAYED)
-            wait = format_duration(max(round(due - self._loop.time(), 3), 0))
-            return f"caught up, {states.count(State.DELAYED)} nacked, the next due in {wait}"
-        if states:
-            return f"caught up, {len(states)} in flight or held behind their keys"
-        return "caught up"
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name or 'anonymous'} of {self.filter} at {self.cursor}, {len(self.pending)} pending>"

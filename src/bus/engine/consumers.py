@@ -21,12 +21,14 @@ from typing import Any
 import msgspec
 
 from bus.engine.base import Sink, Subscribe
-from bus.engine.consumer import Consumer, Member
+from bus.engine.consumer import Consumer
 from bus.engine.gathering import Checked
+from bus.engine.member import Member
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
 from bus.engine.position import Position, frame_at, locate
 from bus.engine.store import ConsumerState, ConsumerStore, Dead
+from bus.engine.why import why
 from bus.errors import BusError, ConsumerMismatchError, InvalidParameterError, StorageError, UnknownConsumerError
 from bus.event import Receipt
 from bus.subject import DEAD_SEGMENT, Filter
@@ -313,7 +315,7 @@ class Consumers:
 
     def why(self, name: str) -> str:
         """Why nothing is being delivered, in a line. Raises `UnknownConsumerError`."""
-        return self._get(name).consumer.why()
+        return why(self._get(name).consumer, now=self._loop.time())
 
     def oldest_needed(self, namespace: str) -> int | None:
         """The oldest index that some consumer of *namespace* has yet to settle; None if it has no consumer."""

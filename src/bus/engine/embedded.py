@@ -15,11 +15,12 @@ import msgspec
 from bus.config import Fsync, Settings
 from bus.engine.base import AckMode, Acknowledge, Action, Published, Replied, Sink, Subscribe, Subscription
 from bus.engine.committer import make_committer
-from bus.engine.consumer import Consumer, Member
+from bus.engine.consumer import Consumer
 from bus.engine.consumers import Consumers
 from bus.engine.directory import DataDirectory
 from bus.engine.duplicates import Duplicates, refill
 from bus.engine.inbox import Inboxes
+from bus.engine.member import Member
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
 from bus.engine.position import find, frame_at, locate
@@ -40,6 +41,9 @@ from bus.subject import INBOX_NAMESPACE, parse_subject
 from bus.wire import Durability, json_of
 
 log = logging.getLogger("bus.engine")
+
+ENDED_REMEMBERED = 4096
+"""Plain streams that have ended whose consumer ids still count for confirmations."""
 
 
 class _Reply(msgspec.Struct):
@@ -62,6 +66,7 @@ class EmbeddedEngine:
         self._namespaces: dict[str, Namespace] = {}
         self._inboxes = Inboxes(loop)
         self._subscriptions: dict[str, tuple[str, Member | None]] = {}
+        self._ended: dict[str, tuple[str, Member | None]] = {}
         self._consumers: Consumers | None = None
 
     @classmethod
@@ -159,10 +164,15 @@ class EmbeddedEngine:
         return consumer.join(wanted, sink, position.gap)
 
     def _forget(self, consumer_id: str) -> None:
-        self._subscriptions.pop(consumer_id, None)
+        """The stream is over, but what it delivered last may yet be confirmed: remember it for a while."""
+        subscription = self._subscriptions.pop(consumer_id, None)
+        if subscription:
+            self._ended[consumer_id] = subscription
+            if len(self._ended) > ENDED_REMEMBERED:
+                del self._ended[next(iter(self._ended))]
 
     def _member_left(self, member: Member) -> None:
-        self._forget(member.consumer_id)
+        self._subscriptions.pop(member.consumer_id, None)
         if not member.consumer.members and not member.consumer.name:
             member.consumer.close()
 
@@ -181,12 +191,12 @@ class EmbeddedEngine:
     # -- acknowledging
 
     def acknowledge(self, ack: Acknowledge) -> None:
-        try:
-            name, member = self._subscriptions[ack.consumer_id]
-        except KeyError:
+        subscription = self._subscriptions.get(ack.consumer_id) or self._ended.get(ack.consumer_id)
+        if subscription is None:
             raise UnknownConsumerError(
                 f"consumer {ack.consumer_id} doesn't exist: its stream has ended, or never began"
-            ) from None
+            )
+        name, member = subscription
         if ack.reply is not None and len(ack.event_ids) > 1:
             raise InvalidParameterError("a reply answers one event: name one event_id")
         if name == INBOX_NAMESPACE:

@@ -37,7 +37,7 @@ class Checked(msgspec.Struct, frozen=True, gc=False):
     key: Key | None
 
 
-def check_draft(draft: Draft, *, now: int, reserved: bool = False) -> Checked:
+def check_draft(draft: Draft, *, now: int) -> Checked:
     """Check everything about *draft* that doesn't depend on what is stored. *now* is in ns.
 
     Raises `InvalidSubjectError`, `InvalidEventError` or `InvalidParameterError` (its time).
@@ -140,4 +140,3 @@ def _narrow(which: array[int], subjects: int) -> bytes | array[int]:
     if subjects == 1:
         return b""
     return bytes(which.tolist()) if subjects <= 256 else which
-

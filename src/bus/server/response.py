@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
-from bus.errors import BusError, DuplicateKeyError, TimedOutError, UnavailableError
+from bus.errors import BusError, DuplicateKeyError, MethodNotAllowedError, TimedOutError, UnavailableError
 from bus.event import Receipt
 from bus.wire import (
     CONSUMER_ID,
@@ -61,6 +61,8 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[bytes, bytes]:
     headers: dict[str, str | int] = {"Content-Type": PROBLEM if as_problem else TEXT}
     if isinstance(error, DuplicateKeyError | TimedOutError) and error.receipt:
         headers |= receipt_headers(error.receipt)
+    if isinstance(error, MethodNotAllowedError):
+        headers["Allow"] = error.allowed
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = error.retry_after
     line = " ".join(error.message.split()).encode()

@@ -87,7 +87,9 @@ class Routes:
         route = routes.get(request.head.method) or (routes.get(b"GET") if request.head.method == b"HEAD" else None)
         if route is None:
             allowed = ", ".join(sorted(method.decode() for method in routes))
-            raise MethodNotAllowedError(f"{request.head.method.decode()} is not for {request.head.path}: use {allowed}")
+            raise MethodNotAllowedError(
+                f"{request.head.method.decode()} is not for {request.head.path}: use {allowed}", allowed=allowed
+            )
         return route
 
     def _publish(self, request: Request, exchange: Exchange) -> None:

@@ -1,0 +1,52 @@
+"""A consumer's place in the log: hands out matching events one by one, fetched chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from bus.engine.namespace import Namespace
+from bus.engine.selection import matching
+from bus.subject import Filter
+
+
+class Feed:
+    """The events of a namespace that a filter takes, from an index on.
+
+    ``cursor`` is the index to go on from: everything before it was handed out, or isn't wanted.
+    """
+
+    def __init__(self, namespace: Namespace, wanted: Filter, index: int) -> None:
+        self.cursor = index
+        self._namespace = namespace
+        self._filter = wanted
+        self._fetched: Iterator[tuple[int, bytes]] = iter(())
+        self._fetched_to = index
+
+    def take(self) -> tuple[int, bytes] | None:
+        """Index and frame of the next event among those fetched, None when they are used up."""
+        found = next(self._fetched, None)
+        self.cursor = self._fetched_to if found is None else found[0] + 1
+        return found
+
+    def put_back(self, index: int, frame: bytes) -> None:
+        """Hand this event, the last one taken, out again."""
+        self._fetched = chain([(index, frame)], self._fetched)
+        self.cursor = index
+
+    @property
+    def used_up(self) -> bool:
+        """Whether nothing of what was fetched is left."""
+        return self.cursor >= self._fetched_to
+
+    def fetch(self) -> bool:
+        """Read the next chunk of the log; False at its end. Raises `StorageError`."""
+        batches = self._namespace.read(self.cursor)
+        if not batches:
+            return False
+        self._fetched = matching(batches, self._filter, start=self.cursor)
+        self._fetched_to = batches[-1].next
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Feed of {self._filter} at {self.cursor}>"

@@ -1,0 +1,72 @@
+"""A member: one connection of a consumer, with its window and the bounds it asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bus.engine.base import Gap, Sink, Subscribe
+from bus.event import new_consumer_id
+
+if TYPE_CHECKING:
+    from bus.engine.consumer import Consumer
+
+
+class Member:
+    """One connection of a consumer.
+
+    ``left`` counts down the events it may still get, if it asked for a limit; ``until`` is the index it
+    ends at, if it doesn't follow.
+    """
+
+    def __init__(self, consumer: Consumer, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
+        self.consumer = consumer
+        self.consumer_id = new_consumer_id()
+        self.namespace = consumer.namespace.name
+        self.first_index = consumer.namespace.first
+        self.next_index = consumer.cursor
+        self.gap = gap
+        self.sink = sink
+        self.prefetch = wanted.prefetch
+        self.ndjson = wanted.ndjson
+        self.left = wanted.limit
+        self.until = None if wanted.follow else consumer.namespace.next
+        self._started = False
+
+    def start(self) -> None:
+        self._started = True
+        self.consumer.pump_soon()
+
+    def resume(self) -> None:
+        self.consumer.pump_soon()
+
+    def close(self) -> None:
+        self.consumer.leave(self)
+
+    @property
+    def room(self) -> int:
+        """How many events it can be given now: its window, its limit and its socket permitting."""
+        if not (self._started and self.sink.writable):
+            return 0
+        room = self.prefetch - self.consumer.pending.in_flight(self.consumer_id)
+        return room if self.left is None else min(room, self.left)
+
+    def takes(self, index: int) -> bool:
+        """Whether the event at *index* is within its bounds."""
+        return self.until is None or index < self.until
+
+    def count(self, events: int) -> None:
+        """It was given *events* events."""
+        if self.left is not None:
+            self.left -= events
+
+    @property
+    def finished(self) -> str:
+        """Why its stream is over, empty if it isn't: a bounded stream ends when all it got is settled."""
+        if self.left == 0 and not self.consumer.pending.in_flight(self.consumer_id):
+            return "limit"
+        if self.until is not None and self.consumer.is_done(self, self.until):
+            return "tail"
+        return ""
+
+    def __repr__(self) -> str:
+        return f"<Member {self.consumer_id} of {self.consumer!r}>"
