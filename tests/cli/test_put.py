@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import threading
@@ -202,6 +203,30 @@ def test_nobody_reads_the_receipts(server: ServerProcess) -> None:
     assert put.returncode == 1
     assert put.stderr.startswith(b"bus: stopped after line ")
     assert put.stderr.count(b"\n") == 1
+
+
+def test_a_terminal_shows_progress_and_a_sum(server: ServerProcess, tmp_path: Path) -> None:
+    file = tmp_path / "events"
+    file.write_bytes(b"1\n" * 3)
+    terminal, end = os.openpty()
+    command = [*BUS, "put", "--subject", "app.n", "--file", str(file), "--host", server.url]
+    put = subprocess.run(command, stdout=subprocess.PIPE, stderr=end, env=clean_environment(), timeout=PATIENCE)
+    os.close(end)
+    with os.fdopen(terminal, "rb", buffering=0) as screen:
+        shown = _everything_on(screen)
+    assert len(put.stdout.splitlines()) == 3
+    assert str(file).encode() in shown
+    assert b"bus: 3 events stored, 0 lines refused" in shown
+
+
+def _everything_on(screen: io.FileIO) -> bytes:
+    shown = b""
+    try:
+        while data := screen.read(4096):
+            shown += data
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    return shown
 
 
 # -- waiting for others
