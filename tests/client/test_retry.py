@@ -31,6 +31,7 @@ class Item:
     keyed: bool = False
     deadline: float = 100.0
     uncertain: bool = False
+    failure: BusError | None = None
     outcomes: list[Receipt | BusError] = field(default_factory=list)
 
     def settle(self, outcome: Receipt | BusError) -> None:

@@ -17,7 +17,7 @@ from bus.client.aio.worker import AsyncHandler, AsyncWorker
 from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft, encode_event
 from bus.client.core.query import Duration, Query, Start, subjects_in
-from bus.client.core.request import DEFAULT_URL, MOST_IDS, Acknowledgement, Action, Endpoint, Requests
+from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
 from bus.client.core.stream import Dropped, Gap, StreamState
@@ -181,8 +181,8 @@ class AsyncClient:
         """Say something about deliveries of a consumer, by their ids; `AsyncDelivery.ack` is the short way."""
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
-        for at in range(0, len(ids), MOST_IDS):
-            await self._acknowledge(Acknowledgement(consumer_id, ids[at : at + MOST_IDS], action, seconds, reason))
+        for part in fitting_ids(ids):
+            await self._acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
 
     async def _acknowledge(self, said: Acknowledgement) -> None:
         """A plain acknowledgement travels with others, anything else by itself."""

@@ -21,7 +21,7 @@ from typing import Any, Generic, TypeVar
 from bus.client.aio.connection import Pool
 from bus.client.core.answer import check
 from bus.client.core.lines import Lines, fitting
-from bus.client.core.request import MOST_IDS, Acknowledgement, Requests
+from bus.client.core.request import MOST_ID_BYTES, Acknowledgement, Requests
 from bus.client.core.retry import UNKNOWN_OUTCOME, Backoff, Retry
 from bus.errors import BusError, TimedOutError
 from bus.event import Receipt
@@ -36,6 +36,7 @@ class Put:
     deadline: float
     future: asyncio.Future[Any]
     uncertain: bool = False
+    failure: BusError | None = None
 
     def settle(self, outcome: Receipt | BusError) -> None:
         if self.future.done():
@@ -54,6 +55,7 @@ class Ack:
     event_id: str
     deadline: float
     future: asyncio.Future[Any]
+    failure: BusError | None = None
 
     def settle(self, error: BusError | None) -> None:
         if self.future.done():
@@ -119,7 +121,7 @@ class Gatherer(Generic[Item]):
         waiting = [item for item in (*self._flying, *self._queue) if not item.future.done()]
         for item in waiting:
             if item.deadline <= now:
-                item.settle(TimedOutError(f"no answer in time: {UNKNOWN_OUTCOME}"))
+                item.settle(item.failure or TimedOutError(f"no answer in time: {UNKNOWN_OUTCOME}"))
         if later := [item.deadline for item in waiting if item.deadline > now]:
             self._watch(min(later))
 
@@ -171,16 +173,19 @@ class AckGatherer(Gatherer[Ack]):
     """Sends acknowledgements, those of one consumer in one request."""
 
     def _take(self) -> list[Ack]:
-        consumer_id = self._queue[0].consumer_id
+        consumer_id, room = self._queue[0].consumer_id, MOST_ID_BYTES
         taken: list[Ack] = []
-        others: deque[Ack] = deque()
-        while self._queue and len(taken) < MOST_IDS:
+        others: list[Ack] = []
+        while self._queue and room >= len(self._queue[0].event_id):
             item = self._queue.popleft()
             if item.future.done():
                 continue
-            (taken if item.consumer_id == consumer_id else others).append(item)
-        others.extend(self._queue)
-        self._queue = others
+            if item.consumer_id != consumer_id:
+                others.append(item)
+                continue
+            taken.append(item)
+            room -= len(item.event_id) + 1
+        self._queue.extendleft(reversed(others))
         return taken
 
     async def _send(self, items: list[Ack]) -> None:

@@ -14,7 +14,7 @@ from bus.client.aio.connection import Connection, Pool
 from bus.client.core.answer import check
 from bus.client.core.delivery import Delivered, settles, too_late
 from bus.client.core.query import Duration
-from bus.client.core.request import MOST_IDS, Acknowledgement, Requests
+from bus.client.core.request import Acknowledgement, Requests, fitting_ids
 from bus.client.core.response import ResponseReader
 from bus.client.core.retry import Retry
 from bus.client.core.stream import SILENCE, StreamState, reconnects
@@ -142,8 +142,8 @@ class AsyncStream:
 
     async def _acknowledge_repeated(self) -> None:
         repeated, self._state.repeated = self._state.repeated, []
-        for at in range(0, len(repeated), MOST_IDS):
-            await self._acknowledge(Acknowledgement(self.consumer_id, repeated[at : at + MOST_IDS]))
+        for part in fitting_ids(repeated):
+            await self._acknowledge(Acknowledgement(self.consumer_id, part))
 
     async def _lose(self, error: BusError) -> None:
         """The connection broke: try another one later, or raise *error* if that can't help."""

@@ -16,7 +16,7 @@ from bus.client.blocking.worker import Handler, Worker
 from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft
 from bus.client.core.query import Duration, Query, Start, subjects_in
-from bus.client.core.request import DEFAULT_URL, MOST_IDS, Acknowledgement, Action, Endpoint, Requests
+from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
 from bus.client.core.stream import Dropped, Gap, StreamState
@@ -197,8 +197,8 @@ class Client:
         """
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
-        for at in range(0, len(ids), MOST_IDS):
-            self._acknowledge(Acknowledgement(consumer_id, ids[at : at + MOST_IDS], action, seconds, reason))
+        for part in fitting_ids(ids):
+            self._acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
 
     def _acknowledge(self, said: Acknowledgement) -> None:
         self._call(self._requests.acknowledge(said), check, repeatable=True)

@@ -22,6 +22,7 @@ class _Line:
     keyed: bool
     deadline: float = 0.0
     uncertain: bool = False
+    failure: BusError | None = None
     outcome: Receipt | BusError = field(default_factory=lambda: NotConnectedError("not sent: the server was lost"))
 
     def settle(self, outcome: Receipt | BusError) -> None:

@@ -14,7 +14,7 @@ from bus.client.blocking.connection import Connection, Pool
 from bus.client.core.answer import check
 from bus.client.core.delivery import Delivered, settles, too_late
 from bus.client.core.query import Duration
-from bus.client.core.request import MOST_IDS, Acknowledgement, Requests
+from bus.client.core.request import Acknowledgement, Requests, fitting_ids
 from bus.client.core.retry import Retry
 from bus.client.core.stream import SILENCE, StreamState, reconnects
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
@@ -133,8 +133,8 @@ class Stream:
         with self._lock:
             self._state.feed(connection.reader.take_body())
             repeated, self._state.repeated = self._state.repeated, []
-        for at in range(0, len(repeated), MOST_IDS):
-            self._acknowledge(Acknowledgement(self.consumer_id, repeated[at : at + MOST_IDS]))
+        for part in fitting_ids(repeated):
+            self._acknowledge(Acknowledgement(self.consumer_id, part))
         if connection.reader.complete and not self._state.finished:
             raise ConnectionFailedError("the server closed the stream")
 

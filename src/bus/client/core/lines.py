@@ -24,12 +24,16 @@ MOST_BYTES = 1 << 19
 
 
 class Outgoing(Protocol):
-    """An event on its way. ``uncertain`` once it may have been stored by an attempt that broke."""
+    """An event on its way.
+
+    ``failure`` is what the last attempt failed with, ``uncertain`` is set once one may have stored it.
+    """
 
     line: bytes
     keyed: bool
     deadline: float
     uncertain: bool
+    failure: BusError | None
 
     def settle(self, outcome: Receipt | BusError) -> None:
         """Take the final outcome."""
@@ -57,7 +61,7 @@ class Lines(Generic[Item]):
         self._items = items
         self._outcomes = OutcomeReader()
         self._settled = 0
-        self._again: list[tuple[Item, BusError]] = []
+        self._again: list[Item] = []
 
     def request(self, requests: Requests) -> bytes:
         if len(self._items) == 1:
@@ -83,10 +87,10 @@ class Lines(Generic[Item]):
         """
         if self._settled < len(self._items):
             self._take([error or _cut_short()] * (len(self._items) - self._settled))
-        for item, last in self._again:
-            if item.deadline <= now:
-                item.settle(last)
-        return [item for item, _ in self._again if item.deadline > now]
+        for item in self._again:
+            if item.deadline <= now and item.failure is not None:
+                item.settle(item.failure)
+        return [item for item in self._again if item.deadline > now]
 
     def _take(self, outcomes: Sequence[Receipt | BusError]) -> None:
         for outcome in outcomes:
@@ -100,7 +104,8 @@ class Lines(Generic[Item]):
     def _refuse(self, item: Item, error: BusError) -> None:
         if may_repeat(error, repeatable=item.keyed):
             item.uncertain = item.uncertain or broke(error)
-            self._again.append((item, error))
+            item.failure = error
+            self._again.append(item)
         elif item.uncertain and isinstance(error, DuplicateKeyError) and error.receipt:
             # The first one with this key was this one, stored by the attempt that broke.
             item.settle(error.receipt)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import quote, urlencode, urlsplit
@@ -14,8 +14,8 @@ from bus.wire import JSON, NDJSON, PROBLEM, SSE
 Action = Literal["ack", "nack", "extend", "reject"]
 Parameters = list[tuple[str, str]]
 
-MOST_IDS = 100
-"""Events acknowledged by one request; their ids are part of its first line, which servers limit."""
+MOST_ID_BYTES = 7000
+"""Ids that one request acknowledges, with their commas. They are in its first line, of which servers take 8 kB."""
 
 DEFAULT_URL = "http://localhost:2021"
 
@@ -77,6 +77,18 @@ class Acknowledgement:
         if self.reason:
             found.append(("reason", self.reason))
         return found
+
+
+def fitting_ids(event_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    """*event_ids* in parts that one request can acknowledge."""
+    begin = size = 0
+    for at, event_id in enumerate(event_ids):
+        size += len(event_id) + 1
+        if size > MOST_ID_BYTES:
+            yield event_ids[begin:at]
+            begin, size = at, len(event_id) + 1
+    if event_ids:
+        yield event_ids[begin:]
 
 
 class Requests:

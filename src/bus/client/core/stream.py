@@ -181,33 +181,49 @@ class StreamState(Generic[D]):
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the open connection."""
         *blocks, self._rest = (self._rest + data).split(b"\n\n")
+        frames: list[bytes] = []
         for block in blocks:
-            at = block.find(_DATA) if block.startswith(_FRAME) else -1
+            at = block.find(_DATA) if block[:4] == _FRAME else -1
             if at > 0:
-                self._take(block[at + len(_DATA) :])
-            elif event := _read(block):
+                frames.append(block[at + len(_DATA) :])
+                continue
+            self._take(frames)
+            frames = []
+            if event := _read(block):
                 self._hear(event)
+        self._take(frames)
 
-    def _take(self, data: bytes) -> None:
+    def _take(self, frames: list[bytes]) -> None:
+        """Take in stored events, many at once because there may be hundreds of thousands a second."""
         try:
-            event = self._decode(data)
+            events = [self._decode(frame) for frame in frames]
         except msgspec.MsgspecError as error:
-            self._ready.append(InvalidEventError(f"an event is not of the type asked for: {error}"))
-            return
-        event.__dict__["session"] = self.session
-        if event.index > self._last[0]:
-            self._last = event.index, event.id
-        if not self.query.manual:
-            self._received += 1
-            self._ready.append(event)
-        elif event.index in self._answered:
-            self._answered.discard(event.index)
-            self.repeated.append(event.id)
+            if len(frames) == 1:
+                self._ready.append(InvalidEventError(f"an event is not of the type asked for: {error}"))
+                return
+            for frame in frames:
+                self._take([frame])
         else:
-            self._await(event)
+            self._accept(events)
+
+    def _accept(self, events: list[D]) -> None:
+        for event in events:
+            event.__dict__["session"] = self.session
+        if self.query.manual:
+            for event in events:
+                self._await(event)
+        else:
+            self._received += len(events)
+            self._ready.extend(events)
+        if events and events[-1].index > self._last[0]:
+            self._last = events[-1].index, events[-1].id
 
     def _await(self, event: D) -> None:
         """An event to be settled; a redelivery is already known."""
+        if event.index in self._answered:
+            self._answered.discard(event.index)
+            self.repeated.append(event.id)
+            return
         self._ready.append(event)
         if event.index not in self._window:
             self._received += 1
@@ -220,7 +236,7 @@ class StreamState(Generic[D]):
             case "open":
                 self._open(event)
             case "msg":
-                self._take(event.data)
+                self._take([event.data])
             case "gap":
                 self._ready.append(msgspec.json.decode(event.data, type=Gap))
             case "dropped":
