@@ -78,12 +78,59 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_flag(text: str) -> bool:
+    """``true`` or ``false``. Raises `ConfigError`."""
+    try:
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}[text.lower()]
+    except KeyError:
+        raise ConfigError(f"{text!r} is not true or false") from None
+
+
 def parse_block_size(text: str) -> int:
     """The plaintext size of a sealed block, in bytes. Raises `ConfigError` out of 256 bytes to 1 MiB."""
     size = parse_size(text)
     if not 256 <= size <= 1 << 20:
         raise ConfigError(f"{text!r} is out of range: a sealed block holds 256 bytes to 1 MiB")
     return size
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """How much of a namespace to keep: seconds, bytes and events, None for no limit."""
+
+    age: float | None = None
+    size: int | None = None
+    events: int | None = None
+
+
+def parse_retention(text: str) -> dict[str, Keep]:
+    """Read ``app=7d,10GB orders=1000000``: per namespace, or ``*`` for the others, an age, a size, a count.
+
+    Raises `ConfigError` naming the part that can't be read.
+    """
+    return dict(map(_parse_keep, text.split()))
+
+
+def _parse_keep(text: str) -> tuple[str, Keep]:
+    name, _, limits = text.partition("=")
+    if not name or not limits:
+        raise ConfigError(f"retention {text!r} can't be read: write it like app=7d,10GB or *=1000000")
+    found: dict[str, Any] = {}
+    for limit in split_list(limits):
+        found |= _parse_limit(limit)
+    return name, Keep(**found)
+
+
+def _parse_limit(text: str) -> dict[str, Any]:
+    """One limit; a bare number counts events, a number with a unit is a size or an age."""
+    if text.isascii() and text.isdigit():
+        return {"events": int(text)}
+    for name, read in (("age", parse_duration), ("size", parse_size)):
+        try:
+            return {name: read(text)}
+        except BusError:
+            continue
+    raise ConfigError(f"retention {text!r} can't be read: an age like 7d, a size like 10GB, or a number of events")
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -131,6 +178,19 @@ class Settings:
         parse_duration, "BUS_FSYNC_INTERVAL", "1s", "Time between syncs under --fsync interval."
     )
     segment_size: int = _option(parse_size, "BUS_SEGMENT_SIZE", "64MiB", "Size at which a new segment is begun.")
+    retention: dict[str, Keep] = _option(
+        parse_retention,
+        "BUS_RETENTION",
+        "",
+        "What to keep, like 'app=7d,10GB *=1000000': ages, sizes or numbers of events, whole segments at a time.",
+        shown="everything",
+    )
+    retention_force: bool = _option(
+        parse_flag,
+        "BUS_RETENTION_FORCE",
+        "false",
+        "Let go also of events that a durable consumer has yet to settle.",
+    )
     dup_size: int = _option(parse_count, "BUS_DUP_SIZE", "1000", "Keys a namespace remembers to refuse duplicates.")
     dup_ttl: float | None = _option(
         lambda text: parse_duration(text) if text else None,

@@ -7,20 +7,23 @@ transactions. At most one commit is under way per log:
     thread           └─ append 1, sync ─┘└─ append 2, sync ──┘└─ …
 
 Under ``fsync=always`` the commit runs on a thread of its own, which holds no lock while the disk works.
-Otherwise appending is a copy into the page cache, cheaper than waking a thread, and is done in place.
+Under ``fsync=interval`` the same thread answers before it syncs, and syncs when the interval is over.
+Under ``fsync=never`` appending is a copy into the page cache, cheaper than waking a thread, and is done in
+place. Whoever changes a log does it here, so that a log has one writer.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
-from asyncio import AbstractEventLoop, TimerHandle
+import time
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from bus.config import Fsync
-from bus.errors import StorageError
+from bus.errors import LogFailedError, StorageError
 from bus.storage.batch import Batch
 from bus.storage.log import Log
 
@@ -36,68 +39,92 @@ class Committer(Protocol):
     def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
         """Store *batches*; no other commit may be under way."""
 
+    def maintain(self, work: Callable[[], None]) -> None:
+        """Do *work* on the log between commits."""
+
     def close(self) -> None:
         """Finish what is under way; the log can then be closed."""
 
 
 def make_committer(store: Log, *, fsync: Fsync, interval: float, loop: AbstractEventLoop) -> Committer:
     """The committer for a policy; *interval* is in seconds and counts under ``fsync=interval``."""
-    if fsync is Fsync.ALWAYS:
-        return SyncedCommitter(store, loop)
-    return UnsyncedCommitter(store, interval if fsync is Fsync.INTERVAL else None, loop)
+    if fsync is Fsync.NEVER:
+        return InlineCommitter(store)
+    return ThreadCommitter(store, loop, interval=interval if fsync is Fsync.INTERVAL else None)
 
 
-class SyncedCommitter:
-    """Append and sync on a thread."""
+class InlineCommitter:
+    """Appends where it is asked to, and never syncs."""
 
-    def __init__(self, store: Log, loop: AbstractEventLoop) -> None:
+    def __init__(self, store: Log) -> None:
+        self._store = store
+
+    def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
+        committed(*_append(self._store, batches, sync=False))
+
+    def maintain(self, work: Callable[[], None]) -> None:
+        work()
+
+    def close(self) -> None:
+        """Nothing is ever under way."""
+
+
+class ThreadCommitter:
+    """Appends and syncs on a thread: before each answer, or with an *interval* (seconds) when that is over."""
+
+    def __init__(self, store: Log, loop: AbstractEventLoop, *, interval: float | None) -> None:
         self._store = store
         self._loop = loop
-        self._work: SimpleQueue[tuple[Sequence[Batch], Committed] | None] = SimpleQueue()
+        self._interval = interval
+        self._sync_due: float | None = None
+        self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=f"commit {store!r}", daemon=True)
         self._thread.start()
 
     def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
-        self._work.put((batches, committed))
+        self._work.put(lambda: self._commit(batches, committed))
+
+    def maintain(self, work: Callable[[], None]) -> None:
+        self._work.put(work)
+
+    def _commit(self, batches: Sequence[Batch], committed: Committed) -> None:
+        outcome = _append(self._store, batches, sync=self._interval is None)
+        self._loop.call_soon_threadsafe(committed, *outcome)
+        if self._interval is not None and self._sync_due is None:
+            self._sync_due = time.monotonic() + self._interval
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
-            batches, committed = work
-            self._loop.call_soon_threadsafe(committed, *_append(self._store, batches, sync=True))
+        while True:
+            try:
+                work = self._work.get(timeout=self._patience())
+            except Empty:
+                self._sync()
+                continue
+            if work is None:
+                return
+            work()
+
+    def _patience(self) -> float | None:
+        """How long to wait for work before the next sync; one that is due comes before more work."""
+        if self._sync_due is None:
+            return None
+        left = self._sync_due - time.monotonic()
+        if left <= 0:
+            self._sync()
+            return None
+        return left
+
+    def _sync(self) -> None:
+        """Sync between answers: a failure marks the log, so the next publisher hears of it."""
+        self._sync_due = None
+        try:
+            self._store.sync()
+        except StorageError as error:
+            log.error("%s", error)
 
     def close(self) -> None:
         self._work.put(None)
         self._thread.join()
-
-
-class UnsyncedCommitter:
-    """Append in place; under ``fsync=interval`` sync on a timer, on a thread of the loop's."""
-
-    def __init__(self, store: Log, interval: float | None, loop: AbstractEventLoop) -> None:
-        self._store = store
-        self._interval = interval
-        self._loop = loop
-        self._dirty = False
-        self._timer: TimerHandle | None = None
-        self._arm()
-
-    def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
-        self._dirty = True
-        committed(*_append(self._store, batches, sync=False))
-
-    def _arm(self) -> None:
-        if self._interval is not None:
-            self._timer = self._loop.call_later(self._interval, self._sync)
-
-    def _sync(self) -> None:
-        if self._dirty:
-            self._dirty = False
-            self._loop.run_in_executor(None, _sync_quietly, self._store)
-        self._arm()
-
-    def close(self) -> None:
-        if self._timer:
-            self._timer.cancel()
 
 
 def _append(store: Log, batches: Sequence[Batch], *, sync: bool) -> tuple[int, StorageError | None]:
@@ -110,6 +137,9 @@ def _append(store: Log, batches: Sequence[Batch], *, sync: bool) -> tuple[int, S
             stored += 1
     except StorageError as error:
         failure = error
+    except Exception:
+        log.exception("a batch can't be written")
+        failure = LogFailedError(f"{store!r}: a batch can't be written: the server's log has the details")
     if not (sync and stored):
         return stored, failure
     try:
@@ -117,11 +147,3 @@ def _append(store: Log, batches: Sequence[Batch], *, sync: bool) -> tuple[int, S
     except StorageError as error:
         return 0, error
     return stored, failure
-
-
-def _sync_quietly(store: Log) -> None:
-    """Sync between answers: a failure marks the log, so the next publisher hears of it."""
-    try:
-        store.sync()
-    except StorageError as error:
-        log.error("%s", error)

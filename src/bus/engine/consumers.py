@@ -1,7 +1,4 @@
-"""Durable consumers: found by name, kept over restarts, and what they gave up.
-
-    given up ─▶ letter appended to the log ─▶ dead ──redrive──▶ pending again, attempts from 0
-                (subject ns._dead_.name)        └───drop─────▶ forgotten; the letter stays readable
+"""Durable consumers: found by name, and kept over restarts.
 
 Positions are written behind the deliveries, a few times a second: a crash may repeat a delivery and
 never skips one. A new consumer is written before its first delivery, or its start would be forgotten.
@@ -11,28 +8,25 @@ from __future__ import annotations
 
 import logging
 import re
-import time
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from bus.engine.base import Sink, Subscribe
 from bus.engine.consumer import Consumer
-from bus.engine.gathering import Checked
+from bus.engine.deadletters import DeadLetters
+from bus.engine.durable import Durable
 from bus.engine.member import Member
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
-from bus.engine.position import Position, frame_at, locate
+from bus.engine.position import Position, locate
 from bus.engine.store import ConsumerState, ConsumerStore, Dead
 from bus.engine.why import why
-from bus.errors import BusError, ConsumerMismatchError, InvalidParameterError, StorageError, UnknownConsumerError
-from bus.event import Receipt
-from bus.subject import DEAD_SEGMENT, Filter
-from bus.wire import encode_extra, json_of
+from bus.errors import ConsumerMismatchError, InvalidParameterError, StorageError, UnknownConsumerError
+from bus.subject import Filter
 
 log = logging.getLogger("bus.engine")
 
@@ -40,41 +34,6 @@ FLUSH_SECONDS = 0.25
 """How far what is written may be behind: as much as a crash may repeat."""
 
 _NAME = re.compile(r"[\w-]{1,128}")
-
-
-class _Letter(msgspec.Struct):
-    subject: str
-    payload: msgspec.Raw
-    trace_id: str = ""
-
-
-_letter = msgspec.json.Decoder(_Letter)
-
-
-@dataclass(slots=True, eq=False)
-class Durable:
-    """A consumer with a name, and the events it gave up."""
-
-    consumer: Consumer
-    wanted: Subscribe
-    dead: dict[int, Dead] = field(default_factory=dict)
-    burying: dict[int, int] = field(default_factory=dict)
-
-    def state(self) -> ConsumerState:
-        """What to write. An event on its way to the dead letters is still pending."""
-        consumer, wanted = self.consumer, self.wanted
-        pending = [(delivery.index, delivery.attempts) for delivery in consumer.pending]
-        return ConsumerState(
-            name=consumer.name,
-            namespace=consumer.namespace.name,
-            patterns=[pattern.text for pattern in consumer.filter.patterns],
-            redelivery=list(wanted.redelivery),
-            redelivery_count=wanted.redelivery_count,
-            by_key=wanted.by_key,
-            cursor=consumer.cursor,
-            pending=sorted(pending + list(self.burying.items())),
-            dead=list(self.dead.values()),
-        )
 
 
 class Consumers:
@@ -94,6 +53,7 @@ class Consumers:
         self._loop = loop
         self._left = left
         self._refused = refused
+        self._letters = DeadLetters(self._changed)
         self._durables: dict[str, Durable] = {}
         self._unserved: dict[str, ConsumerState] = {}
         self._dirty: set[str] = set()
@@ -128,7 +88,8 @@ class Consumers:
 
     def _make(self, namespace: Namespace, wanted: Subscribe, position: Position) -> Durable:
         consumer = Consumer(
-            namespace, wanted, position, loop=self._loop, closed=self._left, given_up=self._bury, changed=self._changed
+            namespace, wanted, position,
+            loop=self._loop, closed=self._left, given_up=self._given_up, changed=self._changed,
         )  # fmt: skip
         return Durable(consumer, wanted)
 
@@ -213,37 +174,9 @@ class Consumers:
 
     # -- dead letters
 
-    def _bury(self, consumer: Consumer, gone: GivenUp) -> None:
-        """Append the letter of an event given up; until it is stored, the event counts as pending."""
-        delivery = gone.delivery
-        durable = self._durables[consumer.name]
-        durable.burying[delivery.index] = delivery.attempts
+    def _given_up(self, consumer: Consumer, gone: GivenUp) -> None:
         self._refused(consumer.namespace, gone)
-        frame = frame_at(consumer.namespace, delivery.index)
-        if frame is None:
-            self._buried(durable, None, delivery.index)
-            return
-        letter = _letter.decode(json_of(frame))
-        dead = Dead(
-            delivery.index, 0, delivery.event_id, letter.subject, delivery.attempts, gone.reason, time.time_ns()
-        )  # fmt: skip
-
-        def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
-            if error:
-                log.error("consumer %s: dead letter of event %d is not stored: %s", consumer.name, dead.index, error)
-            else:
-                self._buried(durable, msgspec.structs.replace(dead, letter=receipts[0].index), dead.index)
-
-        try:
-            consumer.namespace.append([_address(consumer, letter, dead)], published, now=dead.time)
-        except BusError as error:
-            published((), error)
-
-    def _buried(self, durable: Durable, dead: Dead | None, index: int) -> None:
-        durable.burying.pop(index, None)
-        if dead:
-            durable.dead[index] = dead
-        self._changed(durable.consumer)
+        self._letters.bury(self._durables[consumer.name], gone)
 
     def dead(self, name: str) -> list[Dead]:
         """What consumer *name* gave up and nobody sent back or dropped. Raises `UnknownConsumerError`."""
@@ -251,29 +184,11 @@ class Consumers:
 
     def redrive(self, name: str, indexes: Iterable[int] | None = None) -> int:
         """Send dead events back to their consumer, all or those given by index; returns how many."""
-        durable = self._get(name)
-        chosen = self._choose(durable, indexes)
-        for dead in chosen:
-            kept = durable.consumer.namespace.first <= dead.index
-            durable.consumer.readmit(dead.index if kept else dead.letter)
-            del durable.dead[dead.index]
-        self._changed(durable.consumer)
-        durable.consumer.pump_soon()
-        return len(chosen)
+        return self._letters.redrive(self._get(name), indexes)
 
     def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
         """Forget dead events, all or those given by index; returns how many."""
-        durable = self._get(name)
-        chosen = self._choose(durable, indexes)
-        for dead in chosen:
-            del durable.dead[dead.index]
-        self._changed(durable.consumer)
-        return len(chosen)
-
-    def _choose(self, durable: Durable, indexes: Iterable[int] | None) -> list[Dead]:
-        if indexes is None:
-            return list(durable.dead.values())
-        return [durable.dead[index] for index in indexes if index in durable.dead]
+        return self._letters.drop(self._get(name), indexes)
 
     # -- what there is
 
@@ -330,23 +245,3 @@ class Consumers:
 
     def __repr__(self) -> str:
         return f"<Consumers {', '.join(self._durables)}>"
-
-
-def _address(consumer: Consumer, letter: _Letter, dead: Dead) -> Checked:
-    """The letter: the event's payload under the consumer's dead-letter subject, with what befell it."""
-    about = {
-        "consumer": consumer.name,
-        "id": dead.event_id,
-        "subject": dead.subject,
-        "index": dead.index,
-        "attempts": dead.attempts,
-        "reason": dead.reason,
-    }
-    return Checked(
-        subject=f"{consumer.namespace.name}.{DEAD_SEGMENT}.{consumer.name}".encode(),
-        payload=bytes(letter.payload),
-        event_id="",
-        time=dead.time,
-        extra=encode_extra(trace_id=letter.trace_id, dead=about),
-        key=None,
-    )

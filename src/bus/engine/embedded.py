@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from bus.config import Fsync, Settings
+from bus.config import Fsync, Keep, Settings
 from bus.engine.base import AckMode, Acknowledge, Action, Published, Replied, Sink, Subscribe, Subscription
 from bus.engine.committer import make_committer
 from bus.engine.consumer import Consumer
@@ -37,7 +37,9 @@ from bus.errors import (
 from bus.event import Draft
 from bus.storage.cipher import Cipher
 from bus.storage.log import Log
+from bus.storage.retention import Retention
 from bus.subject import INBOX_NAMESPACE, parse_subject
+from bus.units import SECOND_NS
 from bus.wire import Durability, json_of
 
 log = logging.getLogger("bus.engine")
@@ -256,6 +258,23 @@ class EmbeddedEngine:
     ) -> Callable[[], None]:
         return self._namespace(namespace).confirmations.expect(index, changed)
 
+    # -- retention
+
+    def retain(self, *, now: int) -> None:
+        """Let go of what needn't be kept any more, whole segments at a time. *now* is in ns."""
+        for name, namespace in self._namespaces.items():
+            keep = self._settings.retention.get(name) or self._settings.retention.get("*")
+            if keep and namespace.failure is None:
+                self._retain(namespace, keep, now)
+
+    def _retain(self, namespace: Namespace, keep: Keep, now: int) -> None:
+        age = None if keep.age is None else int(keep.age * SECOND_NS)
+        cut = Retention(age=age, bytes=keep.size, events=keep.events).cut(namespace.store.segments, now=now)
+        needed = None if self._settings.retention_force else self.consumers.oldest_needed(namespace.name)
+        cut = cut if needed is None else min(cut, needed)
+        if any(segment.next <= cut for segment in namespace.store.segments[:-1]):
+            namespace.drop_before(cut)
+
     # -- the rest
 
     def stats(self) -> Mapping[str, Any]:
@@ -268,7 +287,6 @@ class EmbeddedEngine:
 
     @property
     def failure(self) -> BusError | None:
-        """Why some namespace takes no writes, if one doesn't."""
         return next((found.failure for found in self._namespaces.values() if found.failure), None)
 
     def stop(self, idle: Callable[[], None]) -> None:

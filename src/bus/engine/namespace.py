@@ -203,6 +203,18 @@ class Namespace:
         """Index of the oldest event left."""
         return min(self.store.first, self.next)
 
+    def drop_before(self, index: int) -> None:
+        """Remove the segments that are wholly before *index*, between two commits."""
+        self._committer.maintain(lambda: self._drop_before(index))
+
+    def _drop_before(self, index: int) -> None:
+        try:
+            removed = self.store.drop_before(index)
+        except StorageError as error:
+            log.error("namespace %s: %s", self.name, error)
+        else:
+            log.info("namespace %s: let go of %d segments, before event %d", self.name, len(removed), self.first)
+
     # -- the rest
 
     def stats(self) -> dict[str, Any]:

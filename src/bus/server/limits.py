@@ -46,5 +46,8 @@ WAIT_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 """How often deadlines are looked at: one timer for all connections instead of one for each request."""
 
+RETENTION_SECONDS = 5.0
+"""How often segments are looked at that needn't be kept any more."""
+
 LISTEN_BACKLOG = 4096
 """Connections the kernel holds until they are accepted."""

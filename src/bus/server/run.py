@@ -11,6 +11,7 @@ import logging
 import signal
 import socket
 import sys
+import time
 
 import uvloop
 
@@ -68,13 +69,14 @@ class Server:
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        sweeping = loop.create_task(_sweep(routes))
+        chores = [loop.create_task(_sweep(routes)), loop.create_task(_retain(engine))]
         _freeze()
         self._announce(listening)
         await stop.wait()
         log.info("stopping: no new connections, %d streams to end", len(routes.streams))
         listening.close()
-        sweeping.cancel()
+        for chore in chores:
+            chore.cancel()
         await self._drain(engine, routes)
 
     def _announce(self, listening: asyncio.Server) -> None:
@@ -115,6 +117,12 @@ async def _sweep(routes: Routes) -> None:
     while True:
         await asyncio.sleep(limits.SWEEP_SECONDS)
         routes.sweep()
+
+
+async def _retain(engine: EmbeddedEngine) -> None:
+    while True:
+        engine.retain(now=time.time_ns())
+        await asyncio.sleep(limits.RETENTION_SECONDS)
 
 
 def _url(listening: asyncio.Server) -> str:
