@@ -14,10 +14,12 @@ from bus.config import Settings
 
 def _option(field: dataclasses.Field[Any]) -> click.Option:
     about = field.metadata
+    value_may_be_left_out: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if field.type == "bool" else {}
     return click.Option(
         [f"--{field.name.replace('_', '-')}"],
         help=f"{about['help']} \n[{about['variable']}; {about['shown']}]",
         metavar=_metavar(field.name),
+        **value_may_be_left_out,
     )
 
 
