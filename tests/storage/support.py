@@ -1,15 +1,53 @@
-"""What the storage tests share: batches made from little, and a log's content as a list."""
+"""What the storage tests share: batches made from little, a log's content as a list, a place to keep it."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from bus.storage import Batch, Log
+from bus.storage import Batch, Cipher, FileSystem, Log
 
 DIRECTORY = Path("/log")
 SUBJECT = b"app.users.created"
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a log is kept, to open it again and again."""
+
+    files: FileSystem
+    directory: Path = DIRECTORY
+    cipher: Cipher | None = None
+
+    def open(self, *, segment_bytes: int = 4096, read_only: bool = False) -> Log:
+        return Log.open(
+            self.directory, files=self.files, cipher=self.cipher, segment_bytes=segment_bytes, read_only=read_only
+        )
+
+    def path(self, base: int, suffix: str = ".log") -> Path:
+        return self.directory / f"{base:020}{suffix}"
+
+    def get(self, path: Path) -> bytes:
+        """All of a file."""
+        file = self.files.open(path)
+        return file.read(0, file.size())
+
+    def put(self, path: Path, data: bytes) -> None:
+        """Another content for a file, synced."""
+        file = self.files.open(path, write=True)
+        file.truncate(0)
+        file.write(0, data)
+        file.sync()
+
+    def remove(self, path: Path) -> None:
+        self.files.remove(path)
+        self.files.sync_directory(path.parent)
+
+    def segments(self) -> list[Path]:
+        return [self.directory / name for name in self.files.names(self.directory) if name.endswith(".log")]
 
 
 def make_batch(
@@ -33,15 +71,15 @@ def make_batch(
 
 
 def fill(log: Log, count: int, *, events: int = 1, size: int = 40, sync: bool = True) -> list[Batch]:
-    """Appends *count* batches that are all different, a second apart, and syncs."""
+    """Appends *count* batches that are all different, a second an event, each synced unless told not to."""
     batches = []
     for _ in range(count):
         first = log.next
         frames = [f"{index:0{size}}".encode() for index in range(first, first + events)]
-        batches.append(make_batch(first, frames, time=first * 1_000_000_000))
+        batches.append(make_batch(first, frames, time=first * SECOND))
         log.append(batches[-1])
-    if sync:
-        log.sync()
+        if sync:
+            log.sync()
     return batches
 
 

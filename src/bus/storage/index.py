@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from .batch import Batch, Head
+from .header import HEADER_SIZE
 
 STRETCH = 16 * 1024
 
@@ -108,12 +109,12 @@ class Index:
         self.foreign = foreign
 
     def find(self, index: int) -> int:
-        """The number of the stretch that has the event *index*."""
-        return max(bisect_right(self.firsts, index) - 1, 0)
+        """The number of the stretch that has the event *index*; -1 if damage before the first one has it."""
+        return bisect_right(self.firsts, index) - 1
 
     def find_time(self, time: int) -> int:
         """The number of the stretch in which, or right behind which, the first batch of *time* or later is."""
-        return max(bisect_left(self.times, time, hi=len(self.firsts)) - 1, 0)
+        return bisect_left(self.times, time, hi=len(self.firsts)) - 1
 
     def keyed_stretches(self) -> list[int]:
         """The numbers of the stretches that have a batch with a duplicate key, newest first."""
@@ -124,12 +125,15 @@ class Index:
         first_time = self.times[0] if self.times else 0
         return Extent(next, end, first_time, last_time, self.keyed.count(1), len(self.foreign))
 
-    def stretch(self, number: int, *, next: int, end: int) -> Stretch:
-        """The stretch *number* of a segment whose batches end before the event *next*, at offset *end*."""
-        following = number + 1
-        if following < len(self.firsts):
-            next, end = self.firsts[following], self.offsets[following]
-        return Stretch(self.firsts[number], next, self.offsets[number], end)
+    def stretch(self, number: int, *, base: int, next: int, end: int) -> Stretch:
+        """The stretch *number*; -1 is what there may be between the header and the first batch.
+
+        The segment begins with the event *base*, its batches end before the event *next* at offset *end*.
+        """
+        first, offset = (self.firsts[number], self.offsets[number]) if number >= 0 else (base, HEADER_SIZE)
+        if number + 1 < len(self.firsts):
+            next, end = self.firsts[number + 1], self.offsets[number + 1]
+        return Stretch(first, next, offset, end)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.firsts)} stretches)"

@@ -117,6 +117,10 @@ class ForgetfulFile(MemoryFile):
         self._durable = bytes(self.data)
         self._pending.clear()
 
+    def lose(self) -> None:
+        """Never writes what was not synced, but lets it be read, as Linux does after a failed sync."""
+        self._pending.clear()
+
     def after_crash(self, keep: Callable[[], bool]) -> ForgetfulFile:
         """The file with what was synced, and of all later changes those that *keep* says."""
         left = MemoryFile(self._durable)
@@ -175,6 +179,12 @@ class ForgetfulFiles(MemoryFiles):
         for entry in [entry for entry in self._pending if entry.is_in(path)]:
             entry.apply(self._durable)
             self._pending.remove(entry)
+
+    def lose(self) -> None:
+        """Lets every file lose what was not synced, and go on as if it had not: a failed sync on Linux."""
+        for file in self._files.values():
+            if isinstance(file, ForgetfulFile):
+                file.lose()
 
     def crash(self, keep: Callable[[], bool] = lambda: False) -> ForgetfulFiles:
         """What is left after a power cut now.

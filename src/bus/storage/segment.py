@@ -115,8 +115,6 @@ class Segment:
 
     def find_time(self, time: int) -> int:
         """Index of the first event of the first batch of *time* or later; ``next`` if there is none."""
-        if not self.index.firsts:
-            return self.next
         stretch = self._stretch(self.index.find_time(time))
         later = (found.head.first for found in self._intact(stretch) if found.head.time >= time)
         return next(later, stretch.next)
@@ -128,7 +126,7 @@ class Segment:
             yield from filter(None, map(self._source(self.end).load, reversed(keyed)))
 
     def _stretch(self, number: int) -> Stretch:
-        return self.index.stretch(number, next=self.next, end=self.end)
+        return self.index.stretch(number, base=self.base, next=self.next, end=self.end)
 
     def _chunk(self, stretch: Stretch, limit: int) -> int:
         """How much to read: all of the stretch, so that the batch asked for is in it; more up to *limit*."""

@@ -139,9 +139,9 @@ def read_sidecar(path: Path, file: File, header: Header | None) -> Sidecar | Non
         None if it is damaged or of another segment. LogVersionError if it is of another version.
     """
     data = file.read(0, SIDECAR_SIZE)
-    refuse_version(path, data, _MAGIC, VERSION)
     if len(data) < SIDECAR_SIZE or crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return None
+    refuse_version(path, data, _MAGIC, VERSION)
     magic, _, _, salt, base, *numbers = _FIELDS.unpack_from(data)
     if magic != _MAGIC or (header and (salt, base) != (header.salt, header.base)):
         return None

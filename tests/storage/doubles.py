@@ -1,0 +1,109 @@
+"""File systems that stand in for a disk with a mind of its own."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bus.storage import File, FileSystem
+from bus.storage.files import Bytes
+
+Act = Callable[[], None]
+
+
+class PowerCutError(Exception):
+    """The machine stopped before this call; nothing after it happened."""
+
+
+@dataclass
+class FaultyFile:
+    """A file of a `FaultyFiles`."""
+
+    path: Path
+    file: File
+    files: FaultyFiles
+
+    def read(self, offset: int, size: int) -> bytes:
+        self.files.count("read", self.path)
+        self.files.bytes_read += size
+        return self.file.read(offset, size)
+
+    def write(self, offset: int, data: Bytes) -> None:
+        self.files.count("write", self.path, partly=lambda: self.file.write(offset, bytes(data)[: len(data) // 2]))
+        self.file.write(offset, data)
+
+    def truncate(self, size: int) -> None:
+        self.files.count("truncate", self.path)
+        self.file.truncate(size)
+
+    def sync(self) -> None:
+        self.files.count("sync", self.path)
+        self.file.sync()
+
+    def size(self) -> int:
+        return self.file.size()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+@dataclass
+class FaultyFiles:
+    """Counts the calls to another file system, and fails those it is told to.
+
+    ``fail`` maps the name of a call ("write", "sync", "create" …) to the errno it raises. A write that fails
+    has written the first half. ``stop_at`` is the number of the change, from 0, before which the power is cut.
+    ``calls`` is what was called, in order.
+    """
+
+    inner: FileSystem
+    fail: dict[str, int] = field(default_factory=dict)
+    calls: list[tuple[str, str]] = field(default_factory=list)
+    bytes_read: int = 0
+    stop_at: int = -1
+
+    def count(self, call: str, path: Path, *, partly: Act = lambda: None) -> None:
+        if call not in ("read", "open") and self.stop_at == len(self.changes):
+            partly()
+            raise PowerCutError
+        self.calls.append((call, path.name))
+        if call in self.fail:
+            partly()
+            raise OSError(self.fail[call], os.strerror(self.fail[call]))
+
+    def open(self, path: Path, *, write: bool = False) -> File:
+        self.count("open", path)
+        return FaultyFile(path, self.inner.open(path, write=write), self)
+
+    def create(self, path: Path) -> File:
+        self.count("create", path)
+        return FaultyFile(path, self.inner.create(path), self)
+
+    def names(self, directory: Path) -> list[str]:
+        return self.inner.names(directory)
+
+    def rename(self, source: Path, target: Path) -> None:
+        self.count("rename", target)
+        self.inner.rename(source, target)
+
+    def remove(self, path: Path) -> None:
+        self.count("remove", path)
+        self.inner.remove(path)
+
+    def make_directory(self, path: Path) -> None:
+        self.inner.make_directory(path)
+
+    def sync_directory(self, path: Path) -> None:
+        self.count("sync_directory", path)
+        self.inner.sync_directory(path)
+
+    @property
+    def changes(self) -> list[tuple[str, str]]:
+        """The calls that change something on disk."""
+        return [call for call in self.calls if call[0] not in ("read", "open")]
+
+
+ENOSPC, EIO, EMFILE = errno.ENOSPC, errno.EIO, errno.EMFILE
