@@ -184,7 +184,7 @@ def test_what_is_said_about_an_event_is_done(server: ServerProcess, connect: Con
     dropped: list[Any] = []
     seen = []
     options = {"ack": "manual", "redelivery": "30s", "on_dropped": dropped.append}
-    for event in client.get("app.a", start="oldest", limit=3, **options):
+    for event in client.get("app.a", start="oldest", limit=4, **options):
         seen.append(event.payload)
         event.extend(delay="1m")
         if event.payload == "nack" and event.attempts == 1:

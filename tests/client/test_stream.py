@@ -149,7 +149,7 @@ def test_a_redelivery_is_delivered() -> None:
     stream.feed(frame(1, attempts=1) + frame(1, attempts=2))
     assert [event.attempts for event in take_all(stream)] == [1, 2]
     parameters, _ = reconnected(stream)
-    assert parameters["limit"] == "5"
+    assert parameters["limit"] == "4"
 
 
 def test_a_durable_consumer_leaves_its_position_to_the_server() -> None:
@@ -185,6 +185,19 @@ def test_a_gap_is_told_in_its_place() -> None:
     while (event := stream.pop()) is not None:
         told.append(event.index)
     assert told == [1, Gap(2, 8, 9), 9]
+
+
+def test_after_an_unknown_event_it_goes_on_where_the_gap_says(caplog: pytest.LogCaptureFixture) -> None:
+    stream = state(start="newest")
+    stream.feed(OPEN + frame(90))
+    gap = {"reason": "unknown", "first_missing": 1, "last_missing": 0, "next_index": 1}
+    reconnected(stream)
+    stream.feed(encode_event("gap", gap))
+    assert reconnected(stream) == ({"subject": "app.*", "start": "1"}, "")
+    stream.feed(frame(1))
+    assert reconnected(stream)[1] == "e_1"
+    assert taken(stream) == [90, 1]
+    assert "the server doesn't know the last event received" in caplog.text
 
 
 def test_a_gap_is_logged_when_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:

@@ -134,6 +134,7 @@ class AsyncClient:
         redelivery_count: int | None = None,
         prefetch: int | None = None,
         consumer: str | None = None,
+        order: Literal["key"] | None = None,
         limit: int | None = None,
         follow: bool = True,
         timeout: float | None = None,
@@ -154,6 +155,7 @@ class AsyncClient:
             redelivery_count=redelivery_count,
             prefetch=prefetch,
             consumer=consumer,
+            order=order,
             limit=limit,
             follow=follow,
         )

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bus.client.aio.stream import AsyncDelivery, AsyncStream
 from bus.client.core.query import Duration, Start
-from bus.client.core.work import Plan, describe, rejection, report, stopping_on_signals
+from bus.client.core.work import Plan, announce_stop, describe, rejection, report, stopping_on_signals
 from bus.errors import BusError, InvalidEventError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class AsyncWorker:
         *,
         consumer: str,
         concurrency: int = 8,
+        order: Literal["key"] | None = None,
         start: Start = "oldest",
         redelivery: Duration = "30s",
         redelivery_count: int = 5,
@@ -43,6 +44,7 @@ class AsyncWorker:
         self._handler = handler
         self._consumer = consumer
         self._concurrency = concurrency
+        self._order = order
         self._start = start
         self._redelivery = redelivery
         self._redelivery_count = redelivery_count
@@ -71,6 +73,7 @@ class AsyncWorker:
             start=self._start,
             ack="manual",
             consumer=self._consumer,
+            order=self._order,
             prefetch=self._concurrency,
             redelivery=self._redelivery,
             redelivery_count=self._redelivery_count,
@@ -82,6 +85,7 @@ class AsyncWorker:
             ended, _ = await asyncio.wait(helpers, return_when=asyncio.FIRST_COMPLETED)
             for helper in helpers:
                 helper.cancel()
+            announce_stop(self._consumer, len(self._running))
             await self._finish_running()
             for helper in ended:
                 helper.result()

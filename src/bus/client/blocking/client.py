@@ -130,6 +130,7 @@ class Client:
         redelivery_count: int | None = None,
         prefetch: int | None = None,
         consumer: str | None = None,
+        order: Literal["key"] | None = None,
         limit: int | None = None,
         follow: bool = True,
         timeout: float | None = None,
@@ -147,6 +148,7 @@ class Client:
         With ``ack="manual"`` each event is delivered again after *redelivery* (a duration, or one per
         attempt) until it is acknowledged, *redelivery_count* times at most, and *prefetch* events at once.
         *consumer* is a durable name: the server keeps its position, and connections of one name share the work.
+        ``order="key"`` keeps events of one key from being on their way twice at once.
 
         *payload_type* is what payloads are decoded as, any type msgspec knows; ``msgspec.Raw`` leaves them as
         they are. *on_gap* is called when events are missed because they are no longer stored, *on_dropped*
@@ -163,6 +165,7 @@ class Client:
             redelivery_count=redelivery_count,
             prefetch=prefetch,
             consumer=consumer,
+            order=order,
             limit=limit,
             follow=follow,
         )

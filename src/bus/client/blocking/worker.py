@@ -12,11 +12,11 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bus.client.blocking.stream import Delivery, Stream
 from bus.client.core.query import Duration, Start
-from bus.client.core.work import Plan, describe, rejection, report, stopping_on_signals
+from bus.client.core.work import Plan, announce_stop, describe, rejection, report, stopping_on_signals
 from bus.errors import BusError, InvalidEventError
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class Worker:
     While a handler runs its event isn't delivered to anybody else: the worker keeps asking for more time. If
     the worker dies, its events go to others after *redelivery* at the latest.
 
-    Several workers of one *consumer* share the work. A consumer that is new begins at *start*.
+    Several workers of one *consumer* share the work; with ``order="key"`` no two handle events of one key at
+    once. A consumer that is new begins at *start*.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Worker:
         *,
         consumer: str,
         concurrency: int = 8,
+        order: Literal["key"] | None = None,
         start: Start = "oldest",
         redelivery: Duration = "30s",
         redelivery_count: int = 5,
@@ -55,6 +57,7 @@ class Worker:
         self._handler = handler
         self._consumer = consumer
         self._concurrency = concurrency
+        self._order = order
         self._start = start
         self._redelivery = redelivery
         self._redelivery_count = redelivery_count
@@ -89,6 +92,7 @@ class Worker:
             start=self._start,
             ack="manual",
             consumer=self._consumer,
+            order=self._order,
             prefetch=self._concurrency,
             redelivery=self._redelivery,
             redelivery_count=self._redelivery_count,
@@ -101,6 +105,7 @@ class Worker:
 
     def _drain(self, threads: list[Thread]) -> None:
         self._draining.set()
+        announce_stop(self._consumer, len(self._running))
         for _ in range(self._concurrency):
             self._queue.put(None)
         for thread in threads:

@@ -29,6 +29,7 @@ class Query:
     redelivery_count: int | None = None
     prefetch: int | None = None
     consumer: str | None = None
+    order: Literal["key"] | None = None
     limit: int | None = None
     follow: bool = True
 
@@ -50,6 +51,7 @@ class Query:
             "redelivery_count": self.redelivery_count,
             "prefetch": self.prefetch,
             "consumer": self.consumer,
+            "order": self.order,
             "limit": self.limit if limit is None else limit,
             "follow": None if self.follow else "false",
         }

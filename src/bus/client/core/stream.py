@@ -50,11 +50,16 @@ D = TypeVar("D", bound=Delivered)
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Events that a resuming subscriber can't have any more: their first and last index."""
+    """Events that a resuming subscriber can't have; the stream goes on at ``next_index``.
+
+    They have ``expired``, from the first to the last index that is missing; or the last event received is
+    ``unknown`` to the server, which may have lost its end in a power cut or be another one.
+    """
 
     first_missing: int
     last_missing: int
     next_index: int
+    reason: str = "expired"
 
 
 class Dropped(msgspec.Struct, frozen=True):
@@ -219,16 +224,15 @@ class StreamState(Generic[D]):
             self._last = events[-1].index, events[-1].id
 
     def _await(self, event: D) -> None:
-        """An event to be settled; a redelivery is already known."""
+        """An event to be settled, unless that has been done before this connection."""
         if event.index in self._answered:
             self._answered.discard(event.index)
             self.repeated.append(event.id)
             return
+        self._received += 1
         self._ready.append(event)
-        if event.index not in self._window:
-            self._received += 1
-            if not self.query.durable:
-                self._window[event.index] = False
+        if not self.query.durable:
+            self._window.setdefault(event.index, False)
 
     def _hear(self, event: ServerSentEvent) -> None:
         """An event that isn't stored: what the server says about the stream."""
@@ -238,7 +242,7 @@ class StreamState(Generic[D]):
             case "msg":
                 self._take([event.data])
             case "gap":
-                self._ready.append(msgspec.json.decode(event.data, type=Gap))
+                self._skip(msgspec.json.decode(event.data, type=Gap))
             case "dropped":
                 self._drop(msgspec.json.decode(event.data, type=Dropped))
             case "error":
@@ -252,6 +256,10 @@ class StreamState(Generic[D]):
         if self._began is None:
             self._began = msgspec.json.decode(event.data, type=_Open).next_index
         self.backoff.reset(None if event.retry_ms is None else event.retry_ms / 1000)
+
+    def _skip(self, gap: Gap) -> None:
+        self._began, self._last = gap.next_index, (0, "")
+        self._ready.append(gap)
 
     def _drop(self, dropped: Dropped) -> None:
         if dropped.index in self._window:
@@ -284,7 +292,10 @@ def _read(block: bytes) -> ServerSentEvent | None:
 
 
 def _log_gap(gap: Gap) -> None:
-    log.warning("events %d to %d are no longer stored: they were missed", gap.first_missing, gap.last_missing)
+    if gap.reason == "unknown":
+        log.warning("the server doesn't know the last event received: going on at index %d", gap.next_index)
+    else:
+        log.warning("events %d to %d are no longer stored: they were missed", gap.first_missing, gap.last_missing)
 
 
 def _log_dropped(dropped: Dropped) -> None:

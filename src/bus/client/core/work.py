@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-from typing import Required, TypedDict
+from typing import Literal, Required, TypedDict
 
 from bus.client.core.query import Duration, Start
 from bus.errors import BusError
@@ -40,6 +40,7 @@ class WorkOptions(TypedDict, total=False):
 
     consumer: Required[str]
     concurrency: int
+    order: Literal["key"] | None
     start: Start
     redelivery: Duration
     redelivery_count: int
@@ -75,6 +76,11 @@ def rejection(event: Event, error: BaseException) -> str:
         return describe(error)
     log.warning("event %s failed in attempt %d", event.id, event.attempts, exc_info=error)
     return ""
+
+
+def announce_stop(consumer: str, running: int) -> None:
+    """From here on no event is begun."""
+    log.info("worker %s is stopping, %d of its handlers are running", consumer, running)
 
 
 def describe(error: BaseException) -> str:
