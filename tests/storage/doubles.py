@@ -54,7 +54,8 @@ class FaultyFile:
 class FaultyFiles:
     """Counts the calls to another file system, and fails those it is told to.
 
-    ``fail`` maps the name of a call ("write", "sync", "create" …) to the errno it raises. A write that fails
+    ``fail`` maps a call ("write", "sync", "create" …), or a call and a suffix ("write .idx"), to the errno it
+    raises. A write that fails
     has written the first half. ``stop_at`` is the number of the change, from 0, before which the power is cut.
     ``calls`` is what was called, in order.
     """
@@ -70,9 +71,10 @@ class FaultyFiles:
             partly()
             raise PowerCutError
         self.calls.append((call, path.name))
-        if call in self.fail:
+        code = self.fail.get(call) or self.fail.get(f"{call} {path.suffix}")
+        if code:
             partly()
-            raise OSError(self.fail[call], os.strerror(self.fail[call]))
+            raise OSError(code, os.strerror(code))
 
     def open(self, path: Path, *, write: bool = False) -> File:
         self.count("open", path)

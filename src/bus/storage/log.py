@@ -186,12 +186,10 @@ class Log(Reader):
         return fresh
 
     def _vouch(self, active: ActiveSegment) -> None:
-        """Syncs the active segment and writes its sidecar."""
+        """Syncs the active segment and writes its sidecar; without one the next opening scans the segment."""
         self.sync()
-        try:
+        with suppress(OSError):
             active.write_sidecar(self._files)
-        except OSError as error:
-            raise self._refuse(error) from error
 
     def _create(self, base: int) -> ActiveSegment:
         path = segment_path(self._directory, base)

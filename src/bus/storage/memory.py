@@ -114,7 +114,7 @@ class ForgetfulFile(MemoryFile):
         self._pending.append((size, None))
 
     def sync(self) -> None:
-        self._durable = bytes(self.data)
+        self._durable = self._on_disk(lambda: True)
         self._pending.clear()
 
     def lose(self) -> None:
@@ -123,13 +123,16 @@ class ForgetfulFile(MemoryFile):
 
     def after_crash(self, keep: Callable[[], bool]) -> ForgetfulFile:
         """The file with what was synced, and of all later changes those that *keep* says."""
-        left = MemoryFile(self._durable)
+        return ForgetfulFile(self._on_disk(keep))
+
+    def _on_disk(self, keep: Callable[[], bool]) -> bytes:
+        disk = MemoryFile(self._durable)
         for offset, piece in filter(lambda _: keep(), self._pending):
             if piece is None:
-                left.truncate(min(offset, left.size()))
+                disk.truncate(min(offset, disk.size()))
             else:
-                left.write(offset, piece)
-        return ForgetfulFile(bytes(left.data))
+                disk.write(offset, piece)
+        return bytes(disk.data)
 
 
 @dataclass(frozen=True, slots=True)
