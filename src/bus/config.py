@@ -214,7 +214,7 @@ class Settings:
         Raises `ConfigError` naming the flag or variable whose value can't be read.
         """
         values = {option.name: _read_option(option, flags, environ) for option in dataclasses.fields(cls)}
-        values["secret_key"] = _secret(values["secret_key"], values["secret_key_file"])
+        values["secret_key"] = read_secret(values["secret_key"], values["secret_key_file"])
         return cls(**values)
 
 
@@ -229,8 +229,11 @@ def _read_option(option: dataclasses.Field[Any], flags: Mapping[str, str | None]
         raise ConfigError(f"{source}: {error}") from None
 
 
-def _secret(given: Secret, file: Path | None) -> Secret:
-    """The secret itself, or what the key file holds up to its final line break."""
+def read_secret(given: Secret, file: Path | None) -> Secret:
+    """The secret that is *given*, or what *file* holds up to its final line break.
+
+    Raises `ConfigError` when both are given, or the file can't be read or is empty.
+    """
     if file is None:
         return given
     if given:
