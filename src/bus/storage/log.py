@@ -118,7 +118,7 @@ class Log(Reader):
         if batch.first != view.next or batch.time < view.time or not batch.lengths:
             raise ValueError(f"{batch!r} doesn't continue a log at event {view.next} and time {view.time}")
         active = view.active
-        if active is None or active.end + len(batch.frames) > self._segment_bytes:
+        if active is None or active.tail.end + len(batch.frames) > self._segment_bytes:
             active = self._make_room(view)
         try:
             active.append(batch)
@@ -130,7 +130,7 @@ class Log(Reader):
         self._check_writable()
         active = self._view.active
         try:
-            if active and active.synced < active.end:
+            if active and active.synced < active.tail.end:
                 active.sync()
         except OSError as error:
             raise self._fail(error) from error

@@ -48,7 +48,7 @@ class View(NamedTuple):
     @property
     def time(self) -> int:
         closed = self.closed[-1].last_time if self.closed else 0
-        return max(closed, self.active.last_time) if self.active else closed
+        return max(closed, self.active.tail.time) if self.active else closed
 
 
 class Reader:

@@ -6,7 +6,7 @@
 
 Only the last segment of a log is written to. It has one appender; readers may run beside it in other
 threads, because they take nothing but positioned reads, and because the appender publishes what it wrote
-by assigning ``end`` and then ``next``, after the write.
+by one assignment of ``tail``, after the write.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .batch import Batch, Codec
 from .cipher import Cipher
@@ -69,6 +70,14 @@ class SegmentInfo:
         )
 
 
+class Tail(NamedTuple):
+    """Where a segment ends: index of the next event, offset of the next batch, time of the last one (ns)."""
+
+    next: int
+    end: int
+    time: int
+
+
 class Segment:
     """A segment that can be read.
 
@@ -81,7 +90,7 @@ class Segment:
         extent: how far it reaches.
     """
 
-    __slots__ = ("codec", "end", "file", "header", "index", "last_time", "next", "path")
+    __slots__ = ("codec", "file", "header", "index", "path", "tail")
 
     def __init__(self, path: Path, header: Header, file: File, codec: Codec, index: Index, extent: Extent) -> None:
         self.path = path
@@ -89,9 +98,7 @@ class Segment:
         self.file = file
         self.codec = codec
         self.index = index
-        self.end = extent.end
-        self.last_time = extent.last_time
-        self.next = extent.next
+        self.tail = Tail(extent.next, extent.end, extent.last_time)
 
     @property
     def base(self) -> int:
@@ -99,38 +106,42 @@ class Segment:
         return self.header.base
 
     @property
+    def next(self) -> int:
+        """Index of the event after its last."""
+        return self.tail.next
+
+    @property
     def extent(self) -> Extent:
         """How far it reaches."""
-        return self.index.extent(next=self.next, end=self.end, last_time=self.last_time)
+        return self.index.extent(next=self.tail.next, end=self.tail.end, last_time=self.tail.time)
 
     def read(self, index: int, limit: int) -> list[Batch]:
         """The batches from the one with the event *index* on, at least one, else about *limit* bytes.
 
         DamagedLogError if that event is damaged; what follows damage is for the next call.
         """
-        stretch = self._stretch(self.index.find(index))
-        chunk = self.file.read(stretch.offset, self._chunk(stretch, limit))
+        tail = self.tail
+        stretch = self._stretch(self.index.find(index), tail)
+        size = max(stretch.end - stretch.offset, min(limit, tail.end - stretch.offset))
+        chunk = self.file.read(stretch.offset, size)
         found = self.codec.decode(chunk, offset=stretch.offset, expected=stretch.first, index=index, limit=limit)
-        return found or [self._search(stretch, index)]
+        return found or [self._search(stretch, tail, index)]
 
     def find_time(self, time: int) -> int:
         """Index of the first event of the first batch of *time* or later; ``next`` if there is none."""
-        stretch = self._stretch(self.index.find_time(time))
+        stretch = self._stretch(self.index.find_time(time), self.tail)
         later = (found.head.first for found in self._intact(stretch) if found.head.time >= time)
         return next(later, stretch.next)
 
     def keyed_batches(self) -> Iterator[Batch]:
         """The batches that carry a duplicate key, newest first, without the damaged ones."""
+        tail = self.tail
         for number in self.index.keyed_stretches():
-            keyed = [found for found in self._intact(self._stretch(number)) if found.head.keyed]
-            yield from filter(None, map(self._source(self.end).load, reversed(keyed)))
+            keyed = [found for found in self._intact(self._stretch(number, tail)) if found.head.keyed]
+            yield from filter(None, map(self._source(tail.end).load, reversed(keyed)))
 
-    def _stretch(self, number: int) -> Stretch:
-        return self.index.stretch(number, base=self.base, next=self.next, end=self.end)
-
-    def _chunk(self, stretch: Stretch, limit: int) -> int:
-        """How much to read: all of the stretch, so that the batch asked for is in it; more up to *limit*."""
-        return max(stretch.end - stretch.offset, min(limit, self.end - stretch.offset))
+    def _stretch(self, number: int, tail: Tail) -> Stretch:
+        return self.index.stretch(number, base=self.base, next=tail.next, end=tail.end)
 
     def _source(self, end: int) -> Source:
         return Source(self.file, self.codec, end)
@@ -139,21 +150,21 @@ class Segment:
         items = self._source(stretch.end).scan(offset=stretch.offset, expected=stretch.first)
         return (item for item in items if isinstance(item, Found))
 
-    def _search(self, stretch: Stretch, index: int) -> Batch:
+    def _search(self, stretch: Stretch, tail: Tail, index: int) -> Batch:
         """The batch with the event *index*, by a scan, when there is damage before it or in it."""
-        source = self._source(self.end)
+        source = self._source(tail.end)
         for item in source.scan(offset=stretch.offset, expected=stretch.first):
             if isinstance(item, Gap) and (item.next is None or index < item.next):
-                raise DamagedLogError(gap_damage(self.path, item, promised=self.next))
+                raise DamagedLogError(gap_damage(self.path, item, promised=tail.next))
             if isinstance(item, Found) and index < item.head.next:
                 batch = source.load(item)
                 if batch is None:
                     raise DamagedLogError(broken_seal(self.path, item))
                 return batch
-        raise DamagedLogError(Damage(self.path, self.end, index, self.next, "the file ends too early"))
+        raise DamagedLogError(Damage(self.path, tail.end, index, tail.next, "the file ends too early"))
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.path.name}, next={self.next}, bytes={self.end})"
+        return f"{type(self).__name__}({self.path.name}, next={self.tail.next}, bytes={self.tail.end})"
 
 
 class ActiveSegment(Segment):
@@ -183,29 +194,28 @@ class ActiveSegment(Segment):
 
     def append(self, batch: Batch) -> None:
         """Writes *batch* behind the last one; it is durable after the next ``sync``."""
-        offset = self.end
+        offset = self.tail.end
         data = self.codec.encode(batch, offset=offset, synced=self.synced)
         self.file.write(offset, data)
         self._index.add(batch, offset=offset)
         if batch.foreign:
             self._index.add_foreign(batch.foreign)
-        self.end = offset + len(data)
-        self.last_time = batch.time
-        self.next = batch.next
+        self.tail = Tail(batch.next, offset + len(data), batch.time)
 
     def undo(self) -> None:
         """Takes back what a failed ``append`` may have written."""
-        self.file.truncate(self.end)
+        self.file.truncate(self.tail.end)
 
     def sync(self) -> None:
         """Makes everything appended so far durable.
 
         The size is looked at first: a write that was claimed and not done is noticed here.
         """
-        if (size := self.file.size()) != self.end:
-            raise OSError(errno.EIO, f"{self.path} has {size} bytes where {self.end} were written")
+        end, size = self.tail.end, self.file.size()
+        if size != end:
+            raise OSError(errno.EIO, f"{self.path} has {size} bytes where {end} were written")
         self.file.sync()
-        self.synced = self.end
+        self.synced = end
 
     def write_sidecar(self, files: FileSystem) -> None:
         """Writes the sidecar that vouches for everything up to here, which must be synced."""
