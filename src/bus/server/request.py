@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from functools import lru_cache
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 import httptools
 
@@ -40,6 +40,7 @@ LONGEST_REMEMBERED = 1024
 class Head:
     """Everything a request says before its body, and what follows from it."""
 
+    version: bytes
     method: bytes
     path: str
     raw_query: bytes
@@ -142,11 +143,12 @@ class _HeadReader:
         path, _, query = _origin_form(self.url).partition(b"?")
         accept = self.headers.get(b"accept", b"")
         return Head(
+            version=version,
             method=self._parser.get_method(),
-            path=unquote_plus(path.decode("latin-1")),
+            path=unquote(path.decode("latin-1")),
             raw_query=query.partition(b"#")[0],
             headers=self.headers,
-            keep_alive=self._parser.should_keep_alive(),
+            keep_alive=version == b"1.1" and b"close" not in _tokens(self.headers.get(b"connection", b"")),
             length=_length(self.headers),
             chunked=_is_chunked(self.headers, version),
             origin=self.headers.get(b"origin", b"").decode("latin-1"),
@@ -181,6 +183,10 @@ def _origin_form(url: bytes) -> bytes:
     _, _, rest = url.partition(b"://")
     _, slash, path = rest.partition(b"/")
     return slash + path or b"/"
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip().lower() for token in value.split(b",")]
 
 
 def _length(headers: dict[bytes, bytes]) -> int:
