@@ -40,6 +40,10 @@ UPLOAD_IDLE_SECONDS = 300.0
 IDLE_SECONDS = 75.0
 """Between requests on a kept connection."""
 
+LINGER_SECONDS = 5.0
+"""After a refusal, for reading on and dropping what still comes: closing at once resets the connection, and
+the reset overtakes the answer."""
+
 WAIT_SECONDS = 60.0
 """Longest ``timeout`` of a request that waits for a reply or for confirmations."""
 

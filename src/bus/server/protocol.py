@@ -47,8 +47,8 @@ class Handler(Protocol):
     def handle(self, request: Request, exchange: Exchange) -> None:
         """Answer *request* through *exchange*, now or later. Raises `BusError`."""
 
-    def connected(self, connection: Connection) -> bool:
-        """A connection was made; False refuses it."""
+    def connected(self, connection: Connection) -> None:
+        """A connection was made. Raises an `UnavailableError` to refuse it."""
 
     def disconnected(self, connection: Connection) -> None:
         """The connection is gone."""
@@ -63,8 +63,8 @@ class Upload(Protocol):
     def finish(self) -> None:
         """The body is complete."""
 
-    def abort(self) -> None:
-        """The rest of the body will not come."""
+    def fail(self, error: BusError) -> None:
+        """The rest of the body can't be read."""
 
 
 class _State(Enum):
@@ -148,7 +148,7 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
-        "_buffer", "_chunks", "_exchanges", "_flushing", "_left", "_loop", "_paused_reading", "_reading",
+        "_buffer", "_chunks", "_exchanges", "_flushing", "_left", "_lingers", "_loop", "_paused_reading", "_reading",
         "_request", "_size", "_state", "_upload", "_whole",
         "deadline", "draining", "handler", "stream", "transport", "writable",
     )  # fmt: skip
@@ -165,6 +165,7 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._exchanges: deque[Exchange] = deque()
         self._flushing = False
+        self._lingers = False
         self._paused_reading = False
         self._reading = True
         self._request: Request | None = None
@@ -179,21 +180,23 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport = cast(asyncio.Transport, transport)
         transport.set_write_buffer_limits(limits.WRITE_HIGH_WATER, limits.WRITE_LOW_WATER)
-        if not self.handler.connected(self):
-            transport.abort()
+        try:
+            self.handler.connected(self)
+        except BusError as error:
+            self._refuse(error)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _State.CLOSED
         self.deadline = NEVER
         self.handler.disconnected(self)
-        self._abort_upload()
         for exchange in self._exchanges:
             exchange.lost()
         self._exchanges.clear()
 
     def eof_received(self) -> bool:
         """A client that is done sending may still be waiting for its answers, unless they are a stream."""
-        self._abort_upload()
+        if self._state is _State.BODY:
+            self._refuse(MalformedError("the body ended before it was complete"))
         self._state = _State.CLOSED
         return bool(self._exchanges) and self.stream is None
 
@@ -231,11 +234,13 @@ class Connection(asyncio.Protocol):
         return self._state is _State.BODY and self._take_body()
 
     def _take_head(self) -> bool:
+        """Take a head; empty lines before it are passed over (RFC 9112, section 2.2)."""
+        self._buffer = self._buffer.lstrip(b"\r\n")
         end = self._buffer.find(b"\r\n\r\n")
         if end < 0:
             self._wait_for_head()
             return False
-        head, self._buffer = self._buffer[: end + 4].lstrip(b"\r\n"), self._buffer[end + 4 :]
+        head, self._buffer = self._buffer[: end + 4], self._buffer[end + 4 :]
         if len(head) > limits.HEAD_BYTES:
             raise self._head_too_large(head)
         self._begin_request(Request(read_head(head)))
@@ -244,6 +249,8 @@ class Connection(asyncio.Protocol):
     def _wait_for_head(self) -> None:
         if len(self._buffer) > limits.HEAD_BYTES:
             raise self._head_too_large(self._buffer)
+        if b"\n\n" in self._buffer:
+            raise MalformedError("the request's lines don't end in CR LF")
         self.deadline = min(self.deadline, self._loop.time() + limits.HEAD_SECONDS)
 
     @staticmethod
@@ -340,20 +347,16 @@ class Connection(asyncio.Protocol):
 
     def _refuse(self, error: BusError) -> None:
         """Answer a request that can't be read on; what follows it can't be understood either."""
-        self._abort_upload()
         self._state = _State.CLOSED
         self._buffer = b""
-        exchange = self._exchanges[-1] if self._request else Exchange(self, None)
+        self._lingers = True
+        self._paused_reading = False
         if not self._request:
-            self._exchanges.append(exchange)
-        self._request = None
+            self._exchanges.append(Exchange(self, None))
+        exchange, upload = self._exchanges[-1], self._upload
+        self._request = self._upload = None
         exchange.close = True
-        exchange.fail(error)
-
-    def _abort_upload(self) -> None:
-        if self._upload:
-            upload, self._upload = self._upload, None
-            upload.abort()
+        (upload or exchange).fail(error)
 
     # -- answers
 
@@ -375,22 +378,33 @@ class Connection(asyncio.Protocol):
                 return
         self._flushing = False
         self._write(parts)
-        if not self._exchanges and self._state is _State.HEAD:
-            self.deadline = self._loop.time() + limits.IDLE_SECONDS
+        if not self._exchanges:
+            self._rest()
         if self._buffer:
             self._loop.call_soon(self._advance)
+
+    def _rest(self) -> None:
+        """Everything is answered: wait for the next request, if there can be one."""
+        if self.draining or self._state is _State.CLOSED:
+            self.transport.close()
+        elif self._state is _State.HEAD:
+            self.deadline = self._loop.time() + limits.IDLE_SECONDS
 
     def _write(self, parts: list[bytes]) -> None:
         if data := b"".join(parts):
             self.transport.write(data)
 
     def _close(self, parts: list[bytes]) -> None:
-        """Write the last answer and hang up; what the client still sends is read and dropped by the kernel."""
+        """Write the last answer and hang up, at once or when the client has stopped sending."""
         self._state = _State.CLOSED
         self._buffer = b""
         self._exchanges.clear()
         self._write(parts)
-        self.transport.close()
+        if self._lingers:
+            self.deadline = self._loop.time() + limits.LINGER_SECONDS
+            self.transport.write_eof()
+        else:
+            self.transport.close()
 
     # -- flow
 
@@ -427,7 +441,7 @@ class Connection(asyncio.Protocol):
         if self._buffer or self._state is _State.BODY:
             self._refuse(RequestTimeoutError("the request did not arrive in time"))
         else:
-            self.transport.close()
+            self.transport.abort()
 
     def drain(self) -> None:
         """Answer what was asked, take nothing more, then close."""

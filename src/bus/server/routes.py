@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from bus.config import Settings
 from bus.engine.base import Engine
-from bus.errors import BusError, MethodNotAllowedError, NotFoundError, StoppingError
+from bus.errors import BusError, MethodNotAllowedError, NotFoundError, OverloadedError, StoppingError
 from bus.server import admin
 from bus.server.acknowledge import acknowledge
 from bus.server.protocol import Connection, Exchange
@@ -52,9 +52,12 @@ class Routes:
 
     # -- connections
 
-    def connected(self, connection: Connection) -> bool:
+    def connected(self, connection: Connection) -> None:
         self.connections.add(connection)
-        return len(self.connections) <= self._settings.max_connections and not self.stopping
+        if self.stopping:
+            raise StoppingError("the server is stopping: connect again when it is back")
+        if len(self.connections) > self._settings.max_connections:
+            raise OverloadedError(f"the server holds {len(self.connections)} connections: try again shortly")
 
     def disconnected(self, connection: Connection) -> None:
         self.connections.discard(connection)
@@ -67,7 +70,8 @@ class Routes:
     def upload(self, request: Request, exchange: Exchange) -> Upload | None:
         if not request.head.is_ndjson or request.head.method != b"POST" or request.head.path != "/":
             return None
-        return Upload(self._engine, exchange, longest=self.max_body, loop=self._loop)
+        chunked = request.head.version == b"1.1"
+        return Upload(self._engine, exchange, longest=self.max_body, chunked=chunked, loop=self._loop)
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         try:

@@ -37,12 +37,18 @@ class _Answer:
 
 
 class Upload:
-    """The body of one NDJSON publish as it comes in, and its answer. Lines are at most *longest* bytes."""
+    """The body of one NDJSON publish as it comes in, and its answer.
 
-    def __init__(self, engine: Engine, exchange: Exchange, *, longest: int, loop: AbstractEventLoop) -> None:
+    Lines are at most *longest* bytes. The answer goes out in chunks if *chunked*, else it ends with the connection.
+    """
+
+    def __init__(
+        self, engine: Engine, exchange: Exchange, *, longest: int, chunked: bool, loop: AbstractEventLoop
+    ) -> None:
         self._engine = engine
         self._exchange = exchange
         self._longest = longest
+        self._chunked = chunked
         self._loop = loop
         self._rest = b""
         self._answers: deque[_Answer] = deque()
@@ -59,9 +65,9 @@ class Upload:
         Raises `TooLargeError` when a line doesn't end in time.
         """
         *lines, self._rest = (self._rest + data).split(b"\n")
+        self._publish_lines(lines)
         if len(self._rest) > self._longest:
             raise too_large(self._longest)
-        self._publish_lines(lines)
         return self._unanswered < limits.UPLOAD_LINES
 
     def finish(self) -> None:
@@ -70,9 +76,13 @@ class Upload:
         self._complete = True
         self._answer_soon()
 
-    def abort(self) -> None:
-        """The connection broke inside the body: what came as a whole line is published, the rest is not."""
-        self._rest = b""
+    def fail(self, error: BusError) -> None:
+        """The rest of the body can't be read: what came as a whole line counts, then comes *error*."""
+        self._complete = True
+        if self._begun or self._answers:
+            self._refuse(self._expect(1), error)
+        else:
+            self._exchange.fail(error)
 
     def _publish_lines(self, lines: Sequence[bytes]) -> None:
         now = time.time_ns()
@@ -138,9 +148,9 @@ class Upload:
         """Send the receipts that are there, in order, and the end after the last."""
         self._scheduled = False
         if data := b"".join(self._due()):
-            self._send(b"%x\r\n%b\r\n" % (len(data), data))
+            self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         if self._complete and not self._answers:
-            self._send(b"0\r\n\r\n")
+            self._send(b"0\r\n\r\n" if self._chunked else b"")
             self._exchange.finish()
         elif self._unanswered < limits.UPLOAD_LINES // 2:
             self._exchange.connection.read_on()
@@ -154,7 +164,8 @@ class Upload:
     def _send(self, data: bytes) -> None:
         if not self._begun:
             self._begun = True
-            self._exchange.begin(202, encode_headers({"Content-Type": NDJSON, "Transfer-Encoding": "chunked"}))
+            coding = {"Transfer-Encoding": "chunked"} if self._chunked else {}
+            self._exchange.begin(202, encode_headers({"Content-Type": NDJSON, **coding}))
         self._exchange.write(data)
 
     def __repr__(self) -> str:
