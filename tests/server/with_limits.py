@@ -1,0 +1,18 @@
+"""Run ``python -m bus …`` with other values of the constants in ``bus.server.limits``.
+
+with_limits.py NAME=value … -- python -m bus server …
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bus.__main__ import main
+from bus.server import limits
+
+if __name__ == "__main__":
+    end = sys.argv.index("--")
+    for name, _, value in (argument.partition("=") for argument in sys.argv[1:end]):
+        setattr(limits, name, type(getattr(limits, name))(value))
+    sys.argv = sys.argv[end + 3 :]
+    sys.exit(main())
