@@ -1,0 +1,137 @@
+"""The code blocks of a page, and running them in order as its reader would.
+
+    ```bash, ```python          run in one directory, with one server for the page
+    ```text                     what the block before it prints; … stands for anything
+    <!-- background -->         the next block doesn't end by itself: it runs until the page is through
+    <!-- not run: reason -->    no test can run the next block
+
+``localhost:2021`` is the page's server, wherever that listens.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.support import PATIENCE, ServerProcess, clean_environment
+
+ROOT = Path(__file__).parents[2]
+RUNNABLE = ("bash", "python")
+
+_BLOCK = re.compile(r"(?:^<!-- (?P<marker>.*?) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a page, with what it is expected to print."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    marker: str = ""
+    prints: str = ""
+
+    @property
+    def background(self) -> bool:
+        return self.marker == "background"
+
+    @property
+    def not_run(self) -> str:
+        """Why it isn't run, empty if it is."""
+        return self.marker.removeprefix("not run: ") if self.marker.startswith("not run: ") else ""
+
+    def on(self, server: ServerProcess) -> Block:
+        """The block as it is for a reader whose server is *server*."""
+        text = self.text.replace("localhost:2021", f"127.0.0.1:{server.port}").replace(" :2021", " 127.0.0.1:0")
+        return replace(self, text=text)
+
+    def is_printed(self, output: str) -> bool:
+        """Whether *output* holds what the page shows."""
+        pattern = ".*?".join(map(re.escape, self.prints.strip().split("…")))
+        return re.search(pattern, output.replace("\r\n", "\n"), re.DOTALL) is not None
+
+    @property
+    def command(self) -> Sequence[str]:
+        if self.language == "python":
+            return [sys.executable, "-c", self.text]
+        return ["bash", "-euo", "pipefail", "-c", self.text]
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+def blocks_of(path: Path) -> list[Block]:
+    """The blocks of a page that can be run; its ``text`` blocks are what the ones before them print."""
+    page, text = str(path.relative_to(ROOT)), path.read_text()
+    blocks: list[Block] = []
+    for found in _BLOCK.finditer(text):
+        if found["language"] in RUNNABLE:
+            line = text.count("\n", 0, found.start("text"))
+            blocks.append(Block(page, line, found["language"], found["text"], found["marker"] or ""))
+        elif found["language"] == "text" and blocks:
+            blocks[-1] = replace(blocks[-1], prints=found["text"])
+    return blocks
+
+
+def run_blocks(blocks: Sequence[Block], server: ServerProcess, directory: Path) -> None:
+    """Run *blocks* in order in *directory*; fails at the first that fails or prints something else."""
+    environment = clean_environment(
+        BUS_HOST=server.url, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
+    with ExitStack() as background:
+        for block in (block.on(server) for block in blocks if not block.not_run):
+            if block.background:
+                background.enter_context(_running(block, environment, directory))
+            else:
+                _run(block, environment, directory)
+
+
+def _run(block: Block, environment: dict[str, str], directory: Path) -> None:
+    done = subprocess.run(
+        block.command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, f"{block} ended with {done.returncode}:\n{done.stdout}\n{done.stderr}"
+    assert block.is_printed(done.stdout), f"{block} printed something else than the page says:\n{done.stdout}"
+
+
+@contextmanager
+def _running(block: Block, environment: dict[str, str], directory: Path) -> Iterator[None]:
+    """Run *block* meanwhile, having waited for what it is expected to print."""
+    with subprocess.Popen(
+        block.command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        process_group=0,
+    ) as process:
+        try:
+            _wait_for_output(process, block)
+            yield
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_for_output(process: subprocess.Popen[str], block: Block) -> None:
+    assert process.stdout is not None
+    output = ""
+    while not block.is_printed(output):
+        line = process.stdout.readline()
+        assert line, f"{block} ended without printing what the page says:\n{output}"
+        output += line
