@@ -8,17 +8,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 
 import pytest
 
-from bus.errors import StorageError
+from bus.errors import DiskFullError, StorageError
 from bus.storage import Batch, Cipher, ForgetfulFiles, Log
 from bus.storage.memory import ForgetfulFile
 from bus.storage.segment import ActiveSegment
 
-from .doubles import FaultyFiles, PowerCutError
-from .support import DIRECTORY, content, make_batch
+from .doubles import ENOSPC, FaultyFiles, PowerCutError
+from .support import DIRECTORY, content, fill, make_batch
 
 Keep = Callable[[], bool]
 
@@ -153,3 +154,43 @@ def test_segments_are_removed_oldest_first_for_certain() -> None:
             ("sync_directory", DIRECTORY.name),
         )
     ]
+
+
+def all_but(forgotten: int) -> Keep:
+    """Keeps every change but one."""
+    number = count()
+    return lambda: next(number) != forgotten
+
+
+def test_what_was_cut_off_never_comes_back() -> None:
+    """A cut that is not synced could be forgotten, and a new batch of the right size lead on to the old tail."""
+    disk, place = ForgetfulFiles(), DIRECTORY / f"{1:020}.log"
+    log = Log.open(DIRECTORY, files=disk)
+    fill(log, 2)
+    end = log.size
+    fill(log, 2, sync=False)
+    file = disk.open(place, write=True)
+    file.write(end, b"never written")
+    file.sync()
+    log = Log.open(DIRECTORY, files=disk)
+    assert log.torn is not None
+    batches = [*content(log), *fill(log, 1, sync=False)]
+    for forgotten in range(3):
+        left = disk.crash(all_but(forgotten))
+        found = content(Log.open(DIRECTORY, files=left))
+        assert found == batches[: len(found)]
+
+
+def test_a_segment_that_was_taken_back_never_comes_back() -> None:
+    """Its name would come before events that went on in the segment before it."""
+    disk = ForgetfulFiles()
+    files = FaultyFiles(disk)
+    log = Log.open(DIRECTORY, files=files)
+    batches = fill(log, 3)
+    files.fail = {"sync .log": ENOSPC}
+    with pytest.raises(DiskFullError):
+        log.roll()
+    files.fail = {}
+    batches += fill(log, 2)
+    for forgotten in range(3):
+        assert content(Log.open(DIRECTORY, files=disk.crash(all_but(forgotten)))) == batches

@@ -235,14 +235,15 @@ class Codec:
         heads: list[Head] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
         while at + HEAD_SIZE <= size:
-            head = Head._make(_unpack(chunk, at))
-            end = at + HEAD_SIZE + head.body
-            if head.first != expected or head.magic != MAGIC or end > size or not head.events:
+            fields = _unpack(chunk, at)
+            magic, crc, body, _, count, _, first, *_ = fields
+            end = at + HEAD_SIZE + body
+            if first != expected or magic != MAGIC or end > size or not count:
                 break
-            if crc32c(view[at + 8 : end], seed ^ (offset + at)) != head.crc:
+            if crc32c(view[at + 8 : end], seed ^ (offset + at)) != crc:
                 break
-            heads.append(head)
-            expected, at = expected + head.events, end
+            heads.append(Head._make(fields))
+            expected, at = expected + count, end
         return heads
 
     def _open(self, cipher: Cipher, view: memoryview, at: int, end: int) -> bytes:
