@@ -35,13 +35,16 @@ _REMEMBERED = 4096
 
 @lru_cache(_REMEMBERED)
 def parse_subject(text: str) -> tuple[str, bytes]:
-    """Check a concrete subject.
+    """Check a concrete subject to publish to.
 
     Returns its namespace and its UTF-8 bytes. Raises `InvalidSubjectError` naming the rule it breaks.
     """
     if not _SUBJECT.fullmatch(text):
         raise InvalidSubjectError(_fault(text, wildcards=False))
-    return text.partition(".")[0], _within_size(text)
+    namespace, _, name = text.partition(".")
+    if name.partition(".")[0] == DEAD_SEGMENT:
+        raise InvalidSubjectError(f"subject {text!a} is for dead letters, which Bus alone writes")
+    return namespace, _within_size(text)
 
 
 def is_inbox(subject: str) -> bool:

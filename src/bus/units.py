@@ -6,12 +6,12 @@ Durations are seconds as ``float``, sizes are bytes, times are nanoseconds since
 from __future__ import annotations
 
 import re
-import time
-from calendar import timegm
+from datetime import UTC, datetime, timedelta
 
 from bus.errors import InvalidParameterError
 
 SECOND_NS = 1_000_000_000
+LONGEST_DURATION = 100 * 365 * 86400.0
 
 _DURATION_UNITS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
@@ -23,6 +23,8 @@ _SIZE_UNITS = {"": 1, "K": 1000, "M": 1000**2, "G": 1000**3, "T": 1000**4,
                "KI": 1 << 10, "MI": 1 << 20, "GI": 1 << 30, "TI": 1 << 40}  # fmt: skip
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", re.ASCII | re.IGNORECASE)
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
 )
@@ -37,8 +39,11 @@ def parse_duration(text: str) -> float:
     if text == "0":
         return 0.0
     if not _DURATION.fullmatch(text):
-        raise InvalidParameterError(f"duration {text!r} can't be read: write it like 500ms, 5s or 1m30s")
-    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+        raise InvalidParameterError(f"duration {text[:80]!r} can't be read: write it like 500ms, 5s or 1m30s")
+    seconds = sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+    if seconds > LONGEST_DURATION:
+        raise InvalidParameterError(f"duration {text[:80]!r} is out of range: 100 years are the most")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
@@ -80,18 +85,18 @@ def parse_time(text: str) -> int:
     found = _TIME.fullmatch(text)
     if not found:
         raise InvalidParameterError(f"time {text!r} can't be read: write it like 2026-01-31T12:00:00Z")
-    year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second <= 60 and year):
-        raise InvalidParameterError(f"time {text!r} doesn't exist: a field is out of its range")
-    seconds = timegm((year, month, day, hour, minute, second)) - _offset(found)
-    return seconds * SECOND_NS + int((found[7] or "").ljust(9, "0"))
+    try:
+        whole = datetime(*map(int, found.group(1, 2, 3, 4, 5, 6)), tzinfo=UTC) - _offset(found)  # type: ignore[arg-type,misc]
+    except (ValueError, OverflowError):
+        raise InvalidParameterError(f"time {text!r} doesn't exist: a field is out of its range") from None
+    return (whole - _EPOCH) // _SECOND * SECOND_NS + int((found[7] or "").ljust(9, "0"))
 
 
-def _offset(found: re.Match[str]) -> int:
+def _offset(found: re.Match[str]) -> timedelta:
     if not found[8]:
-        return 0
-    seconds = int(found[9]) * 3600 + int(found[10]) * 60
-    return -seconds if found[8] == "-" else seconds
+        return timedelta()
+    offset = timedelta(hours=int(found[9]), minutes=int(found[10]))
+    return -offset if found[8] == "-" else offset
 
 
 def format_time(time_ns: int) -> str:
@@ -104,8 +109,9 @@ def _second(seconds: int) -> str:
     """The part down to the second, remembered because events come many to a second."""
     global _last_second
     if _last_second[0] != seconds:
-        _last_second = seconds, time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+        _last_second = seconds, (_EPOCH + timedelta(seconds=seconds)).strftime(_FORM).rjust(19, "0")
     return _last_second[1]
 
 
+_FORM = "%Y-%m-%dT%H:%M:%S"
 _last_second: tuple[int, str] = (-1, "")
