@@ -1,0 +1,240 @@
+"""What can't be understood is answered by one clear line and changes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import pytest
+
+from bus.errors import error_class
+from tests.server.support import draft, post, read, refusal, target
+from tests.support import ServerProcess, request
+
+EVENTS: dict[str, tuple[bytes, int, str]] = {
+    "empty body": (b"", 400, "the body is empty"),
+    "blank body": (b" \r\n", 400, "the body is empty"),
+    "broken JSON": (b'{"subject":"app.a"', 400, "not JSON"),
+    "two events": (b'{"subject":"app.a"}{"subject":"app.a"}', 400, "not JSON"),
+    "a number": (b"7", 400, "not an event"),
+    "null": (b"null", 400, "not an event"),
+    "not UTF-8": (b'{"subject":"app.a","payload":"\xff"}', 400, "not UTF-8"),
+    "UTF-16": ('{"subject":"app.a"}'.encode("utf-16"), 400, "not UTF-8"),
+    "byte order mark": (b'\xef\xbb\xbf{"subject":"app.a"}', 400, "not JSON"),
+    "NaN": (b'{"subject":"app.a","payload":NaN}', 400, "not JSON"),
+    "Infinity": (b'{"subject":"app.a","payload":[-Infinity]}', 400, "not JSON"),
+    "lone surrogate": (b'{"subject":"app.a","payload":"\\ud800"}', 400, "surrogate"),
+    "surrogates the wrong way round": (b'{"subject":"app.a","payload":"\\udc00\\ud800"}', 400, "surrogate"),
+    "lone surrogate in the key": (b'{"subject":"app.a","key":"\\ud800"}', 400, "surrogate"),
+    "control character": (b'{"subject":"app.a","payload":"\x01"}', 400, "not JSON"),
+    "raw line break in a string": (b'{"subject":"app.a","payload":"a\nb"}', 400, "not JSON"),
+    "single quotes": (b"{'subject':'app.a'}", 400, "not JSON"),
+    "trailing comma": (b'{"subject":"app.a",}', 400, "not JSON"),
+    "leading zero": (b'{"subject":"app.a","payload":01}', 400, "not JSON"),
+    "10,000 levels of lists": (b'{"subject":"app.a","payload":' + b"[" * 10_000 + b"]" * 10_000 + b"}", 400, "deeper"),
+    "10,000 levels of objects": (
+        b'{"subject":"app.a","payload":' + b'{"a":' * 10_000 + b"1" + b"}" * 10_000 + b"}", 400, "deeper",
+    ),
+    "10,000 levels unclosed": (b'{"subject":"app.a","payload":' + b"[" * 10_000, 400, "deeper"),
+    "no subject": (b'{"payload":1}', 400, "subject is required"),
+    "empty subject": (b'{"subject":""}', 400, "subject is required"),
+    "subject of another type": (b'{"subject":7}', 400, "not an event"),
+    "no dot": (b'{"subject":"app"}', 400, "no dot"),
+    "wildcard": (b'{"subject":"app.*"}', 400, "wildcard"),
+    "wildcard for the rest": (b'{"subject":"app.>"}', 400, "wildcard"),
+    "empty segment": (b'{"subject":"app..a"}', 400, "empty segment"),
+    "dot at the end": (b'{"subject":"app.a."}', 400, "empty segment"),
+    "dot at the beginning": (b'{"subject":".app.a"}', 400, "empty segment"),
+    "blank in the subject": (b'{"subject":"app.a b"}', 400, "character"),
+    "line break in the subject": (b'{"subject":"app.a\\nb"}', 400, "character"),
+    "line break at its end": (b'{"subject":"app.a\\n"}', 400, "character"),
+    "subject of 257 bytes": (b'{"subject":"app.' + b"a" * 253 + b'"}', 400, "256 is the most"),
+    "undeclared namespace": (b'{"subject":"nowhere.a"}', 404, "not declared"),
+    "inbox without a name": (b'{"subject":"_bus_"}', 400, "no dot"),
+    "inbox with a wildcard": (b'{"subject":"_bus_.*"}', 400, "wildcard"),
+    "response_subject that is no inbox": (b'{"subject":"app.a","response_subject":"app.b"}', 400, "not an inbox"),
+    "response_subject that is no subject": (b'{"subject":"app.a","response_subject":"inbox"}', 400, "no dot"),
+    "dead letters": (b'{"subject":"app._dead_.x"}', 400, "_dead_"),
+    "malformed id": (b'{"subject":"app.a","id":"a b"}', 400, "malformed"),
+    "id with a line break": (b'{"subject":"app.a","id":"a\\n"}', 400, "malformed"),
+    "id of 129 characters": (b'{"subject":"app.a","id":"' + b"a" * 129 + b'"}', 400, "malformed"),
+    "key of another type": (b'{"subject":"app.a","key":7}', 400, "not an event"),
+    "endless key": (b'{"subject":"app.a","key":"' + b"k" * 1025 + b'"}', 400, "1024 is the most"),
+    "endless trace id": (b'{"subject":"app.a","trace_id":"' + b"k" * 1025 + b'"}', 400, "1024 is the most"),
+    "time that is none": (b'{"subject":"app.a","created_at":"yesterday"}', 400, "can't be read"),
+    "time without an offset": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:00"}', 400, "can't be read"),
+    "February 31": (b'{"subject":"app.a","created_at":"2026-02-31T12:00:00Z"}', 400, "doesn't exist"),
+    "month 13": (b'{"subject":"app.a","created_at":"2026-13-01T12:00:00Z"}', 400, "doesn't exist"),
+    "beyond year 9999": (b'{"subject":"app.a","created_at":"9999-12-31T23:59:59-01:00"}', 400, "doesn't exist"),
+    "before year 1": (b'{"subject":"app.a","created_at":"0001-01-01T00:00:00+01:00"}', 400, "doesn't exist"),
+    "batch of several namespaces": (b'[{"subject":"app.a"},{"subject":"orders.a"}]', 400, "several namespaces"),
+    "batch that is too long": (b"[" + b",".join([b'{"subject":"app.a"}'] * 16_385) + b"]", 400, "is the most"),
+    "body over the limit": (b'{"subject":"app.a","payload":"' + b"x" * 4_194_304 + b'"}', 413, "larger than"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "status", "words"), EVENTS.values(), ids=EVENTS)
+def test_a_refused_event_stores_nothing(bus: ServerProcess, body: bytes, status: int, words: str) -> None:
+    before = _next_indexes(bus)
+    found, text = refusal(post(bus, body))
+    assert (found, words in text) == (status, True), text
+    assert len(text) < 300
+    assert _next_indexes(bus) == before
+
+
+def _next_indexes(server: ServerProcess) -> dict[str, int]:
+    namespaces = msgspec.json.decode(request(server, "GET", "/v1/namespaces").body)["namespaces"]
+    return {namespace["namespace"]: namespace["next_index"] for namespace in namespaces}
+
+
+SUBSCRIPTIONS: dict[str, tuple[str, int, str]] = {
+    "no subject": ("/?start=oldest", 400, "subject is required"),
+    "empty subject": ("/?subject=", 400, "subject is required"),
+    "no dot": ("/?subject=app", 400, "no dot"),
+    "wildcard namespace": ("/?subject=*.a", 400, "starts with a wildcard"),
+    "everything": ("/?subject=%3E", 400, "no dot"),
+    "rest not at the end": ("/?subject=app.%3E.a", 400, "can only be the last"),
+    "wildcard within a segment": ("/?subject=app.a*", 400, "character"),
+    "several namespaces": ("/?subject=app.a&subject=orders.a", 400, "several namespaces"),
+    "undeclared namespace": ("/?subject=nowhere.a", 404, "not declared"),
+    "others' inboxes": ("/?subject=_bus_.*", 400, "others' inboxes"),
+    "65 patterns": ("/?subject=" + ",".join(f"app.a{n}" for n in range(65)), 400, "64 is the most"),
+    "unknown start": ("/?subject=app.a&start=e_000000000001aaaaaaaaaa", 404, "never existed"),
+    "start of a foreign id": ("/?subject=app.a&start=nobody-sent-this", 404, "never existed"),
+    "start beyond the end": ("/?subject=app.a&start=999999", 404, "beyond the end"),
+    "unreadable start": ("/?subject=app.a&start=2026-01-31+noon", 400, "can't be read"),
+    "start given twice": ("/?subject=app.a&start=oldest&start=newest", 400, "given 2 times"),
+    "unreadable last event id": ("/?subject=app.a&last_event_id=a+b", 400, "malformed"),
+    "unknown ack": ("/?subject=app.a&ack=maybe", 400, "not among none, manual"),
+    "duration 5x": ("/?subject=app.a&redelivery=5x", 400, "can't be read"),
+    "duration without unit": ("/?subject=app.a&redelivery=5", 400, "can't be read"),
+    "negative duration": ("/?subject=app.a&redelivery=-5s", 400, "can't be read"),
+    "astronomic duration": ("/?subject=app.a&ack=manual&redelivery=" + "9" * 400 + "s", 400, "out of range"),
+    "astronomic age": ("/?subject=app.a&start=" + "9" * 400 + "s", 400, "can't be read"),
+    "unreadable count": ("/?subject=app.a&redelivery_count=many", 400, "whole number"),
+    "unreadable prefetch": ("/?subject=app.a&prefetch=-1", 400, "whole number"),
+    "prefetch without bounds": ("/?subject=app.a&prefetch=1000000", 400, "whole number"),
+    "limit 0": ("/?subject=app.a&limit=0", 400, "whole number"),
+    "unreadable follow": ("/?subject=app.a&follow=perhaps", 400, "not true or false"),
+    "unknown order": ("/?subject=app.a&order=size", 400, "not known"),
+    "durable without ack": ("/?subject=app.a&consumer=c", 400, "ack=manual"),
+    "malformed consumer": ("/?subject=app.a&consumer=a/b&ack=manual", 400, "malformed"),
+    "ack of an inbox": ("/?subject=_bus_.a&ack=manual", 400, "nothing to acknowledge"),
+    "query that is not UTF-8": ("/?subject=app.%FF", 400, "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize(("path", "status", "words"), SUBSCRIPTIONS.values(), ids=SUBSCRIPTIONS)
+def test_a_refused_subscription_says_why(bus: ServerProcess, path: str, status: int, words: str) -> None:
+    found, text = refusal(request(bus, "GET", path))
+    assert (found, words in text) == (status, True), text
+    assert len(text) < 600
+
+
+ACKNOWLEDGEMENTS: dict[str, tuple[str, bytes, int, str]] = {
+    "nothing": ("", b"", 400, "consumer_id is required"),
+    "no consumer": ("event_id=e_1", b"", 400, "consumer_id is required"),
+    "no event": ("consumer_id=c_1", b"", 400, "event_id is required"),
+    "empty event": ("consumer_id=c_1&event_id=,", b"", 400, "event_id is required"),
+    "malformed consumer": ("consumer_id=c%201&event_id=e_1", b"", 400, "malformed"),
+    "malformed event": ("consumer_id=c_1&event_id=e%0A1", b"", 400, "malformed"),
+    "unknown consumer": ("consumer_id=c_1&event_id=e_1", b"", 404, "doesn't exist"),
+    "unknown action": ("consumer_id=c_1&event_id=e_1&action=eat", b"", 400, "not among"),
+    "unreadable delay": ("consumer_id=c_1&event_id=e_1&action=nack&delay=5x", b"", 400, "can't be read"),
+    "delay beyond bounds": ("consumer_id=c_1&event_id=e_1&action=nack&delay=8d", b"", 400, "out of range"),
+    "delay of an ack": ("consumer_id=c_1&event_id=e_1&delay=5s", b"", 400, "delay goes with"),
+    "reason of an ack": ("consumer_id=c_1&event_id=e_1&reason=why", b"", 400, "reason goes with"),
+    "reply that is no JSON": ("consumer_id=c_1&event_id=e_1", b"{", 400, "not JSON"),
+    "reply with a nack": ("consumer_id=c_1&event_id=e_1&action=nack", b"1", 400, "a reply acknowledges"),
+    "1001 events": ("consumer_id=c_1&event_id=" + ",".join(f"e{n}" for n in range(1001)), b"", 400, "1000 is the most"),
+}
+
+
+@pytest.mark.parametrize(("query", "body", "status", "words"), ACKNOWLEDGEMENTS.values(), ids=ACKNOWLEDGEMENTS)
+def test_a_refused_acknowledgement_says_why(
+    bus: ServerProcess, query: str, body: bytes, status: int, words: str
+) -> None:
+    found, text = refusal(request(bus, "PUT", "/?" + query, body))
+    assert (found, words in text) == (status, True), text
+
+
+WAITS: dict[str, tuple[str, str]] = {
+    "for what": ("wait=forever", "not among reply, confirm"),
+    "timeout 5x": ("wait=reply&timeout=5x", "can't be read"),
+    "timeout 0": ("wait=reply&timeout=0", "out of range"),
+    "too long": ("wait=reply&timeout=61s", "out of range"),
+    "count 0": ("wait=confirm&count=0", "whole number"),
+    "count -1": ("wait=confirm&count=-1", "whole number"),
+    "count beyond bounds": ("wait=confirm&count=1001", "whole number"),
+}
+
+
+@pytest.mark.parametrize(("query", "words"), WAITS.values(), ids=WAITS)
+def test_a_refused_wait_stores_nothing(bus: ServerProcess, subject: str, query: str, words: str) -> None:
+    status, text = refusal(post(bus, draft(subject), "?" + query))
+    assert (status, words in text) == (400, True), text
+    assert read(bus, subject) == []
+
+
+def test_a_batch_can_not_be_waited_for(bus: ServerProcess, subject: str) -> None:
+    assert refusal(post(bus, b"[%b]" % draft(subject), "?wait=reply"))[0] == 400
+    assert read(bus, subject) == []
+
+
+PROBLEMS: list[tuple[str, str, dict[str, Any]]] = [
+    ("GET", "/", {"status": 400, "code": "invalid-subject"}),
+    ("GET", target("nowhere.a"), {"status": 404, "code": "unknown-namespace"}),
+    ("GET", target("app.a", start="e_000000000001aaaaaaaaaa"), {"status": 404, "code": "unknown-event"}),
+    ("PUT", "/?consumer_id=c_1&event_id=e_1", {"status": 404, "code": "unknown-consumer"}),
+    ("GET", "/nowhere", {"status": 404, "code": "not-found"}),
+    ("DELETE", "/", {"status": 405, "code": "method-not-allowed"}),
+]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/html, application/problem+json;q=0.9"])
+@pytest.mark.parametrize(("method", "path", "expected"), PROBLEMS)
+def test_errors_are_problem_details_for_those_who_ask(
+    bus: ServerProcess, accept: str, method: str, path: str, expected: dict[str, Any]
+) -> None:
+    answer = request(bus, method, path, Accept=accept)
+    problem = msgspec.json.decode(answer.body)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.status == problem["status"]
+    assert {name: problem[name] for name in expected} == expected
+    assert problem["type"] == f"urn:bus:{problem['code']}"
+    assert problem["title"] and problem["detail"]
+    found = error_class(problem["code"])
+    assert found and found.status == answer.status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("DELETE", "/", "GET, HEAD, POST, PUT"),
+        ("POST", "/healthz", "GET"),
+        ("PUT", "/v1/consumers", "GET"),
+        ("PUT", "/v1/consumers/a/dead", "DELETE, GET, POST"),
+    ],
+)
+def test_a_method_that_is_not_for_the_path_is_405(bus: ServerProcess, method: str, path: str, allowed: str) -> None:
+    answer = request(bus, method, path)
+    assert (refusal(answer)[0], answer.headers["allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/v1", "/v1/consumers/a/b/c", "/healthz/", "//", "/%2e%2e/etc", "/%0d%0aX:1"]
+)
+def test_an_unknown_path_is_404(bus: ServerProcess, path: str) -> None:
+    assert refusal(request(bus, "GET", path))[0] == 404
+
+
+def test_what_a_client_sent_never_ends_a_header_or_a_line(bus: ServerProcess) -> None:
+    for path in (
+        "/%0d%0aSet-Cookie:x",
+        "/?subject=" + quote("app.a\r\nX: 1\n\ndata: x"),
+        "/?subject=app.a&start=%0a%0a",
+    ):
+        answer = request(bus, "GET", path)
+        assert refusal(answer)[0] in (400, 404)
+        assert not {"set-cookie", "x"} & set(answer.headers)
