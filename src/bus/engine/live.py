@@ -78,7 +78,7 @@ class Live:
         wanted, ndjson = form
         for batch in batches:
             group = self._groups.get(form, {})
-            data = select(batch, wanted, start=batch.first, ndjson=ndjson)
+            data = select(batch, wanted, start=batch.first, ndjson=ndjson).data
             if data:
                 self.delivered_bytes += len(data) * len(group)
                 for follower in list(group):

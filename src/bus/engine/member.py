@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class Member:
     """One connection of a consumer.
 
-    ``left`` counts down the events it may still get, if it asked for a limit; ``until`` is the index it
+    ``left`` counts down the deliveries it may still get, if it asked for a limit; ``until`` is the index it
     ends at, if it doesn't follow.
     """
 

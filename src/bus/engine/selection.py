@@ -8,20 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from itertools import compress, islice, pairwise
+from typing import NamedTuple
 
 from bus.storage.batch import Batch
 from bus.subject import Filter
 from bus.wire import join_frames
 
 
-def select(batch: Batch, wanted: Filter, *, start: int, ndjson: bool) -> bytes:
-    """The bytes of the events of *batch* that *wanted* takes, from index *start* on."""
+class Selected(NamedTuple):
+    """What a subscriber gets of a batch, how many events that is, and the index to go on from."""
+
+    data: bytes
+    events: int
+    next: int
+
+
+def select(
+    batch: Batch, wanted: Filter, *, start: int, ndjson: bool, limit: int | None = None, until: int | None = None
+) -> Selected:
+    """The events of *batch* that *wanted* takes, from index *start* on, at most *limit* and before *until*."""
+    end = batch.next if until is None else min(batch.next, until)
     taken = [wanted.matches(subject) for subject in batch.subjects]
     if not any(taken):
-        return b""
-    if all(taken) and not ndjson:
-        return batch.frames[batch.offsets()[max(start - batch.first, 0)] :] if start > batch.first else batch.frames
-    return join_frames([frame for _, frame in _sliced(batch, taken, start)], ndjson=ndjson)
+        return Selected(b"", 0, end)
+    if all(taken) and not ndjson and (limit is None or limit >= end - start):
+        return _region(batch, max(start, batch.first), end)
+    found = [pair for pair in islice(_sliced(batch, taken, start), limit) if pair[0] < end]
+    next_index = found[-1][0] + 1 if found and len(found) == limit else end
+    return Selected(join_frames([frame for _, frame in found], ndjson=ndjson), len(found), next_index)
+
+
+def _region(batch: Batch, start: int, end: int) -> Selected:
+    """All frames from index *start* up to *end*, in one piece."""
+    if start == batch.first and end == batch.next:
+        return Selected(batch.frames, batch.count, end)
+    offsets = batch.offsets()
+    return Selected(batch.frames[offsets[start - batch.first] : offsets[end - batch.first]], end - start, end)
 
 
 def matching(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Iterator[tuple[int, bytes]]:
@@ -34,11 +56,11 @@ def matching(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Iterato
 
 def _sliced(batch: Batch, taken: list[bool], start: int) -> Iterator[tuple[int, bytes]]:
     frames = batch.frames
-    skipped = max(start - batch.first, 0)
     spans: Iterable[tuple[int, tuple[int, int]]] = enumerate(pairwise(batch.offsets()), batch.first)
     if not all(taken):
         spans = compress(spans, _mask(batch, taken))
         return ((index, frames[begin:end]) for index, (begin, end) in spans if index >= start)
+    skipped = max(start - batch.first, 0)
     return ((index, frames[begin:end]) for index, (begin, end) in islice(spans, skipped, None))
 
 

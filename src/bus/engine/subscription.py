@@ -14,16 +14,14 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
-from itertools import islice
 
 from bus.engine.base import Sink, Subscribe
 from bus.engine.namespace import Namespace
 from bus.engine.position import locate
-from bus.engine.selection import matching, select
+from bus.engine.selection import select
 from bus.errors import StorageError
 from bus.event import new_consumer_id
 from bus.storage.batch import Batch
-from bus.wire import join_frames
 
 
 class PlainSubscription:
@@ -53,6 +51,7 @@ class PlainSubscription:
         self._closed = closed
         self._open = True
         self._reading = False
+        self._live = False
 
     def start(self) -> None:
         self._read_soon()
@@ -66,13 +65,12 @@ class PlainSubscription:
     def fall_behind(self, index: int) -> None:
         self.next_index = index
         self._live = False
+        self._read_soon()
 
     def _read_soon(self) -> None:
         if self._open and not self._reading and not self._live:
             self._reading = True
             self._loop.call_soon(self._read)
-
-    _live = False
 
     def _read(self) -> None:
         """Send one chunk, then decide what comes next."""
@@ -94,36 +92,24 @@ class PlainSubscription:
             self._keep_up()
 
     def _send(self, batches: Sequence[Batch]) -> None:
-        if not batches:
-            return
-        data = self._metered(batches) if self._is_metered else self._chunk(batches)
-        if data:
+        """Send what is wanted of *batches*, up to the limit and the tail."""
+        wanted, ndjson = self._form
+        parts = []
+        for batch in batches:
+            found = select(
+                batch, wanted, start=self.next_index, ndjson=ndjson, limit=self._left, until=self._until
+            )  # fmt: skip
+            parts.append(found.data)
+            self.next_index = found.next
+            if self._left is not None:
+                self._left -= found.events
+            if found.next < batch.next or self._left == 0:
+                break
+        if data := b"".join(parts):
             self.sink.write(data)
 
-    @property
-    def _is_metered(self) -> bool:
-        """Whether events are counted one by one."""
-        return self._left is not None or self._until is not None
-
-    def _chunk(self, batches: Sequence[Batch]) -> bytes:
-        wanted, ndjson = self._form
-        parts = [select(batch, wanted, start=self.next_index, ndjson=ndjson) for batch in batches]
-        self.next_index = batches[-1].next
-        return b"".join(parts)
-
-    def _metered(self, batches: Sequence[Batch]) -> bytes:
-        """Events up to the limit and below the tail, whichever is first."""
-        wanted, ndjson = self._form
-        end = batches[-1].next if self._until is None else min(batches[-1].next, self._until)
-        events = matching(batches, wanted, start=self.next_index)
-        taken = [(index, frame) for index, frame in islice(events, self._left) if index < end]
-        self.next_index = end
-        if self._left is not None:
-            self._left -= len(taken)
-        return join_frames([frame for _, frame in taken], ndjson=ndjson)
-
     def _keep_up(self) -> None:
-        if self._is_metered:
+        if self._left is not None or self._until is not None:
             self._source.live.wait(self)
         else:
             self._live = True
