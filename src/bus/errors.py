@@ -43,10 +43,9 @@ that an error raised in the server reaches the Python caller as the same class.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
-if TYPE_CHECKING:
-    from bus.event import Receipt
+from bus.receipt import Receipt
 
 
 class BusError(Exception):

@@ -1,6 +1,6 @@
-"""Events, drafts and receipts: the nouns that travel.
+"""Events and drafts: the nouns that travel.
 
-A publisher sends a `Draft`; once stored it has an index, an id and a time, which its `Receipt` names;
+A publisher sends a `Draft`; once stored it has an index, an id and a time, which its ``Receipt`` names;
 a subscriber receives the `Event`.
 
 An id made by Bus carries the event's index, so that finding the event again is arithmetic:
@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from bus.errors import InvalidEventError
+from bus.receipt import Receipt as Receipt
 from bus.units import parse_time
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -49,14 +50,6 @@ class Draft(msgspec.Struct, omit_defaults=True):
         if not self.created_at or self.created_at == _ZERO_TIME:
             return now
         return parse_time(self.created_at)
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """What a publisher gets back: the event's id, its RFC 3339 time and its index in the namespace."""
-
-    id: str
-    created_at: str
-    index: int
 
 
 class Dead(msgspec.Struct, frozen=True):

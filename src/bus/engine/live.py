@@ -9,15 +9,12 @@ Those who read at their own pace (limits, acknowledgements) wait here for the ne
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from bus.engine.base import Sink
 from bus.engine.selection import select
 from bus.storage.batch import Batch
 from bus.subject import Filter
-
-if TYPE_CHECKING:
-    from bus.engine.namespace import Namespace
 
 Form = tuple[Filter, bool]
 """What decides the bytes: the filter, and whether they are NDJSON."""
@@ -42,9 +39,8 @@ class Reader(Protocol):
 class Live:
     """The followers and waiting readers of a namespace."""
 
-    def __init__(self, namespace: Namespace) -> None:
+    def __init__(self) -> None:
         self.delivered_bytes = 0
-        self._namespace = namespace
         self._groups: dict[Form, dict[Follower, None]] = {}
         self._waiting: dict[Reader, None] = {}
 

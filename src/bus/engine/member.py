@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from bus.engine.base import Gap, Sink, Subscribe
+from bus.engine.base import Acknowledge, Gap, Sink, Subscribe
+from bus.engine.namespace import Namespace
+from bus.engine.pending import Pending
 from bus.event import new_consumer_id
 
-if TYPE_CHECKING:
-    from bus.engine.consumer import Consumer
+
+class Shared(Protocol):
+    """What a member knows of the consumer it shares with others."""
+
+    name: str
+    namespace: Namespace
+    pending: Pending
+
+    @property
+    def cursor(self) -> int:
+        """The index that is read next."""
+
+    def pump_soon(self) -> None:
+        """Hand out what there is."""
+
+    def leave(self, member: Member) -> None:
+        """The member's connection is gone."""
+
+    def settle(self, member: Member, event_id: str, ack: Acknowledge) -> int | None:
+        """Carry out what the member says of an event."""
+
+    def is_done(self, member: Member, until: int) -> bool:
+        """Whether nothing before *until* is left for *member*."""
+
+    def close(self) -> None:
+        """Nothing is delivered any more."""
 
 
 class Member:
@@ -18,7 +44,7 @@ class Member:
     ends at, if it doesn't follow.
     """
 
-    def __init__(self, consumer: Consumer, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
+    def __init__(self, consumer: Shared, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
         self.consumer = consumer
         self.consumer_id = new_consumer_id()
         self.namespace = consumer.namespace.name

@@ -57,7 +57,7 @@ class Namespace:
     ) -> None:
         self.name = name
         self.store = store
-        self.live = Live(self)
+        self.live = Live()
         self.next = store.next
         self.confirmations = Confirmations()
         self.failure: StorageError | None = None

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from bus.engine.consumer import Consumer
 from bus.engine.pending import Delivery, State
 from bus.units import format_duration
-
-if TYPE_CHECKING:
-    from bus.engine.consumer import Consumer
 
 NAMED = 3
 """Events that are named by id; of more only the number is given."""

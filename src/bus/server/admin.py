@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sized
+from typing import Any
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -16,13 +16,10 @@ from bus.engine.base import Engine
 from bus.errors import UnavailableError
 from bus.server.consumers import ConsumerRoutes
 from bus.server.openapi import describe
-from bus.server.protocol import Exchange
+from bus.server.protocol import Exchange, Route
 from bus.server.request import Request
 from bus.server.response import encode_headers
 from bus.wire import JSON, TEXT
-
-if TYPE_CHECKING:
-    from bus.server.routes import Route, Routes
 
 _JSON = encode_headers({"Content-Type": JSON})
 _TEXT = encode_headers({"Content-Type": TEXT})
@@ -32,10 +29,10 @@ _METRICS = encode_headers({"Content-Type": CONTENT_TYPE_LATEST})
 class Admin:
     """The paths other than ``/``."""
 
-    def __init__(self, engine: Engine, routes: Routes) -> None:
+    def __init__(self, engine: Engine, connections: Sized, streams: Sized) -> None:
         self._engine = engine
         self._registry = CollectorRegistry()
-        self._registry.register(_Metrics(engine, routes))
+        self._registry.register(_Metrics(engine, connections, streams))
         self._paths: dict[str, dict[bytes, Route]] = {
             "/healthz": {b"GET": self._health},
             "/readyz": {b"GET": self._ready},
@@ -92,14 +89,15 @@ _PER_CONSUMER = (
 class _Metrics(Collector):
     """The engine's counts in the Prometheus format."""
 
-    def __init__(self, engine: Engine, routes: Routes) -> None:
+    def __init__(self, engine: Engine, connections: Sized, streams: Sized) -> None:
         self._engine = engine
-        self._routes = routes
+        self._connections = connections
+        self._streams = streams
 
     def collect(self) -> Iterable[Metric]:
         stats = self._engine.stats()
-        yield _gauge("bus_connections", "Connections held.", len(self._routes.connections))
-        yield _gauge("bus_streams", "Streams held.", len(self._routes.streams))
+        yield _gauge("bus_connections", "Connections held.", len(self._connections))
+        yield _gauge("bus_streams", "Streams held.", len(self._streams))
         yield _gauge("bus_inboxes", "Inboxes in memory.", stats["inboxes"])
         for key, name, help, family in _PER_NAMESPACE:
             metric: Any = family(name, help, labels=["namespace"])  # type: ignore[call-arg]

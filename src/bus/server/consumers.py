@@ -14,19 +14,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from bus.engine.base import DurableConsumers
 from bus.errors import InvalidParameterError
-from bus.server.protocol import Exchange
+from bus.server.protocol import Exchange, Route
 from bus.server.request import Request
 from bus.server.response import encode_headers
 from bus.wire import JSON, TEXT
-
-if TYPE_CHECKING:
-    from bus.server.routes import Route
 
 _PATH = re.compile(r"/v1/consumers(?:/([^/]+)(?:/(why|dead))?)?")
 _JSON = encode_headers({"Content-Type": JSON})

@@ -54,6 +54,10 @@ class Handler(Protocol):
         """The connection is gone."""
 
 
+Route = Callable[[Request, "Exchange"], None]
+"""Answers one request, now or later. Raises `BusError`."""
+
+
 class Upload(Protocol):
     """Takes a body piece by piece."""
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 
 from bus.config import Settings
 from bus.engine.base import Engine
 from bus.errors import BusError, MethodNotAllowedError, NotFoundError, OverloadedError, StoppingError
-from bus.server import admin
 from bus.server.acknowledge import acknowledge
-from bus.server.protocol import Connection, Exchange
+from bus.server.admin import Admin
+from bus.server.protocol import Connection, Exchange, Route
 from bus.server.publish import publish
 from bus.server.request import Request
 from bus.server.response import Cors
@@ -25,8 +24,6 @@ from bus.server.stream import StreamSink, open_stream
 from bus.server.upload import Upload
 
 log = logging.getLogger("bus.server")
-
-Route = Callable[[Request, Exchange], None]
 
 
 class Routes:
@@ -48,7 +45,7 @@ class Routes:
             b"PUT": self._acknowledge,
             b"HEAD": lambda request, exchange: exchange.respond(200),
         }
-        self._admin = admin.Admin(engine, self)
+        self._admin = Admin(engine, self.connections, self.streams)
 
     # -- connections
 
