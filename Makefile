@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 TESTS ?=
 
-.PHONY: help serve test lint format clean
+.PHONY: help serve test lint format docs clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,11 +28,18 @@ format: $(VENV)/dev-ready ## Put the sources into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
+docs: $(VENV)/docs-ready ## Build the documentation into ./site
+	$(BIN)/mkdocs build
+
 clean: ## Remove the virtual environment and what tools left
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(VENV)/dev-ready: $(VENV)/server-ready
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/docs-ready: pyproject.toml | $(BIN)/pip
+	$(BIN)/python -m pip install --quiet --group docs
 	@touch $@
 
 $(VENV)/server-ready: pyproject.toml | $(BIN)/pip
