@@ -107,8 +107,9 @@ class Consumers:
         if durable is None:
             self._refuse_unserved(name)
             position = locate(namespace, wanted)
-            durable = self._durables[name] = self._make(namespace, wanted, position)
+            durable = self._make(namespace, wanted, position)
             self._store.save({name: msgspec.msgpack.encode(durable.state())})
+            self._durables[name] = durable
             return durable.consumer.join(wanted, sink, position.gap)
         if durable.consumer.filter != wanted.filter:
             raise ConsumerMismatchError(
@@ -136,28 +137,31 @@ class Consumers:
         if not consumer.name:
             return
         self._dirty.add(consumer.name)
+        self._flush_later()
+
+    def _flush_later(self) -> None:
         if self._timer is None and self._writing is None:
             self._timer = self._loop.call_later(FLUSH_SECONDS, self._flush)
 
     def _flush(self) -> None:
         self._timer = None
-        self._writing = self._loop.run_in_executor(self._writer, self._store.save, self._take_dirty())
-        self._writing.add_done_callback(self._flushed)
-
-    def _take_dirty(self) -> dict[str, bytes]:
-        dirty, self._dirty = self._dirty, set()
-        return {name: self._encode(name) for name in dirty}
+        names, self._dirty = self._dirty, set()
+        states = {name: self._encode(name) for name in names}
+        self._writing = self._loop.run_in_executor(self._writer, self._store.save, states)
+        self._writing.add_done_callback(lambda writing: self._flushed(writing, names))
 
     def _encode(self, name: str) -> bytes:
         durable = self._durables.get(name)
         return msgspec.msgpack.encode(durable.state()) if durable else b""
 
-    def _flushed(self, writing: Future[None]) -> None:
+    def _flushed(self, writing: Future[None], names: set[str]) -> None:
+        """Write what has changed meanwhile, and what could not be written, the next time."""
         self._writing = None
         if error := writing.exception():
             log.error("positions of consumers are not written: %s", error)
-        if self._dirty and self._timer is None:
-            self._timer = self._loop.call_later(FLUSH_SECONDS, self._flush)
+            self._dirty |= names
+        if self._dirty:
+            self._flush_later()
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -167,7 +171,7 @@ class Consumers:
         for durable in self._durables.values():
             durable.consumer.close()
         try:
-            self._store.save({name: self._encode(name) for name in self._durables} | self._take_dirty())
+            self._store.save({name: self._encode(name) for name in self._dirty | self._durables.keys()})
         except StorageError as error:
             log.error("%s", error)
         self._store.close()
@@ -206,6 +210,8 @@ class Consumers:
             durable.consumer.close()
             del self._durables[name]
         self._store.save({name: b""})
+        self._dirty.add(name)
+        self._flush_later()
 
     def describe(self) -> list[dict[str, Any]]:
         """Every durable consumer, for ``/v1/consumers``."""

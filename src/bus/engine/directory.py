@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus.errors import DirectoryLockedError, StorageError
+from bus.storage.files import DISK
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +37,9 @@ class DataDirectory:
         return sorted(found.name for found in self.path.iterdir() if found.is_dir())
 
     def make(self) -> None:
-        """Create the directory. Raises `StorageError` if that can't be done."""
+        """Create the directory, every level of it for good. Raises `StorageError` if that can't be done."""
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            DISK.make_directory(self.path)
         except OSError as error:
             raise StorageError(f"data directory {self.path} can't be made: {error.strerror}") from None
 

@@ -16,6 +16,7 @@ class Shared(Protocol):
     name: str
     namespace: Namespace
     pending: Pending
+    members: list[Member]
 
     @property
     def cursor(self) -> int:

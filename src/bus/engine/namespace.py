@@ -60,7 +60,7 @@ class Namespace:
         self.live = Live()
         self.next = store.next
         self.confirmations = Confirmations()
-        self.failure: StorageError | None = None
+        self._broken: StorageError | None = None
         self.published = 0
         self._committer = committer
         self._duplicates = duplicates
@@ -73,6 +73,11 @@ class Namespace:
         self._parked: list[Parked] = []
         self._recent = Recent(RECENT_BYTES)
         self._on_idle: Callable[[], None] | None = None
+
+    @property
+    def failure(self) -> StorageError | None:
+        """Why the namespace takes no more events; a sync between two commits may have failed too."""
+        return self._broken or (LogFailedError(self.store.failure) if self.store.failure else None)
 
     # -- publishing
 
@@ -172,7 +177,7 @@ class Namespace:
         """Refuse what was not stored and all that was numbered behind it."""
         log.error("namespace %s: %s", self.name, failure)
         if isinstance(failure, LogFailedError):
-            self.failure = failure
+            self._broken = failure
         refused, self._gathering = [*builders, *self._gathering], []
         self._gathered_bytes = 0
         for waiter in (waiter for builder in refused for waiter in builder.waiters):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Lock
 
 import msgspec
 from nacl.exceptions import CryptoError
@@ -54,11 +55,12 @@ class ConsumerState(msgspec.Struct):
 
 
 class ConsumerStore:
-    """The file. Its methods block; all but `load` may be called from a thread, one at a time."""
+    """The file. Its methods block; `save` may be called from any thread."""
 
     def __init__(self, path: Path, *, key: bytes | None) -> None:
         self._path = path
         self._key = key
+        self._lock = Lock()
         self._box = SecretBox(key) if key else None
         try:
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -83,7 +85,7 @@ class ConsumerStore:
     def save(self, states: Mapping[str, bytes]) -> None:
         """Write encoded states by name, or remove those that are empty, all or none. Raises `StorageError`."""
         try:
-            with self._database:
+            with self._lock, self._database:
                 self._database.execute("BEGIN IMMEDIATE")
                 for name, state in states.items():
                     self._write(self._id(name), state)
