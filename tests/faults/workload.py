@@ -1,0 +1,70 @@
+"""What a log goes through in its life, in one thread, so that it can be killed at each of its system calls.
+
+    workload.py DIRECTORY [SECRET]
+
+After each step it says what is promised from then on: ``kept N`` (the events up to N are durable) or
+``dropping N`` (those before N may be gone). Every event's frame is its index, so anybody can check it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from array import array
+from pathlib import Path
+
+from bus.storage import Batch, Cipher, Log
+
+SEGMENT_BYTES = 1024
+
+
+def say(what: str) -> None:
+    os.write(1, f"{what}\n".encode())
+
+
+def frame_of(index: int) -> bytes:
+    """The frame of the event *index*, as it is in every run."""
+    return f"event {index} ".encode() * 8
+
+
+def batch_of(first: int, count: int) -> Batch:
+    """A batch of *count* events; the ids of some don't carry their index, and some have keys."""
+    frames = [frame_of(index) for index in range(first, first + count)]
+    foreign = ((first * 7919, first),) if first % 3 == 0 else ()
+    return Batch(first, first, b"".join(frames), array("I", map(len, frames)), (b"app.a",), b"", count > 1, foreign)
+
+
+def append(log: Log, *counts: int) -> None:
+    """Batches of *counts* events, synced once."""
+    for count in counts:
+        log.append(batch_of(log.next, count))
+    log.sync()
+
+
+def cipher_of(secret: str) -> Cipher | None:
+    return Cipher(secret, block_size=256) if secret else None
+
+
+def open_log(directory: Path, secret: str) -> Log:
+    return Log.open(directory, cipher=cipher_of(secret), segment_bytes=SEGMENT_BYTES)
+
+
+def run(directory: Path, secret: str = "") -> None:
+    """Open, fill several segments, drop the oldest, close; open again, go on, and leave without closing."""
+    with open_log(directory, secret) as log:
+        for counts in ((1,), (3,), (2,), (4,), (1,), (3,), (1, 2)):
+            append(log, *counts)
+            say(f"kept {log.next - 1}")
+        oldest_kept = log.segments[2].first
+        say(f"dropping {oldest_kept}")
+        log.drop_before(oldest_kept)
+    log = open_log(directory, secret)
+    append(log, 2)
+    say(f"kept {log.next - 1}")
+    log.roll()
+    append(log, 1)
+    say(f"kept {log.next - 1}")
+
+
+if __name__ == "__main__":
+    run(Path(sys.argv[1]), *sys.argv[2:])
