@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bus.storage import Retention, SegmentInfo
+from bus.errors import StorageError
+from bus.storage import OutOfLogError, Retention, SegmentInfo
 
-from .support import SECOND, Place, content, fill
+from .support import SECOND, Place, content, fill, make_batch
 
 
 def segment(number: int) -> SegmentInfo:
@@ -78,6 +79,23 @@ def test_the_last_segment_stays_whatever_is_asked(memory: Place) -> None:
         assert (len(log.segments), log.next) == (1, 201)
     with memory.open() as log:
         assert log.next == 201
+
+
+def test_a_search_that_meets_a_removal_goes_on_behind_it(memory: Place) -> None:
+    """As when another thread removes a segment after this one has listed it."""
+    log = memory.open()
+    for first in range(1, 201):
+        log.append(make_batch(first, time=first * SECOND, keyed=first == 1, foreign=[(7, first)] if first < 3 else []))
+    listed = log._view
+    log.drop_before(100)
+    left, log._view = log._view, listed
+    with pytest.raises(StorageError, match="reading event 1 in /log failed"):
+        log.read(1)
+    log._view = left
+    with pytest.raises(OutOfLogError, match="event 1 was removed from the log, which begins at"):
+        log._segment_with(listed, 1)
+    assert log.find_time(SECOND) == log.first
+    assert (log.find_foreign(7), list(log.keyed_batches())) == ([], [])
 
 
 def test_a_reader_of_a_segment_that_was_dropped_goes_on_until_it_lets_go(place: Place) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -116,7 +117,7 @@ class Reader:
         try:
             return self._segment_with(view, index).read(index, limit)
         except OSError as error:
-            raise self._unread(index, error) from error
+            raise self._unread(f"event {index}", error) from error
 
     def find_time(self, time: int) -> int:
         """Index of the first event of the first batch of *time* (ns) or later; ``next`` if there is none.
@@ -125,28 +126,27 @@ class Reader:
         """
         closed, active, start = self._view
         number = bisect_left(closed, time, key=lambda segment: segment.last_time)
-        try:
-            if number < len(closed):
-                return self._open(closed[number].path).find_time(time)
-            return active.find_time(time) if active else start
-        except OSError as error:
-            raise self._unread(closed[number].first if number < len(closed) else start, error) from error
+        with self._reading(f"the first event of time {time}"):
+            if number == len(closed):
+                return active.find_time(time) if active else start
+            with suppress(OutOfLogError):
+                return self._opened(closed[number]).find_time(time)
+        return self.find_time(time)  # the segment was removed meanwhile
 
     def find_foreign(self, id_hash: int) -> list[int]:
         """Indexes of the events that have an id with this ``hash_id``, newest first.
 
         Only ids that were given as ``Batch.foreign`` are found, and another id may have the same digest.
         """
-        return [
-            index
-            for segment in self._with(lambda info: info.foreign > 0)
-            for index in segment.index.foreign.find(id_hash)
-        ]
+        with self._reading("foreign ids"):
+            segments = self._with(lambda info: info.foreign > 0)
+            return [index for segment in segments for index in segment.index.foreign.find(id_hash)]
 
     def keyed_batches(self) -> Iterator[Batch]:
         """The batches with a duplicate key, newest first; damaged ones are left out."""
-        for segment in self._with(lambda info: info.keyed):
-            yield from segment.keyed_batches()
+        with self._reading("duplicate keys"):
+            for segment in self._with(lambda info: info.keyed):
+                yield from segment.keyed_batches()
 
     def hash_id(self, id: bytes) -> int:
         """The 64-bit digest of an event id; keyed by the secret if the log is sealed."""
@@ -159,8 +159,8 @@ class Reader:
             yield active
         for info in filter(wanted, reversed(closed)):
             try:
-                yield self._open(info.path)
-            except FileNotFoundError:  # removed by retention, like all before it
+                yield self._opened(info)
+            except OutOfLogError:  # removed by retention, like all before it
                 return
 
     def _segment_with(self, view: View, index: int) -> Segment:
@@ -169,12 +169,26 @@ class Reader:
         info = view.closed[bisect_right(view.closed, index, key=lambda segment: segment.first) - 1]
         if index >= info.next:
             raise DamagedLogError(next(damage for damage in self.damage if damage.first <= index < damage.next))
-        return self._open(info.path)
+        return self._opened(info)
 
-    def _unread(self, index: int, error: OSError) -> Exception:
-        if isinstance(error, FileNotFoundError) and index < self.first:
-            return OutOfLogError(f"event {index} was removed from the log, which begins at {self.first}")
-        return StorageError(f"reading event {index} in {self._directory} failed: {error}: check the disk")
+    def _opened(self, info: SegmentInfo) -> Segment:
+        """A closed segment, open; OutOfLogError if it was removed since it was listed."""
+        try:
+            return self._open(info.path)
+        except FileNotFoundError:
+            if info.first >= self.first:
+                raise
+            raise OutOfLogError(f"event {info.first} was removed from the log, which begins at {self.first}") from None
+
+    @contextmanager
+    def _reading(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._unread(what, error) from error
+
+    def _unread(self, what: str, error: OSError) -> StorageError:
+        return StorageError(f"reading {what} in {self._directory} failed: {error}: check the disk")
 
 
 def _open_closed(files: FileSystem, cipher: Cipher | None, path: Path) -> Segment:
