@@ -147,7 +147,7 @@ ACKNOWLEDGEMENTS: dict[str, tuple[str, bytes, int, str]] = {
     "reason of an ack": ("consumer_id=c_1&event_id=e_1&reason=why", b"", 400, "reason goes with"),
     "reply that is no JSON": ("consumer_id=c_1&event_id=e_1", b"{", 400, "not JSON"),
     "reply with a nack": ("consumer_id=c_1&event_id=e_1&action=nack", b"1", 400, "a reply acknowledges"),
-    "1001 events": ("consumer_id=c_1&event_id=" + ",".join(f"e{n}" for n in range(1001)), b"", 400, "1000 is the most"),
+    "257 events": ("consumer_id=c_1&event_id=" + ",".join(f"e{n}" for n in range(257)), b"", 400, "256 is the most"),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from bus.config import Fsync, Keep, Settings
-from bus.engine.base import AckMode, Acknowledge, Action, Published, Replied, Sink, Subscribe, Subscription
+from bus.engine.base import AckMode, Acknowledge, Published, Replied, Sink, Subscribe, Subscription
 from bus.engine.committer import make_committer
 from bus.engine.consumer import Consumer
 from bus.engine.consumers import Consumers
@@ -23,15 +23,14 @@ from bus.engine.inbox import Inboxes
 from bus.engine.member import Member
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
-from bus.engine.position import find, frame_at, locate
+from bus.engine.position import locate
+from bus.engine.settling import Settling
 from bus.engine.store import ConsumerStore
 from bus.engine.subscription import PlainSubscription
 from bus.errors import (
     BusError,
     InvalidEventError,
     InvalidParameterError,
-    UnknownConsumerError,
-    UnknownEventError,
     UnknownNamespaceError,
 )
 from bus.event import Draft
@@ -44,14 +43,10 @@ from bus.wire import Durability, json_of
 
 log = logging.getLogger("bus.engine")
 
-ENDED_REMEMBERED = 4096
-"""Plain streams that have ended whose consumer ids still count for confirmations."""
-
 
 class _Reply(msgspec.Struct):
     payload: msgspec.Raw = msgspec.Raw(b"null")
     error: str = ""
-    response_subject: str = ""
 
 
 _reply = msgspec.json.Decoder(_Reply)
@@ -67,8 +62,7 @@ class EmbeddedEngine:
         self._lock = directory.lock()
         self._namespaces: dict[str, Namespace] = {}
         self._inboxes = Inboxes(loop)
-        self._subscriptions: dict[str, tuple[str, Member | None]] = {}
-        self._ended: dict[str, tuple[str, Member | None]] = {}
+        self._settling = Settling(self._namespaces, self._inboxes)
         self._consumers: Consumers | None = None
 
     @classmethod
@@ -141,8 +135,7 @@ class EmbeddedEngine:
 
     def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
         subscription = self._subscribe(wanted, sink)
-        member = subscription if isinstance(subscription, Member) else None
-        self._subscriptions[subscription.consumer_id] = subscription.namespace, member
+        self._settling.add(subscription)
         return subscription
 
     def _subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
@@ -150,11 +143,11 @@ class EmbeddedEngine:
         if name == INBOX_NAMESPACE:
             if wanted.ack is AckMode.MANUAL:
                 raise InvalidParameterError("an inbox has nothing to acknowledge: subscribe to it with ack=none")
-            return self._inboxes.subscribe(wanted, sink, self._forget)
+            return self._inboxes.subscribe(wanted, sink, self._settling.forget)
         namespace = self._namespace(name)
         if wanted.ack is AckMode.MANUAL:
             return self._consume(namespace, wanted, sink)
-        return PlainSubscription(namespace, wanted, sink, loop=self._loop, closed=self._forget)
+        return PlainSubscription(namespace, wanted, sink, loop=self._loop, closed=self._settling.forget)
 
     def _consume(self, namespace: Namespace, wanted: Subscribe, sink: Sink) -> Member:
         if wanted.consumer:
@@ -165,16 +158,8 @@ class EmbeddedEngine:
         )  # fmt: skip
         return consumer.join(wanted, sink, position.gap)
 
-    def _forget(self, consumer_id: str) -> None:
-        """The stream is over, but what it delivered last may yet be confirmed: remember it for a while."""
-        subscription = self._subscriptions.pop(consumer_id, None)
-        if subscription:
-            self._ended[consumer_id] = subscription
-            if len(self._ended) > ENDED_REMEMBERED:
-                del self._ended[next(iter(self._ended))]
-
     def _member_left(self, member: Member) -> None:
-        self._subscriptions.pop(member.consumer_id, None)
+        self._settling.forget(member.consumer_id)
         if not member.consumer.members and not member.consumer.name:
             member.consumer.close()
 
@@ -187,64 +172,17 @@ class EmbeddedEngine:
         self._refuse_request(consumer.namespace, gone)
 
     def _refuse_request(self, namespace: Namespace, gone: GivenUp) -> None:
-        """If the event asks for a reply, let the requester know that there will be none."""
-        self._reply_to(namespace, gone.delivery.index, msgspec.Raw(b"null"), error=gone.reason)
+        try:
+            self._settling.refuse_request(namespace, gone.delivery.index, gone.reason)
+        except BusError as error:
+            log.warning(
+                "namespace %s: the requester of event %d isn't told: %s", namespace.name, gone.delivery.index, error
+            )
 
-    # -- acknowledging
+    # -- acknowledging, request and reply
 
     def acknowledge(self, ack: Acknowledge) -> None:
-        subscription = self._subscriptions.get(ack.consumer_id) or self._ended.get(ack.consumer_id)
-        if subscription is None:
-            raise UnknownConsumerError(
-                f"consumer {ack.consumer_id} doesn't exist: its stream has ended, or never began"
-            )
-        name, member = subscription
-        if ack.reply is not None and len(ack.event_ids) > 1:
-            raise InvalidParameterError("a reply answers one event: name one event_id")
-        if name == INBOX_NAMESPACE:
-            return
-        refused = [error for event_id in ack.event_ids if (error := self._settle(name, member, event_id, ack))]
-        if refused:
-            raise _summary(refused, len(ack.event_ids))
-
-    def _settle(self, name: str, member: Member | None, event_id: str, ack: Acknowledge) -> BusError | None:
-        try:
-            index = self._settle_one(self._namespaces[name], member, event_id, ack)
-        except BusError as error:
-            return error
-        if index is not None:
-            identity = member.consumer.name if member and member.consumer.name else ack.consumer_id
-            self._namespaces[name].confirmations.add(index, identity)
-            if ack.reply is not None:
-                return self._reply_to(self._namespaces[name], index, ack.reply)
-        return None
-
-    def _settle_one(self, namespace: Namespace, member: Member | None, event_id: str, ack: Acknowledge) -> int | None:
-        """The index of the event if it is acknowledged by this."""
-        if member:
-            return member.consumer.settle(member, event_id, ack)
-        index = find(namespace, event_id)
-        if index is None:
-            raise UnknownEventError(f"event {event_id} doesn't exist in namespace {namespace.name}")
-        return index if ack.action is Action.ACK else None
-
-    # -- request and reply
-
-    def _reply_to(self, namespace: Namespace, index: int, payload: msgspec.Raw, error: str = "") -> BusError | None:
-        """Publish a reply to the event at *index*, if it asks for one; returns what prevents it."""
-        frame = frame_at(namespace, index)
-        inbox = _reply.decode(json_of(frame)).response_subject if frame else ""
-        if not inbox:
-            return (
-                InvalidParameterError("the event asks for no reply: acknowledge it without a body")
-                if not error
-                else None
-            )
-        try:
-            self._inboxes.publish(Draft(subject=inbox, payload=payload), now=time.time_ns(), error=error)
-        except BusError as refused:
-            return refused
-        return None
+        self._settling.settle(ack)
 
     def await_reply(self, inbox: str, replied: Replied) -> Callable[[], None]:
         def received(frame: bytes) -> None:
@@ -281,7 +219,7 @@ class EmbeddedEngine:
         return {
             "namespaces": [namespace.stats() for namespace in self._namespaces.values()],
             "inboxes": len(self._inboxes),
-            "subscriptions": len(self._subscriptions),
+            "subscriptions": len(self._settling),
             "consumers": self.consumers.describe(),
         }
 
@@ -323,11 +261,3 @@ def _namespace_of(drafts: Sequence[Draft]) -> str:
             names = ", ".join(sorted({name, *others}))
             raise InvalidEventError(f"the batch is of several namespaces ({names}): send one each")
     return name
-
-
-def _summary(refused: Sequence[BusError], asked: int) -> BusError:
-    """One error for several events: the first, and how many fared alike."""
-    first = refused[0]
-    if asked == 1:
-        return first
-    return type(first)(f"{first.message} ({len(refused)} of {asked} events refused, the others are settled)")

@@ -11,7 +11,7 @@ from bus.server.request import Request
 from bus.units import parse_duration
 from bus.wire import decode_payload
 
-MOST_EVENTS = 1000
+MOST_EVENTS = 256
 MOST_DELAY = 7 * 86400.0
 LONGEST_REASON = 1000
 

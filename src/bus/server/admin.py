@@ -47,13 +47,13 @@ class Admin:
         return self._paths.get(path) or self._consumers.routes(path)
 
     def _health(self, request: Request, exchange: Exchange) -> None:
-        exchange.respond(200, _TEXT, b"alive")
+        exchange.respond(200, _TEXT, b"alive\n")
 
     def _ready(self, request: Request, exchange: Exchange) -> None:
         failure = self._engine.failure
         if failure:
             raise UnavailableError(f"not ready: {failure.message}")
-        exchange.respond(200, _TEXT, b"ready")
+        exchange.respond(200, _TEXT, b"ready\n")
 
     def _metrics(self, request: Request, exchange: Exchange) -> None:
         exchange.respond(200, _METRICS, generate_latest(self._registry))

@@ -62,7 +62,7 @@ class ConsumerRoutes:
         exchange.respond(204)
 
     def _why(self, name: str, request: Request, exchange: Exchange) -> None:
-        exchange.respond(200, _TEXT, self._consumers.why(name).encode())
+        exchange.respond(200, _TEXT, f"{self._consumers.why(name)}\n".encode())
 
     def _dead(self, name: str, request: Request, exchange: Exchange) -> None:
         dead = self._consumers.dead(name)
