@@ -69,13 +69,21 @@ class ConsumerStore:
             raise StorageError(f"{path} can't be opened: {error}") from None
 
     def _prepare(self) -> None:
+        """Opening a file that is there writes nothing, so that a server starts on a full disk.
+
+        Exclusive locking keeps the index of the write-ahead log in memory instead of in a file of its own.
+        """
+        self._database.execute("PRAGMA locking_mode = EXCLUSIVE")
         self._database.execute("PRAGMA journal_mode = WAL")
         self._database.execute("PRAGMA synchronous = FULL")
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
-        if version not in (0, VERSION):
+        if version == 0:
+            self._database.execute(
+                "CREATE TABLE IF NOT EXISTS consumer (id BLOB PRIMARY KEY, state BLOB) WITHOUT ROWID"
+            )
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
+        elif version != VERSION:
             raise LogVersionError(f"{self._path} is of version {version}: this Bus knows version {VERSION}")
-        self._database.execute("CREATE TABLE IF NOT EXISTS consumer (id BLOB PRIMARY KEY, state BLOB) WITHOUT ROWID")
-        self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def load(self) -> Iterator[ConsumerState]:
         """Every consumer. Raises `WrongKeyError` if they were sealed with another key."""
