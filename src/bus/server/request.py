@@ -121,7 +121,7 @@ class _HeadReader:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")
         if name == b"host":
             self._hosts += 1
         known = self.headers.get(name)
