@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -96,13 +97,12 @@ class Waiting:
         self._give_up: list[Callable[[], None]] = []
 
     def begin(self, timeout: float, *, loop: AbstractEventLoop) -> None:
-        """Publish, and wait for *timeout* seconds. Raises what `Engine.publish` does."""
+        """Publish, and wait for *timeout* seconds from when the event is stored. Raises what `Engine.publish` does."""
         self.exchange.on_lost = self.stop
-        timer = loop.call_later(timeout, self._expire, timeout)
-        self._give_up.append(timer.cancel)
+        start_timer = partial(loop.call_later, timeout, self._expire, timeout)
         try:
             self.prepare()
-            self.engine.publish([self.draft], self._published, now=time.time_ns())
+            self.engine.publish([self.draft], partial(self._published, start_timer), now=time.time_ns())
         except BusError:
             self.stop()
             raise
@@ -120,12 +120,15 @@ class Waiting:
     def when_stopped(self, call: Callable[[], None]) -> None:
         self._give_up.append(call)
 
-    def _published(self, receipts: Sequence[Receipt], error: BusError | None) -> None:
+    def _published(
+        self, start_timer: Callable[[], TimerHandle], receipts: Sequence[Receipt], error: BusError | None
+    ) -> None:
         if error:
             self.stop()
             self.exchange.fail(error)
             return
         self.receipt = receipts[-1]
+        self.when_stopped(start_timer().cancel)
         self.stored(self.receipt)
 
     def _expire(self, timeout: float) -> None:
