@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from socket import SHUT_WR, socket
 from typing import Any
 from urllib.parse import urlencode
 
@@ -81,7 +83,7 @@ def acknowledge(
 class Peer:
     """One end of a connection: sends bytes as they stand, reads answers one by one."""
 
-    def __init__(self, server: ServerProcess, connection: Any) -> None:
+    def __init__(self, server: ServerProcess, connection: socket) -> None:
         self._socket = connection
         self._file = connection.makefile("rb")
 
@@ -90,9 +92,21 @@ class Peer:
         for piece in pieces:
             self._socket.sendall(piece)
 
+    def send_some(self, data: bytes) -> int:
+        """Send as much of *data* as goes at once; returns how much that was."""
+        return self._socket.send(data)
+
+    def is_writable(self, *, within: float) -> bool:
+        """Whether the connection takes more within so many seconds."""
+        return bool(select.select([], [self._socket], [], within)[1])
+
     def finish_sending(self) -> None:
         """Say that nothing more will come, and go on reading."""
-        self._socket.shutdown(1)
+        self._socket.shutdown(SHUT_WR)
+
+    def has_answer(self, *, within: float) -> bool:
+        """Whether something comes from the server within so many seconds."""
+        return bool(select.select([self._socket], [], [], within)[0])
 
     def answer(self, *, has_body: bool = True) -> Answer:
         """The next answer: its head, and its body by length, by chunks or to the end of the connection."""

@@ -1,0 +1,122 @@
+"""Reading heads and parameters by themselves: read, or refused with a documented error, never worse."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.engine.base import StartKind
+from bus.errors import InvalidError, MalformedError
+from bus.server.acknowledge import read_acknowledge
+from bus.server.request import Head, Request, parse_query, read_head
+from bus.server.stream import read_redelivery, read_start, read_subscribe
+
+TOKENS = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12).map(str.encode)
+VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=30).map(str.encode)
+LINES = st.sampled_from(
+    [b"GET / HTTP/1.1", b"POST /?a=b HTTP/1.1", b"PUT /x HTTP/1.0", b"OPTIONS * HTTP/1.1", b"GET", b"\xff", b""]
+)
+NOW = 1_800_000_000_000_000_000
+
+
+def _head(query: str) -> Head:
+    return read_head(b"GET /?%b HTTP/1.1\r\nHost: bus\r\n\r\n" % query.encode())
+
+
+@given(st.lists(st.tuples(TOKENS.map(lambda name: b"x-" + name), VALUES), max_size=20, unique_by=lambda pair: pair[0]))
+def test_headers_come_back(headers: list[tuple[bytes, bytes]]) -> None:
+    lines = b"".join(b"%b:  %b \r\n" % (name.upper(), value) for name, value in headers)
+    head = read_head(b"GET / HTTP/1.1\r\nHost: bus\r\n" + lines + b"\r\n")
+    assert head.headers == {b"host": b"bus", **dict(headers)}
+
+
+@given(LINES, st.lists(st.binary(max_size=40).filter(lambda line: b"\r\n\r\n" not in line), max_size=6))
+def test_any_head_is_read_or_refused(line: bytes, headers: list[bytes]) -> None:
+    try:
+        head = read_head(b"\r\n".join([line, b"Host: bus", *filter(None, headers), b"", b""]))
+    except MalformedError as error:
+        assert "\n" not in error.message
+    else:
+        assert head.path and head.version in (b"1.0", b"1.1")
+
+
+@given(st.lists(st.tuples(st.text(min_size=1, max_size=10), st.text(max_size=10)), max_size=8))
+def test_parameters_come_back(pairs: list[tuple[str, str]]) -> None:
+    expected: dict[str, list[str]] = {}
+    for name, value in pairs:
+        expected.setdefault(name, []).append(value)
+    assert parse_query(urlencode(pairs).encode()) == expected
+
+
+@given(st.binary(max_size=60).filter(lambda query: not set(query) & set(b" \r\n\0")))
+def test_any_query_is_read_or_refused(query: bytes) -> None:
+    try:
+        parse_query(query)
+    except InvalidError as error:
+        assert "\n" not in error.message
+
+
+PARAMETERS = ["subject", "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "limit", "follow"]
+SETTLING = ["consumer_id", "event_id", "action", "delay", "reason"]
+TEXTS = st.one_of(
+    st.text(max_size=12),
+    st.text("0123456789.smhdwe_-", max_size=40),
+    st.sampled_from(["app.a", "oldest", "5s", "e_1", "manual", "2026-01-01T00:00:00Z", "1" * 400 + "w", "-", "nack"]),
+)
+
+
+@given(st.dictionaries(st.sampled_from([*PARAMETERS, "order", "last_event_id"]), TEXTS))
+def test_any_subscription_is_understood_or_refused(parameters: dict[str, str]) -> None:
+    try:
+        wanted = read_subscribe(Request(_head(urlencode({"subject": "app.a", **parameters}))), now=NOW)
+    except InvalidError as error:
+        assert error.message.isprintable()
+    else:
+        assert wanted.filter.namespace
+        assert wanted.prefetch >= 1
+        assert all(0 <= patience < 1e12 for patience in wanted.redelivery)
+
+
+@given(st.dictionaries(st.sampled_from(SETTLING), TEXTS), st.binary(max_size=10))
+def test_any_acknowledgement_is_understood_or_refused(parameters: dict[str, str], body: bytes) -> None:
+    try:
+        ack = read_acknowledge(Request(_head(urlencode(parameters)), body))
+    except InvalidError as error:
+        assert error.message.isprintable()
+    else:
+        assert ack.event_ids
+        assert ack.consumer_id
+        assert ack.reason.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("", StartKind.NEWEST),
+        ("newest", StartKind.NEWEST),
+        ("oldest", StartKind.OLDEST),
+        ("17", StartKind.INDEX),
+        ("e_17", StartKind.AFTER),
+        ("mine", StartKind.AFTER),
+        ("2026-01-31T12:00:00Z", StartKind.TIME),
+        ("15m", StartKind.TIME),
+    ],
+)
+def test_start_is_told_by_its_form(text: str, kind: StartKind) -> None:
+    assert read_start(text, now=NOW).kind is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("", (5.0,)), ("0s", (5.0,)), ("500ms", (0.5,)), ("1m30s", (90.0,)), ("1s,5s,30s", (1.0, 5.0, 30.0))],
+)
+def test_redelivery_is_a_time_or_a_list_of_times(text: str, seconds: tuple[float, ...]) -> None:
+    assert read_redelivery(text) == seconds
+
+
+def test_the_same_head_is_read_once() -> None:
+    assert _head("a=1") is _head("a=1")
+    assert _head("a=1") is not _head("a=2")
