@@ -9,8 +9,32 @@ import pytest
 
 from bus import Client
 from tests.client.support import Awaited, Peer, Play
+from tests.support import ServerProcess
 
 Connect = Callable[..., Any]
+
+NAMESPACES = 200
+"""More than there are tests that take one."""
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """One server for every test that doesn't stop it; take a namespace of one's own with `app`."""
+    names = [f"app-{number}" for number in range(NAMESPACES)]
+    running = ServerProcess(tmp_path_factory.mktemp("data"), namespaces=["app", *names])
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def _namespaces() -> Iterator[int]:
+    return iter(range(NAMESPACES))
+
+
+@pytest.fixture
+def app(_namespaces: Iterator[int]) -> str:
+    """A namespace nobody has used."""
+    return f"app-{next(_namespaces)}"
 
 
 @pytest.fixture(params=["blocking", "aio"])

@@ -115,11 +115,13 @@ class Peer:
 
     def _play(self, play: Play, result: Future[Any], connection: socket.socket) -> None:
         connection.settimeout(PATIENCE)
-        with connection:
-            try:
-                result.set_result(play(Wire(connection)))
-            except Exception as error:
-                result.set_exception(error)
+        try:
+            with connection:
+                found = play(Wire(connection))
+        except Exception as error:
+            result.set_exception(error)
+        else:
+            result.set_result(found)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import httptools
 import pytest
 
-from bus.client.core.request import Acknowledgement, Endpoint, Requests
+from bus.client.core.request import Acknowledgement, Endpoint, Requests, fitting_ids
 from bus.errors import InvalidParameterError
 
 
@@ -118,3 +118,16 @@ def test_a_reply_is_the_body_of_an_acknowledgement() -> None:
     parsed = Parsed(requests().acknowledge(Acknowledgement("c_1", ["e_1"], reply=b"null")))
     assert parsed.target == "/?consumer_id=c_1&event_id=e_1"
     assert parsed.body == b"null"
+
+
+def test_acknowledgements_are_parted_into_requests_that_servers_take() -> None:
+    short = [f"e_{number:022}" for number in range(600)]
+    long = ["x" * 128] * 100
+    for ids in (short, long, short[:1]):
+        parts = list(fitting_ids(ids))
+        assert [event_id for part in parts for event_id in part] == ids
+        for part in parts:
+            request = requests().acknowledge(Acknowledgement("c_" + "0" * 24, part))
+            assert len(part) <= 256
+            assert len(request.partition(b"\r\n")[0]) < 8000
+    assert list(fitting_ids([])) == []

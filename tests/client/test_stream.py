@@ -20,7 +20,7 @@ from bus.errors import (
     UnknownNamespaceError,
 )
 from bus.sse import PING, encode_event
-from bus.wire import encode_frame, extend_frame
+from bus.wire import encode_frame
 
 OPEN = encode_event(
     "open", {"consumer_id": "c_1", "namespace": "app", "first_index": 1, "next_index": 5}, retry_ms=1000
@@ -28,10 +28,8 @@ OPEN = encode_event(
 
 
 def frame(index: int, payload: bytes = b"null", **attempts: int) -> bytes:
-    made = encode_frame(
-        event_id=f"e_{index}", subject=b"app.a", payload=payload, created_at="2026-01-31T12:00:00Z", index=index
-    )
-    return extend_frame(made, b',"attempts":%d' % attempts["attempts"]) if attempts else made
+    extra = b',"attempts":%d' % attempts["attempts"] if attempts else b""
+    return encode_frame(f"e_{index}", b"app.a", payload, "2026-01-31T12:00:00Z", index, extra)
 
 
 def state(**options: Any) -> StreamState[Delivered]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import subprocess
 import sys
@@ -89,7 +90,9 @@ def start_worker(request: pytest.FixtureRequest) -> Iterator[StartWorker]:
     started: list[Running] = []
 
     def start(server: ServerProcess, subject: str, handler: Handler, **options: Any) -> Running:
-        started.append(request.param(server, subject, handler, **{"consumer": "billing", **options}))
+        started.append(
+            request.param(server, subject, handler, **{"consumer": "of-" + subject.partition(".")[0], **options})
+        )
         assert started[-1].started.wait(PATIENCE)
         return started[-1]
 
@@ -120,30 +123,32 @@ def taken(queue: SimpleQueue[Any], count: int) -> list[Any]:
     return [queue.get(timeout=PATIENCE) for _ in range(count)]
 
 
-def test_workers_of_one_consumer_share_the_events(server: ServerProcess, start_worker: StartWorker) -> None:
+def test_workers_of_one_consumer_share_the_events(server: ServerProcess, app: str, start_worker: StartWorker) -> None:
     handled, handler = collecting()
     for _ in range(2):
-        start_worker(server, "app.a", handler, concurrency=2)
+        start_worker(server, f"{app}.a", handler, concurrency=2)
     with Client(server.url) as client:
-        client.put_many([{"subject": "app.a", "payload": number} for number in range(50)])
+        client.put_many([{"subject": f"{app}.a", "payload": number} for number in range(50)])
     assert sorted(taken(handled, 50)) == [(number, 1) for number in range(50)]
     assert handled.empty()
 
 
-def test_a_consumer_goes_on_where_it_was(server: ServerProcess, start_worker: StartWorker) -> None:
+def test_a_consumer_goes_on_where_it_was(server: ServerProcess, app: str, start_worker: StartWorker) -> None:
     handled, handler = collecting()
     with Client(server.url) as client:
-        client.put("app.a", 1)
-        first = start_worker(server, "app.a", handler)
+        client.put(f"{app}.a", 1)
+        first = start_worker(server, f"{app}.a", handler)
         assert taken(handled, 1) == [(1, 1)]
         first.stop()
         first.join()
-        client.put("app.a", 2)
-        start_worker(server, "app.a", handler)
+        client.put(f"{app}.a", 2)
+        start_worker(server, f"{app}.a", handler)
         assert taken(handled, 1) == [(2, 1)]
 
 
-def test_a_failed_event_comes_again_after_its_back_off(server: ServerProcess, start_worker: StartWorker) -> None:
+def test_a_failed_event_comes_again_after_its_back_off(
+    server: ServerProcess, app: str, start_worker: StartWorker
+) -> None:
     handled, collect = collecting()
 
     def handler(event: Any) -> None:
@@ -151,13 +156,13 @@ def test_a_failed_event_comes_again_after_its_back_off(server: ServerProcess, st
         if event.attempts < 3:
             raise ValueError("not yet")
 
-    start_worker(server, "app.a", handler, backoff=["10ms", 0.02], redelivery_count=5)
+    start_worker(server, f"{app}.a", handler, backoff=["10ms", 0.02], redelivery_count=5)
     with Client(server.url) as client:
-        client.put("app.a", "x")
+        client.put(f"{app}.a", "x")
     assert taken(handled, 3) == [("x", 1), ("x", 2), ("x", 3)]
 
 
-def test_a_rejected_event_does_not_come_again(server: ServerProcess, start_worker: StartWorker) -> None:
+def test_a_rejected_event_does_not_come_again(server: ServerProcess, app: str, start_worker: StartWorker) -> None:
     handled, collect = collecting()
 
     def handler(event: Any) -> None:
@@ -165,35 +170,37 @@ def test_a_rejected_event_does_not_come_again(server: ServerProcess, start_worke
         if event.payload == "bad":
             raise RejectError("can't be handled")
 
-    start_worker(server, "app.a", handler, concurrency=1, redelivery="50ms")
+    start_worker(server, f"{app}.a", handler, concurrency=1, redelivery="50ms")
     with Client(server.url) as client:
-        client.put_many([{"subject": "app.a", "payload": payload} for payload in ("bad", "good")])
+        client.put_many([{"subject": f"{app}.a", "payload": payload} for payload in ("bad", "good")])
     assert taken(handled, 2) == [("bad", 1), ("good", 1)]
 
 
-def test_what_a_handler_returns_answers_a_request(server: ServerProcess, start_worker: StartWorker) -> None:
-    start_worker(server, "app.add", lambda event: event.payload["a"] + event.payload["b"], consumer="adder")
+def test_what_a_handler_returns_answers_a_request(server: ServerProcess, app: str, start_worker: StartWorker) -> None:
+    start_worker(server, f"{app}.add", lambda event: event.payload["a"] + event.payload["b"])
     with Client(server.url) as client:
-        assert client.request("app.add", {"a": 1, "b": 2}, timeout=PATIENCE) == 3
+        assert client.request(f"{app}.add", {"a": 1, "b": 2}, timeout=PATIENCE) == 3
         with pytest.raises(ServiceError, match="KeyError: 'b'"):
-            client.request("app.add", {"a": 1}, timeout=PATIENCE)
+            client.request(f"{app}.add", {"a": 1}, timeout=PATIENCE)
 
 
-def test_a_reason_to_reject_reaches_the_requester(server: ServerProcess, start_worker: StartWorker) -> None:
+def test_a_reason_to_reject_reaches_the_requester(server: ServerProcess, app: str, start_worker: StartWorker) -> None:
     def handler(event: Any) -> Any:
         if event.payload is None:
             raise RejectError("nothing to do")
         return object()
 
-    start_worker(server, "app.task", handler)
+    start_worker(server, f"{app}.task", handler)
     with Client(server.url) as client:
         with pytest.raises(ServiceError, match="nothing to do"):
-            client.request("app.task", timeout=PATIENCE)
+            client.request(f"{app}.task", timeout=PATIENCE)
         with pytest.raises(ServiceError, match="can't be written as JSON"):
-            client.request("app.task", 1, timeout=PATIENCE)
+            client.request(f"{app}.task", 1, timeout=PATIENCE)
 
 
-def test_a_handler_may_take_longer_than_the_redelivery_time(server: ServerProcess, start_worker: StartWorker) -> None:
+def test_a_handler_may_take_longer_than_the_redelivery_time(
+    server: ServerProcess, app: str, start_worker: StartWorker
+) -> None:
     handled, collect = collecting()
     busy = threading.Event()
 
@@ -202,16 +209,44 @@ def test_a_handler_may_take_longer_than_the_redelivery_time(server: ServerProces
         if event.payload == "long":
             busy.wait(1.0)  # the work
 
-    start_worker(server, "app.a", handler, redelivery="300ms", concurrency=2)
+    start_worker(server, f"{app}.a", handler, redelivery="300ms", concurrency=2)
     with Client(server.url) as client:
-        client.put("app.a", "long")
+        client.put(f"{app}.a", "long")
         assert taken(handled, 1) == [("long", 1)]
         busy.wait(1.2)
-        client.put("app.a", "next")
+        client.put(f"{app}.a", "next")
         assert taken(handled, 1) == [("next", 1)]
 
 
-def test_stopping_finishes_what_runs_and_gives_the_rest_back(server: ServerProcess, start_worker: StartWorker) -> None:
+class Listening(logging.Handler):
+    """Waits for a line of the client's log."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(logging.INFO)
+        self._text = text
+        self.heard = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self.heard.set()
+
+
+@contextmanager
+def listening(text: str) -> Iterator[threading.Event]:
+    """An event that is set once the client has logged *text*."""
+    log, handler = logging.getLogger("bus.client"), Listening(text)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield handler.heard
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
+
+
+def test_stopping_finishes_what_runs_and_gives_the_rest_back(
+    server: ServerProcess, app: str, start_worker: StartWorker
+) -> None:
     handled, collect = collecting()
     begun, finish = threading.Event(), threading.Event()
 
@@ -221,19 +256,21 @@ def test_stopping_finishes_what_runs_and_gives_the_rest_back(server: ServerProce
         collect(event)
 
     with Client(server.url) as client:
-        client.put_many([{"subject": "app.a", "payload": number} for number in range(4)])
-        first = start_worker(server, "app.a", handler, concurrency=1, redelivery="30s")
+        client.put_many([{"subject": f"{app}.a", "payload": number} for number in range(4)])
+        first = start_worker(server, f"{app}.a", handler, concurrency=1, redelivery="30s")
         assert begun.wait(PATIENCE)
-        first.stop()
+        with listening("is stopping") as stopping:
+            first.stop()
+            assert stopping.wait(PATIENCE)
         finish.set()
         first.join()
         assert taken(handled, 1) == [(0, 1)]
         assert handled.empty()
-        start_worker(server, "app.a", handler, concurrency=1)
+        start_worker(server, f"{app}.a", handler, concurrency=1)
         assert [payload for payload, _ in taken(handled, 3)] == [1, 2, 3]
 
 
-def test_what_cannot_be_subscribed_to_is_raised(server: ServerProcess, start_worker: StartWorker) -> None:
+def test_what_cannot_be_subscribed_to_is_raised(server: ServerProcess, app: str, start_worker: StartWorker) -> None:
     with pytest.raises(UnknownNamespaceError):
         start_worker(server, "nope.a", print).join()
 
@@ -264,7 +301,7 @@ def handler(event):
     print("done", event.payload, flush=True)
 
 with Client(sys.argv[1]) as client:
-    client.work("app.a", handler, consumer="billing", concurrency=1)
+    client.work(sys.argv[2], handler, consumer=sys.argv[3], concurrency=1)
 print("returned", flush=True)
 """
 
@@ -281,7 +318,7 @@ async def handler(event):
 
 async def main():
     async with AsyncClient(sys.argv[1]) as client:
-        await client.work("app.a", handler, consumer="billing", concurrency=1)
+        await client.work(sys.argv[2], handler, consumer=sys.argv[3], concurrency=1)
     print("returned", flush=True)
 
 asyncio.run(main())
@@ -290,10 +327,12 @@ asyncio.run(main())
 
 @pytest.mark.parametrize("script", [SCRIPT, ASYNC_SCRIPT], ids=["blocking", "aio"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_lets_the_running_handler_finish(server: ServerProcess, script: str, number: signal.Signals) -> None:
+def test_a_signal_lets_the_running_handler_finish(
+    server: ServerProcess, app: str, script: str, number: signal.Signals
+) -> None:
     with Client(server.url) as client:
-        client.put_many([{"subject": "app.a", "payload": payload} for payload in (1, 2)])
-    command = [sys.executable, "-W", "error", "-c", script, server.url]
+        client.put_many([{"subject": f"{app}.a", "payload": payload} for payload in (1, 2)])
+    command = [sys.executable, "-W", "error", "-c", script, server.url, f"{app}.a", app]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=clean_environment()
     ) as process:
@@ -301,7 +340,7 @@ def test_a_signal_lets_the_running_handler_finish(server: ServerProcess, script:
         assert process.stdout is not None
         assert process.stdout.readline() == "begun 1\n"
         process.send_signal(number)
-        assert process.stdout.readline() == "worker billing is stopping, 1 of its handlers are running\n"
+        assert process.stdout.readline() == f"worker {app} is stopping, 1 of its handlers are running\n"
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.stdout.read() == "done 1\nreturned\n"

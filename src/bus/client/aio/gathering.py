@@ -21,9 +21,9 @@ from typing import Any, Generic, TypeVar
 from bus.client.aio.connection import Pool
 from bus.client.core.answer import check
 from bus.client.core.lines import Lines, fitting
-from bus.client.core.request import MOST_ID_BYTES, Acknowledgement, Requests
+from bus.client.core.request import MOST_ID_BYTES, MOST_IDS, Acknowledgement, Requests
 from bus.client.core.retry import UNKNOWN_OUTCOME, Backoff, Retry
-from bus.errors import BusError, TimedOutError
+from bus.errors import BusError, NotOwnerError, TimedOutError, UnknownEventError
 from bus.event import Receipt
 
 
@@ -176,7 +176,7 @@ class AckGatherer(Gatherer[Ack]):
         consumer_id, room = self._queue[0].consumer_id, MOST_ID_BYTES
         taken: list[Ack] = []
         others: list[Ack] = []
-        while self._queue and room >= len(self._queue[0].event_id):
+        while self._queue and room >= len(self._queue[0].event_id) and len(taken) < MOST_IDS:
             item = self._queue.popleft()
             if item.future.done():
                 continue
@@ -190,13 +190,10 @@ class AckGatherer(Gatherer[Ack]):
 
     async def _send(self, items: list[Ack]) -> None:
         error = await self._acknowledge(items)
-        if error is None or len(items) == 1:
-            for item in items:
-                item.settle(error)
-            return
-        # The refusal is of some of them. Acknowledging the others once more changes nothing.
+        # A refusal may be of some of them; acknowledging the others once more changes nothing.
+        partial = isinstance(error, UnknownEventError | NotOwnerError) and len(items) > 1
         for item in items:
-            item.settle(await self._acknowledge([item]))
+            item.settle(await self._acknowledge([item]) if partial else error)
 
     async def _acknowledge(self, items: list[Ack]) -> BusError | None:
         said = Acknowledgement(items[0].consumer_id, [item.event_id for item in items])

@@ -51,8 +51,8 @@ class Connection:
     def send(self, request: bytes, *, deadline: float) -> None:
         """Send *request* and expect its answer. Raises `ConnectionFailedError`, `TimedOutError`."""
         self.reader.expect()
-        self._limit(_left(deadline))
         try:
+            self._limit(_left(deadline))
             self._socket.sendall(request)
         except TimeoutError:
             raise self._timed_out() from None
@@ -73,8 +73,8 @@ class Connection:
         Raises `TimedOutError` when none come within *timeout* seconds, `ConnectionFailedError` when the
         connection ends before the answer does.
         """
-        self._limit(timeout)
         try:
+            self._limit(timeout)
             data = self._socket.recv(RECEIVE_SIZE)
         except TimeoutError:
             raise self._timed_out() from None

@@ -14,8 +14,9 @@ from bus.wire import JSON, NDJSON, PROBLEM, SSE
 Action = Literal["ack", "nack", "extend", "reject"]
 Parameters = list[tuple[str, str]]
 
+MOST_IDS = 256
 MOST_ID_BYTES = 7000
-"""Ids that one request acknowledges, with their commas. They are in its first line, of which servers take 8 kB."""
+"""What one request acknowledges, commas included. It is in its first line, of which servers take 8 kB."""
 
 DEFAULT_URL = "http://localhost:2021"
 
@@ -84,7 +85,7 @@ def fitting_ids(event_ids: Sequence[str]) -> Iterator[Sequence[str]]:
     begin = size = 0
     for at, event_id in enumerate(event_ids):
         size += len(event_id) + 1
-        if size > MOST_ID_BYTES:
+        if size > MOST_ID_BYTES or at - begin == MOST_IDS:
             yield event_ids[begin:at]
             begin, size = at, len(event_id) + 1
     if event_ids:
