@@ -100,18 +100,20 @@ def _offset(found: re.Match[str]) -> timedelta:
 
 
 def format_time(time_ns: int) -> str:
-    """RFC 3339 in UTC with nine digits of fraction: ``2026-01-31T12:00:00.000000001Z``."""
+    """RFC 3339 in UTC with nine digits of fraction: ``2026-01-31T12:00:00.000000001Z``.
+
+    The last second and the last time are remembered, because events come many to a second and many at once.
+    """
+    global _last_second, _last_time
+    if time_ns == _last_time[0]:
+        return _last_time[1]
     seconds, fraction = divmod(time_ns, SECOND_NS)
-    return f"{_second(seconds)}.{fraction:09d}Z"
-
-
-def _second(seconds: int) -> str:
-    """The part down to the second, remembered because events come many to a second."""
-    global _last_second
-    if _last_second[0] != seconds:
+    if seconds != _last_second[0]:
         _last_second = seconds, (_EPOCH + timedelta(seconds=seconds)).strftime(_FORM).rjust(19, "0")
-    return _last_second[1]
+    _last_time = time_ns, f"{_last_second[1]}.{fraction:09d}Z"
+    return _last_time[1]
 
 
 _FORM = "%Y-%m-%dT%H:%M:%S"
 _last_second: tuple[int, str] = (-1, "")
+_last_time: tuple[int, str] = (-1, "")

@@ -124,9 +124,7 @@ def _invalid(body: bytes, error: Exception) -> InvalidEventError:
     return InvalidEventError(f"the body is not JSON: {error}")
 
 
-def encode_frame(
-    *, event_id: str, subject: bytes, payload: bytes, created_at: str, index: int, extra: bytes = b""
-) -> bytes:
+def encode_frame(event_id: str, subject: bytes, payload: bytes, created_at: str, index: int, extra: bytes) -> bytes:
     """The frame of one event; *extra* is what `encode_extra` made of its optional fields."""
     name = event_id.encode()
     return b'id: %b\nevent: msg\ndata: {"id":"%b","subject":"%b","payload":%b,"created_at":"%b","index":%d%b}\n\n' % (

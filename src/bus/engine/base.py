@@ -93,7 +93,7 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Events a resuming subscriber can't have: ``expired``, or an id that is ``unknown`` here."""
+    """Events a subscriber can't have: ``expired``, ``damaged``, or an id to resume from that is ``unknown`` here."""
 
     reason: str
     first_missing: int

@@ -14,16 +14,17 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 
 import msgspec
 
 from bus.engine.base import Acknowledge, Action, Gap, Sink, Subscribe
 from bus.engine.feed import Feed
-from bus.engine.member import Member
+from bus.engine.member import Member, Settled
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp, Pending, State
 from bus.engine.position import Position, find, frame_at
-from bus.errors import BusError, StorageError, UnknownEventError
+from bus.errors import BusError, NotOwnerError, StorageError, UnknownEventError
 from bus.wire import extend_frame, id_of, join_frames, json_of
 
 MOST_PENDING = 10_000
@@ -65,7 +66,7 @@ class Consumer:
         self._given_up = given_up
         self._changed = changed
         self._refused: deque[str] = deque(maxlen=REMEMBERED_GIVEN_UP)
-        self._feed = Feed(namespace, wanted.filter, position.index)
+        self._feed = Feed(namespace, wanted.filter, position.index, missed=self._tell_gap)
         self._pumping = False
         self._timer: TimerHandle | None = None
 
@@ -93,20 +94,25 @@ class Consumer:
 
     # -- what members say
 
-    def settle(self, member: Member, event_id: str, ack: Acknowledge) -> int | None:
-        """Carry out *ack* for one event.
-
-        Returns the index of an event that is acknowledged now. Raises `UnknownEventError`, `NotOwnerError`.
-        """
-        if self.pending.get(event_id) is None and self._is_settled(event_id):
-            return None
-        index = self._settle(member.consumer_id, event_id, ack)
+    def settle(self, member: Member, ack: Acknowledge) -> Settled:
+        """Carry out *ack* for each of its events that it can be carried out for."""
+        now = self._loop.time()
+        done = Settled([], [])
+        for event_id in ack.event_ids:
+            try:
+                index = self._settle(member.consumer_id, event_id, ack, now)
+            except (UnknownEventError, NotOwnerError) as error:
+                done.refused.append(error)
+            else:
+                done.acknowledged.extend([index] if index else [])
         self._changed(self)
         self.pump_soon()
-        return index
+        return done
 
-    def _settle(self, owner: str, event_id: str, ack: Acknowledge) -> int | None:
-        now = self._loop.time()
+    def _settle(self, owner: str, event_id: str, ack: Acknowledge, now: float) -> int | None:
+        """The index of the event if it is acknowledged by this; saying anything of it again changes nothing."""
+        if event_id not in self.pending and self._is_settled(event_id):
+            return None
         match ack.action:
             case Action.ACK:
                 return self.pending.ack(event_id, owner).index
@@ -120,7 +126,7 @@ class Consumer:
         return None
 
     def _is_settled(self, event_id: str) -> bool:
-        """Whether the event was acknowledged before: saying so again changes nothing."""
+        """Whether the event was acknowledged before."""
         if event_id in self._refused:
             raise UnknownEventError(f"event {event_id} was given up: it can't be acknowledged any more")
         index = find(self.namespace, event_id)
@@ -223,6 +229,10 @@ class Consumer:
             self.pump_soon()
         else:
             self.namespace.live.wait(self)
+
+    def _tell_gap(self, gap: Gap) -> None:
+        for member in self.members:
+            member.sink.tell("gap", asdict(gap))
 
     # -- time
 

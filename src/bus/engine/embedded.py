@@ -104,6 +104,8 @@ class EmbeddedEngine:
         store = Log.open(directory.log(name), cipher=cipher, segment_bytes=settings.segment_size)
         if store.torn:
             log.warning("namespace %s: %s", name, store.torn)
+        for damage in store.damage:
+            log.error("namespace %s: %s", name, damage)
         duplicates = Duplicates(size=settings.dup_size, ttl=settings.dup_ttl)
         refill(duplicates, store, now=time.time_ns())
         committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=self._loop)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain
 
+from bus.engine.base import Gap
 from bus.engine.namespace import Namespace
+from bus.engine.position import gap_between
 from bus.engine.selection import matching
 from bus.subject import Filter
 
@@ -13,13 +15,15 @@ from bus.subject import Filter
 class Feed:
     """The events of a namespace that a filter takes, from an index on.
 
-    ``cursor`` is the index to go on from: everything before it was handed out, or isn't wanted.
+    ``cursor`` is the index to go on from: everything before it was handed out, isn't wanted, or is missing,
+    which *missed* is told.
     """
 
-    def __init__(self, namespace: Namespace, wanted: Filter, index: int) -> None:
+    def __init__(self, namespace: Namespace, wanted: Filter, index: int, *, missed: Callable[[Gap], None]) -> None:
         self.cursor = index
         self._namespace = namespace
         self._filter = wanted
+        self._missed = missed
         self._fetched: Iterator[tuple[int, bytes]] = iter(())
         self._fetched_to = index
 
@@ -44,6 +48,8 @@ class Feed:
         batches = self._namespace.read(self.cursor)
         if not batches:
             return False
+        if gap := gap_between(self._namespace, self.cursor, batches):
+            self._missed(gap)
         self._fetched = matching(batches, self._filter, start=self.cursor)
         self._fetched_to = batches[-1].next
         return True

@@ -48,7 +48,7 @@ def check_draft(draft: Draft, *, now: int) -> Checked:
         subject=subject,
         payload=one_line(draft.payload),
         event_id=check_id(draft.id) if draft.id else "",
-        time=draft.time(now),
+        time=draft.time(now) if draft.created_at else now,
         extra=_extra(draft) if draft.key or draft.trace_id or draft.response_subject else b"",
         key=(name, draft.key) if draft.key else None,
     )
@@ -93,22 +93,19 @@ class BatchBuilder:
         """Encode one event at the end of the batch."""
         index = self.first + len(self.frames)
         event_id = event.event_id or make_id(index)
-        if event.event_id and index_in(event.event_id) != index:
-            self.foreign.append((hash_id(event.event_id.encode()), index))
+        if event.event_id and index_in(event_id) != index:
+            self.foreign.append((hash_id(event_id.encode()), index))
         created_at = format_time(event.time)
-        self._append(event, encode_frame(
-            event_id=event_id, subject=event.subject, payload=event.payload,
-            created_at=created_at, index=index, extra=event.extra,
-        ))  # fmt: skip
-        self.time = max(self.time, min(event.time, now))
-        self.keyed |= event.key is not None
-        return Receipt(event_id, created_at, index)
-
-    def _append(self, event: Checked, frame: bytes) -> None:
+        frame = encode_frame(event_id, event.subject, event.payload, created_at, index, event.extra)
         self.frames.append(frame)
         self.lengths.append(len(frame))
         self.which.append(self.subjects.setdefault(event.subject, len(self.subjects)))
         self.size += len(frame)
+        if event.time > self.time:
+            self.time = max(self.time, min(event.time, now))
+        if event.key:
+            self.keyed = True
+        return Receipt(event_id, created_at, index)
 
     @property
     def full(self) -> bool:

@@ -58,10 +58,7 @@ class Inboxes:
         index = len(inbox.frames) + 1
         receipt = Receipt(event.event_id or self._make_id(index), format_time(event.time), index)
         extra = event.extra + encode_extra(error=error)
-        frame = encode_frame(
-            event_id=receipt.id, subject=event.subject, payload=event.payload,
-            created_at=receipt.created_at, index=index, extra=extra,
-        )  # fmt: skip
+        frame = encode_frame(receipt.id, event.subject, event.payload, receipt.created_at, index, extra)
         self._deliver(inbox, frame)
         return receipt
 

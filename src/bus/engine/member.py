@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bus.engine.base import Acknowledge, Gap, Sink, Subscribe
 from bus.engine.namespace import Namespace
 from bus.engine.pending import Pending
+from bus.errors import BusError
 from bus.event import new_consumer_id
+
+
+class Settled(NamedTuple):
+    """Indexes of the events that were acknowledged, and why others couldn't be settled."""
+
+    acknowledged: list[int]
+    refused: list[BusError]
 
 
 class Shared(Protocol):
@@ -28,8 +36,8 @@ class Shared(Protocol):
     def leave(self, member: Member) -> None:
         """The member's connection is gone."""
 
-    def settle(self, member: Member, event_id: str, ack: Acknowledge) -> int | None:
-        """Carry out what the member says of an event."""
+    def settle(self, member: Member, ack: Acknowledge) -> Settled:
+        """Carry out what the member says of its events."""
 
     def is_done(self, member: Member, until: int) -> bool:
         """Whether nothing before *until* is left for *member*."""

@@ -33,7 +33,9 @@ from bus.errors import (
 )
 from bus.event import Draft, id_maker
 from bus.storage.batch import Batch
+from bus.storage.damage import DamagedLogError
 from bus.storage.log import Log
+from bus.storage.reader import OutOfLogError
 
 log = logging.getLogger("bus.engine")
 
@@ -115,6 +117,7 @@ class Namespace:
 
     def _gather(self, events: list[Checked], published: Published, *, now: int) -> None:
         builder = self._builder()
+        before = builder.size
         waiter = Waiter(published)
         for event in events:
             receipt = builder.add(event, make_id=self._make_id, hash_id=self.store.hash_id, now=now)
@@ -122,7 +125,7 @@ class Namespace:
             if event.key:
                 self._duplicates.claim(event.key)
                 waiter.keys.append((event.key, receipt))
-            self._gathered_bytes += len(builder.frames[-1])
+        self._gathered_bytes += builder.size - before
         builder.waiters.append(waiter)
         self._schedule()
 
@@ -197,11 +200,24 @@ class Namespace:
     # -- reading
 
     def read(self, index: int) -> Sequence[Batch]:
-        """Committed batches from the one that holds *index* on, about `READ_BYTES` of them; none at the tail."""
+        """Committed batches from the one that holds *index* on, about `READ_BYTES` of them; none at the tail.
+
+        If the event at *index* was let go of or is damaged, they begin with the next that can be read.
+        """
         if index >= self.next:
             return ()
-        found = self._recent.read(index, READ_BYTES)
-        return found or [batch for batch in self.store.read(index, READ_BYTES) if batch.first < self.next]
+        return self._recent.read(index, READ_BYTES) or self._read_log(index)
+
+    def _read_log(self, index: int) -> Sequence[Batch]:
+        while index < self.next:
+            try:
+                return [batch for batch in self.store.read(index, READ_BYTES) if batch.first < self.next]
+            except OutOfLogError:
+                index = self.store.first
+            except DamagedLogError as error:
+                log.error("namespace %s: %s", self.name, error)
+                index = max(error.damage.next, index + 1)
+        return ()
 
     @property
     def first(self) -> int:

@@ -25,7 +25,7 @@ Assumptions: ``now`` is a monotonic time in seconds and never goes back; an inde
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -79,7 +79,7 @@ class Pending:
         self._ready: list[tuple[int, str]] = []
         self._timers: list[tuple[float, str]] = []
         self._keys: dict[str, deque[Delivery]] = {}
-        self._windows: Counter[str] = Counter()
+        self._windows: dict[str, int] = {}
 
     def configure(self, *, redelivery: Sequence[float], limit: int) -> None:
         """Change how long attempts take and how many there are, from the next one on."""
@@ -110,7 +110,7 @@ class Pending:
                 delivery.owner = owner
                 delivery.attempts += 1
                 delivery.since = now
-                self._windows[owner] += 1
+                self._windows[owner] = self._windows.get(owner, 0) + 1
                 self._set_timer(delivery, now + self._patience(delivery))
                 return delivery
         return None
@@ -179,6 +179,9 @@ class Pending:
 
     def get(self, event_id: str) -> Delivery | None:
         return self._deliveries.get(event_id)
+
+    def __contains__(self, event_id: object) -> bool:
+        return event_id in self._deliveries
 
     def __iter__(self) -> Iterator[Delivery]:
         return iter(self._deliveries.values())

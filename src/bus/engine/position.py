@@ -6,6 +6,7 @@ the segments, a time in their time ranges; the log is never scanned.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -75,6 +76,14 @@ def _at(namespace: Namespace, index: int) -> Position:
     return Position(first, Gap("expired", index, first - 1, first))
 
 
+def gap_between(namespace: Namespace, index: int, batches: Sequence[Batch]) -> Gap | None:
+    """What is missing when a reader at *index* got *batches*: events let go of, or damaged."""
+    if not batches or batches[0].first <= index:
+        return None
+    following = batches[0].first
+    return Gap("expired" if index < namespace.first else "damaged", index, following - 1, following)
+
+
 def find(namespace: Namespace, event_id: str) -> int | None:
     """The index of the event with this id, None if there is none. An expired id made by Bus is believed."""
     made = index_in(event_id)
@@ -95,7 +104,8 @@ def frame_at(namespace: Namespace, index: int) -> bytes | None:
     """The frame of the event at *index*, None if it isn't there (any more)."""
     if not namespace.first <= index < namespace.next:
         return None
-    return namespace.read(index)[0].frame(index)
+    batches = namespace.read(index)
+    return batches[0].frame(index) if batches and batches[0].first <= index else None
 
 
 def _find_time(namespace: Namespace, time: int) -> int:

@@ -14,7 +14,7 @@ import msgspec
 
 from bus.engine.base import Acknowledge, Action, Subscription
 from bus.engine.inbox import Inboxes
-from bus.engine.member import Member
+from bus.engine.member import Member, Settled
 from bus.engine.namespace import Namespace
 from bus.engine.position import find, frame_at
 from bus.errors import BusError, InvalidParameterError, UnknownConsumerError, UnknownEventError
@@ -70,20 +70,13 @@ class Settling:
             return
         namespace = self._namespaces[name]
         inbox = self._inbox_for(namespace, ack)
-        refused = [error for event in ack.event_ids if (error := self._settle(namespace, member, event, ack))]
-        if refused:
-            raise _summary(refused, len(ack.event_ids))
+        done = member.consumer.settle(member, ack) if member else _confirm(namespace, ack)
+        for index in done.acknowledged:
+            namespace.confirmations.add(index, (member and member.consumer.name) or ack.consumer_id)
+        if done.refused:
+            raise _summary(done.refused, len(ack.event_ids))
         if inbox and ack.reply is not None:
             self._reply(inbox, ack.reply)
-
-    def _settle(self, namespace: Namespace, member: Member | None, event: str, ack: Acknowledge) -> BusError | None:
-        try:
-            index = member.consumer.settle(member, event, ack) if member else _find(namespace, event)
-        except BusError as error:
-            return error
-        if index is not None and ack.action is Action.ACK:
-            namespace.confirmations.add(index, (member and member.consumer.name) or ack.consumer_id)
-        return None
 
     # -- replies
 
@@ -111,6 +104,19 @@ class Settling:
 
     def __repr__(self) -> str:
         return f"<Settling for {len(self._open)} subscriptions>"
+
+
+def _confirm(namespace: Namespace, ack: Acknowledge) -> Settled:
+    """What a plain stream says of events: they have to exist, and an ack confirms them."""
+    done = Settled([], [])
+    for event_id in ack.event_ids:
+        try:
+            index = _find(namespace, event_id)
+        except UnknownEventError as error:
+            done.refused.append(error)
+        else:
+            done.acknowledged.extend([index] if ack.action is Action.ACK else [])
+    return done
 
 
 def _find(namespace: Namespace, event_id: str) -> int:

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from bus.engine.base import Sink, Subscribe
 from bus.engine.namespace import Namespace
-from bus.engine.position import locate
+from bus.engine.position import gap_between, locate
 from bus.engine.selection import select
 from bus.errors import StorageError
 from bus.event import new_consumer_id
@@ -78,7 +79,11 @@ class PlainSubscription:
         if not (self._open and self.sink.writable):
             return
         try:
-            self._send(self._source.read(self.next_index))
+            batches = self._source.read(self.next_index)
+            if gap := gap_between(self._source, self.next_index, batches):
+                self.sink.tell("gap", asdict(gap))
+                self.next_index = gap.next_index
+            self._send(batches)
         except StorageError as error:
             self._fail(error)
             return
@@ -96,6 +101,8 @@ class PlainSubscription:
         wanted, ndjson = self._form
         parts = []
         for batch in batches:
+            if self._until is not None and self.next_index >= self._until:
+                break
             found = select(
                 batch, wanted, start=self.next_index, ndjson=ndjson, limit=self._left, until=self._until
             )  # fmt: skip

@@ -14,7 +14,6 @@ import time
 from asyncio import AbstractEventLoop
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import groupby
 
 from bus.engine.base import Engine
 from bus.errors import BusError
@@ -24,6 +23,9 @@ from bus.server.protocol import Exchange
 from bus.server.request import too_large
 from bus.server.response import encode_headers
 from bus.wire import NDJSON, decode_draft, encode_receipts, encode_refusal
+
+LONGEST_RUN = 1024
+"""Lines stored at once: enough that their number no longer matters."""
 
 
 class _Answer:
@@ -86,9 +88,8 @@ class Upload:
 
     def _publish_lines(self, lines: Sequence[bytes]) -> None:
         now = time.time_ns()
-        decoded = (self._decode(line) for line in lines if line and not line.isspace())
-        for _, run in groupby(decoded, _Runs()):
-            self._publish_run(list(run), now)
+        for run in _runs([self._decode(line) for line in lines if line and not line.isspace()]):
+            self._publish_run(run, now)
         self._answer_soon()
 
     def _decode(self, line: bytes) -> Draft | BusError:
@@ -172,25 +173,26 @@ class Upload:
         return f"<Upload {self._unanswered} lines unanswered>"
 
 
-class _Runs:
-    """A key for `groupby`: the same number for drafts that can be stored as one run."""
+def _runs(drafts: Sequence[Draft | BusError]) -> Iterator[list[Draft | BusError]]:
+    """Cut *drafts* into runs that can be stored at once; one that might be refused by itself is alone."""
+    run: list[Draft | BusError] = []
+    namespace = ""
+    for draft in drafts:
+        found = _namespace_if_plain(draft)
+        if run and (not found or found != namespace or len(run) >= LONGEST_RUN):
+            yield run
+            run = []
+        run.append(draft)
+        namespace = found
+    if run:
+        yield run
 
-    MOST = 1024
 
-    def __init__(self) -> None:
-        self._run = 0
-        self._length = 0
-        self._namespace = ""
-
-    def __call__(self, draft: Draft | BusError) -> int:
-        alone = isinstance(draft, BusError) or bool(draft.key)
-        namespace = "" if alone else (draft.subject or "").partition(".")[0]  # type: ignore[union-attr]
-        if alone or namespace != self._namespace or self._length >= self.MOST:
-            self._run += 1
-            self._length = 0
-        self._namespace = namespace
-        self._length += 1
-        return self._run
+def _namespace_if_plain(draft: Draft | BusError) -> str:
+    """The namespace of a draft that can share a run, empty for one that can't."""
+    if isinstance(draft, BusError) or draft.key:
+        return ""
+    return (draft.subject or "").partition(".")[0]
 
 
 def _drafts(run: Sequence[Draft | BusError]) -> list[Draft]:
