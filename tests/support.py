@@ -298,7 +298,7 @@ def subscribe(
     query = urlencode({"subject": subject, **{name: str(value) for name, value in parameters.items()}})
     resume = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
     with connect(server.port, timeout=timeout) as connection:
-        connection.sendall(f"GET /?{query} HTTP/1.1\r\nHost: bus\r\n{resume}\r\n".encode())
+        connection.sendall(f"GET /?{query} HTTP/1.1\r\nHost: bus\r\nConnection: close\r\n{resume}\r\n".encode())
         stream = Stream(connection)
         stream._read_head()
         yield stream

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, TypeVar
 
 import httpx
@@ -101,4 +102,4 @@ def test_heartbeats_are_not_heard(bus: ServerProcess, subject: str, listen: List
     """Two deliveries of one event, with a heartbeat or more between them."""
     stored(bus, subject)
     url = bus.url + target(subject, start="oldest", ack="manual", redelivery="2500ms", redelivery_count=2)
-    assert [event.kind for event, _ in zip(listen(url, {}), range(3), strict=False)] == ["open", "msg", "msg"]
+    assert [event.kind for event in islice(listen(url, {}), 3)] == ["open", "msg", "msg"]

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.sse import ServerSentEvent
-from bus.wire import NDJSON
+from bus.sse import EventReader, ServerSentEvent
+from bus.wire import NDJSON, SSE
 from tests.server.support import dial, publish, stored, target
 from tests.support import ServerProcess, raw, request, subscribe
 
@@ -21,7 +21,8 @@ def _get(path: str, *headers: bytes) -> bytes:
 
 def test_the_wire_bytes_of_a_stream(bus: ServerProcess, subject: str) -> None:
     event_id = stored(bus, subject, {"a": 1}, created_at="2026-01-31T12:00:00Z")
-    head, body = raw(bus.port, _get(target(subject, start="oldest", limit=1))).split(b"\r\n\r\n", 1)
+    request = _get(target(subject, start="oldest", limit=1), b"Connection: close")
+    head, body = raw(bus.port, request).split(b"\r\n\r\n", 1)
     first, *lines = head.decode().split("\r\n")
     assert first == "HTTP/1.1 200 OK"
     headers = dict(line.split(": ", 1) for line in lines)
@@ -45,6 +46,30 @@ def test_the_wire_bytes_of_a_stream(bus: ServerProcess, subject: str) -> None:
     )
     assert re.fullmatch(shape, body.decode())
     assert re.fullmatch("c_[A-Za-z0-9]{8,}", consumer_id)
+
+
+def test_a_stream_goes_in_chunks_unless_the_client_says_that_it_closes(bus: ServerProcess, subject: str) -> None:
+    for _ in range(3):
+        publish(bus, subject)
+    with dial(bus) as peer:
+        peer.send(_get(target(subject, start="oldest", limit=3)))
+        answer = peer.answer()
+        assert (answer.headers["transfer-encoding"], answer.headers["connection"]) == ("chunked", "close")
+        assert [event.kind for event in EventReader().feed(answer.body)] == ["open", "msg", "msg", "msg", "done"]
+        assert peer.rest() == b""
+
+
+@pytest.mark.parametrize("kind", [SSE, NDJSON])
+def test_a_stream_that_breaks_off_does_not_look_like_one_that_ended(server: ServerProcess, kind: str) -> None:
+    stored(server, "app.a")
+    with dial(server) as peer:
+        peer.send(_get(target("app.a", start="oldest"), b"Accept: " + kind.encode()))
+        peer.answer(has_body=False)
+        chunks = peer.chunks()
+        next(chunks)
+        server.kill()
+        with pytest.raises(EOFError):
+            list(chunks)
 
 
 def test_the_open_event_comes_first_and_says_where_the_stream_is(server: ServerProcess) -> None:
@@ -80,7 +105,7 @@ def _events(taken: Iterable[ServerSentEvent]) -> Iterator[dict[str, Any]]:
 
 def test_a_heartbeat_is_a_comment_of_one_line(bus: ServerProcess, subject: str) -> None:
     with dial(bus) as peer:
-        peer.send(_get(target(subject)))
+        peer.send(_get(target(subject), b"Connection: close"))
         peer.answer(has_body=False)
         opening = b""
         while not opening.endswith(b"\n\n"):
@@ -108,13 +133,13 @@ def test_ndjson_and_sse_carry_the_same_json(bus: ServerProcess, subject: str) ->
         assert [event.data for event in stream.rest() if event.kind == "msg"] == lines
 
 
-@pytest.mark.parametrize("accept", ["text/event-stream", NDJSON])
+@pytest.mark.parametrize("accept", [SSE, NDJSON])
 def test_live_events_come_in_either_form(bus: ServerProcess, subject: str, accept: str) -> None:
     with dial(bus) as peer:
         peer.send(_get(target(subject, limit=2), b"Accept: " + accept.encode()))
         peer.answer(has_body=False)
         ids = [stored(bus, subject) for _ in range(2)]
-        assert [found.decode() for found in re.findall(rb'"id":"([^"]+)"', peer.rest())] == ids
+        assert [found.decode() for found in re.findall(rb'"id":"([^"]+)"', b"".join(peer.chunks()))] == ids
 
 
 def test_limit_counts_the_events_that_match(bus: ServerProcess, subject: str) -> None:

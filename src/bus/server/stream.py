@@ -1,7 +1,8 @@
 """Streams: the GET side. Reading what a subscriber asks for, and the sink its events go into.
 
-A stream's body has no length and no chunks: it ends with the connection, so that the same bytes can be
-written to every subscriber.
+A stream's body goes in chunks, because some clients hand on what has come only at the end of a chunk; and
+because a stream that breaks off can then be told from one that ended. A client that says ``Connection: close``
+gets the bytes as they are, and the end of the connection is the end of the stream.
 """
 
 from __future__ import annotations
@@ -30,10 +31,11 @@ MOST_PREFETCH = 10_000
 class StreamSink:
     """A subscriber's connection, as the engine sees it."""
 
-    __slots__ = ("_exchange", "_ndjson", "connection", "subscription")
+    __slots__ = ("_chunked", "_exchange", "_ndjson", "connection", "subscription")
 
     def __init__(self, exchange: Exchange, *, ndjson: bool) -> None:
         self._exchange = exchange
+        self._chunked = exchange.head is not None and exchange.head.keep_alive
         self.connection = exchange.connection
         self._ndjson = ndjson
         self.subscription: Subscription | None = None
@@ -42,8 +44,20 @@ class StreamSink:
     def writable(self) -> bool:
         return self.connection.writable
 
+    def open(self, subscription: Subscription) -> None:
+        """Send the head, and what goes before the first event."""
+        self.subscription = subscription
+        headers = _stream_headers(subscription, ndjson=self._ndjson, chunked=self._chunked)
+        self._exchange.begin(200, headers)
+        if not self._ndjson:
+            self._exchange.write(b"".join(self._framed(_opening(subscription))))
+
     def write(self, data: bytes) -> None:
-        self.connection.transport.write(data)
+        self.connection.transport.writelines(self._framed(data))
+
+    def _framed(self, data: bytes) -> tuple[bytes, ...]:
+        """*data* as it goes out, without a copy: many streams share it."""
+        return (b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,)
 
     def tell(self, kind: str, data: Mapping[str, Any] | str) -> None:
         if not self._ndjson:
@@ -56,6 +70,8 @@ class StreamSink:
 
     def end(self, reason: str) -> None:
         self.tell("done", {"reason": reason})
+        if self._chunked:
+            self._exchange.write(b"0\r\n\r\n")
         self._exchange.close = True
         self._exchange.finish()
 
@@ -84,13 +100,10 @@ def _open(engine: Engine, wanted: Subscribe, exchange: Exchange, opened: Callabl
     except BusError as error:
         exchange.fail(error)
         return
-    sink.subscription = subscription
     exchange.on_lost = subscription.close
     exchange.close = True
     exchange.connection.stream = subscription.resume
-    exchange.begin(200, _stream_headers(subscription, ndjson=wanted.ndjson))
-    if not wanted.ndjson:
-        exchange.write(_opening(subscription))
+    sink.open(subscription)
     opened(sink)
     subscription.start()
 
@@ -107,12 +120,14 @@ def _opening(subscription: Subscription) -> bytes:
     return opening + (encode_event("gap", asdict(subscription.gap)) if subscription.gap else b"")
 
 
-def _stream_headers(subscription: Subscription, *, ndjson: bool) -> bytes:
+def _stream_headers(subscription: Subscription, *, ndjson: bool, chunked: bool) -> bytes:
+    coding = {"Transfer-Encoding": "chunked"} if chunked else {}
     return encode_headers({
         "Content-Type": NDJSON if ndjson else SSE,
         "Cache-Control": "no-store",
         "X-Accel-Buffering": "no",
         CONSUMER_ID: subscription.consumer_id,
+        **coding,
     })  # fmt: skip
 
 
