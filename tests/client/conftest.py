@@ -9,7 +9,8 @@ import pytest
 
 from bus import Client
 from tests.client.support import Awaited, Peer, Play
-from tests.support import ServerProcess
+from tests.client.workers import Handler, Running, StartWorker, run_aio, run_blocking
+from tests.support import PATIENCE, ServerProcess
 
 Connect = Callable[..., Any]
 
@@ -63,3 +64,20 @@ def start_peer() -> Iterator[Callable[..., Peer]]:
     yield start
     for peer in made:
         peer.close()
+
+
+@pytest.fixture(params=[run_blocking, run_aio], ids=["blocking", "aio"])
+def start_worker(request: pytest.FixtureRequest) -> Iterator[StartWorker]:
+    """A function that starts workers, each of the consumer that is named after its subject's namespace."""
+    started: list[Running] = []
+
+    def start(server: ServerProcess, subject: str, handler: Handler, **options: Any) -> Running:
+        consumer = f"of-{subject.partition('.')[0]}"
+        started.append(request.param(server, subject, handler, **{"consumer": consumer, **options}))
+        assert started[-1].started.wait(PATIENCE)
+        return started[-1]
+
+    yield start
+    for running in started:
+        if running.error is None:
+            running.end()

@@ -7,6 +7,7 @@ import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 from bus import AsyncClient
@@ -175,3 +176,25 @@ class Awaited:
         """Close the client and the loop it ran on."""
         self._runner.run(self._found.close())
         self._runner.close()
+
+
+@contextmanager
+def beside(work: Any) -> Iterator[None]:
+    """Run *work* in another thread meanwhile; raises what it raised."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(PATIENCE)
+    assert not thread.is_alive()
+    if errors:
+        raise errors[0]

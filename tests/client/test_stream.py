@@ -9,8 +9,9 @@ import msgspec
 import pytest
 
 from bus.client.core.delivery import Delivered
+from bus.client.core.notice import Dropped, Gap
 from bus.client.core.query import Query
-from bus.client.core.stream import Dropped, Gap, StreamState, reconnects
+from bus.client.core.stream import StreamState, reconnects
 from bus.errors import (
     ConnectionFailedError,
     InvalidEventError,

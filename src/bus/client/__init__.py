@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from bus.client.blocking.stream import Stream as Stream
     from bus.client.blocking.worker import Worker as Worker
     from bus.client.core.draft import EventFields as EventFields
-    from bus.client.core.stream import Dropped as Dropped
-    from bus.client.core.stream import Gap as Gap
+    from bus.client.core.notice import Dropped as Dropped
+    from bus.client.core.notice import Gap as Gap
     from bus.client.core.work import RejectError as RejectError
 
 _HOMES = {
@@ -29,9 +29,9 @@ _HOMES = {
     "AsyncWorker": "aio.worker",
     "Client": "blocking.client",
     "Delivery": "blocking.stream",
-    "Dropped": "core.stream",
+    "Dropped": "core.notice",
     "EventFields": "core.draft",
-    "Gap": "core.stream",
+    "Gap": "core.notice",
     "RejectError": "core.work",
     "Stream": "blocking.stream",
     "Worker": "blocking.worker",

@@ -16,11 +16,12 @@ from bus.client.aio.stream import AsyncDelivery, AsyncStream
 from bus.client.aio.worker import AsyncHandler, AsyncWorker
 from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft, encode_event
+from bus.client.core.notice import Dropped, Gap
 from bus.client.core.query import Duration, Query, Start, subjects_in
 from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
-from bus.client.core.stream import Dropped, Gap, StreamState
+from bus.client.core.stream import StreamState
 from bus.client.core.work import WorkOptions
 from bus.errors import BusError
 from bus.event import Draft, Receipt
@@ -89,7 +90,7 @@ class AsyncClient:
             asked = self._requests.publish_and_wait(body, wait="confirm", timeout=seconds, count=confirm)
             return await self._call(self._waiting, asked, receipt_in, timeout=seconds + MARGIN)
         loop = asyncio.get_running_loop()
-        item = Put(body, key is not None, loop.time() + seconds, loop.create_future())
+        item = Put(body, bool(key), loop.time() + seconds, loop.create_future())
         self._puts.add(item)
         receipt: Receipt = await item.future
         return receipt

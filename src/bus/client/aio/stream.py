@@ -191,6 +191,7 @@ class AsyncStream:
         )
         self._over = over
         over.add_done_callback(_weakly(self._end))
+        over.add_done_callback(_looked_at)
         while not (over.done() or (connection.reader.head and connection.reader.head.status == 200)):
             self._news.clear()
             await self._news.wait()
@@ -215,8 +216,7 @@ class AsyncStream:
         self._news.set()
 
     def _end(self, over: asyncio.Future[None]) -> None:
-        """The connection has ended; by what, tells *over*."""
-        over.exception()
+        """The connection has ended."""
         if over is self._over:
             self._state.disconnected()
             self._news.set()
@@ -265,6 +265,11 @@ class AsyncStream:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._connection else "not connected"
         return f"<AsyncStream of {self._state.query}, {state}>"
+
+
+def _looked_at(over: asyncio.Future[None]) -> None:
+    """Keep asyncio from complaining that nobody asked how a dropped stream ended."""
+    over.exception()
 
 
 def _weakly(method: Callable[[Any], None]) -> Callable[[Any], None]:

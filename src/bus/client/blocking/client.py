@@ -15,11 +15,12 @@ from bus.client.blocking.stream import Delivery, Stream
 from bus.client.blocking.worker import Handler, Worker
 from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft
+from bus.client.core.notice import Dropped, Gap
 from bus.client.core.query import Duration, Query, Start, subjects_in
 from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
-from bus.client.core.stream import Dropped, Gap, StreamState
+from bus.client.core.stream import StreamState
 from bus.client.core.work import WorkOptions
 from bus.errors import BusError, DuplicateKeyError
 from bus.event import Draft, Receipt
@@ -80,7 +81,7 @@ class Client:
         if confirm:
             asked = self._requests.publish_and_wait(body, wait="confirm", timeout=seconds, count=confirm)
             return self._call(asked, receipt_in, timeout=seconds + MARGIN)
-        return self._put(self._requests.publish(body), keyed=key is not None, timeout=seconds)
+        return self._put(self._requests.publish(body), keyed=bool(key), timeout=seconds)
 
     def _put(self, asked: bytes, *, keyed: bool, timeout: float) -> Receipt:
         retry = Retry(deadline=monotonic() + timeout, repeatable=keyed)

@@ -17,7 +17,6 @@ Where a new connection goes on:
 
 from __future__ import annotations
 
-import logging
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -25,6 +24,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from bus.client.core.delivery import Delivered, Session
+from bus.client.core.notice import Done, Dropped, Gap, Open, log_dropped, log_gap
 from bus.client.core.query import Query
 from bus.client.core.request import Parameters
 from bus.client.core.retry import Backoff
@@ -38,8 +38,6 @@ from bus.errors import (
 )
 from bus.sse import EventReader, ServerSentEvent
 
-log = logging.getLogger("bus.client")
-
 SILENCE = 45.0
 """Seconds without a byte after which a connection counts as broken: three of the server's heartbeats."""
 
@@ -47,36 +45,6 @@ _FRAME = b"id: "
 _DATA = b"\nevent: msg\ndata: "
 
 D = TypeVar("D", bound=Delivered)
-
-
-class Gap(msgspec.Struct, frozen=True):
-    """Events that a resuming subscriber can't have; the stream goes on at ``next_index``.
-
-    They have ``expired``, from the first to the last index that is missing; or the last event received is
-    ``unknown`` to the server, which may have lost its end in a power cut or be another one.
-    """
-
-    first_missing: int
-    last_missing: int
-    next_index: int
-    reason: str = "expired"
-
-
-class Dropped(msgspec.Struct, frozen=True):
-    """An event that was given up after its last attempt; it stays in the log."""
-
-    id: str
-    index: int
-    attempts: int = 0
-    reason: str = ""
-
-
-class _Open(msgspec.Struct):
-    next_index: int | None = None
-
-
-class _Done(msgspec.Struct):
-    reason: str = ""
 
 
 class StreamState(Generic[D]):
@@ -100,8 +68,8 @@ class StreamState(Generic[D]):
         self.repeated: list[str] = []
         self.backoff = Backoff()
         self._decode = msgspec.json.Decoder(_typed(kind, payload_type)).decode
-        self._on_gap = on_gap or _log_gap
-        self._on_dropped = on_dropped or _log_dropped
+        self._on_gap = on_gap or log_gap
+        self._on_dropped = on_dropped or log_dropped
         self._rest = b""
         self._ready: deque[D | BusError | Gap | Dropped] = deque()
         self._received = 0
@@ -249,12 +217,12 @@ class StreamState(Generic[D]):
                 self._ready.append(StorageError(event.data.decode()))
                 self.finished = True
             case "done":
-                reason = msgspec.json.decode(event.data, type=_Done).reason
+                reason = msgspec.json.decode(event.data, type=Done).reason
                 self.finished = self.finished or reason in ("limit", "tail")
 
     def _open(self, event: ServerSentEvent) -> None:
         if self._began is None:
-            self._began = msgspec.json.decode(event.data, type=_Open).next_index
+            self._began = msgspec.json.decode(event.data, type=Open).next_index
         self.backoff.reset(None if event.retry_ms is None else event.retry_ms / 1000)
 
     def _skip(self, gap: Gap) -> None:
@@ -289,14 +257,3 @@ def _typed(kind: type[D], payload_type: Any) -> type[D]:
 def _read(block: bytes) -> ServerSentEvent | None:
     found = EventReader().feed(block + b"\n\n")
     return found[0] if found else None
-
-
-def _log_gap(gap: Gap) -> None:
-    if gap.reason == "unknown":
-        log.warning("the server doesn't know the last event received: going on at index %d", gap.next_index)
-    else:
-        log.warning("events %d to %d are no longer stored: they were missed", gap.first_missing, gap.last_missing)
-
-
-def _log_dropped(dropped: Dropped) -> None:
-    log.warning("event %s was given up after %d attempts: %s", dropped.id, dropped.attempts, dropped.reason)
