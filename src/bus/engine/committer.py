@@ -102,7 +102,10 @@ class ThreadCommitter:
                 continue
             if work is None:
                 return
-            work()
+            try:
+                work()
+            except Exception:
+                log.exception("%r: maintenance failed", self._store)
 
     def _patience(self) -> float | None:
         """How long to wait for work before the next sync; one that is due comes before more work."""

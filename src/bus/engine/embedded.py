@@ -209,11 +209,8 @@ class EmbeddedEngine:
 
     def _retain(self, namespace: Namespace, keep: Keep, now: int) -> None:
         age = None if keep.age is None else int(keep.age * SECOND_NS)
-        cut = Retention(age=age, bytes=keep.size, events=keep.events).cut(namespace.store.segments, now=now)
         needed = None if self._settings.retention_force else self.consumers.oldest_needed(namespace.name)
-        cut = cut if needed is None else min(cut, needed)
-        if any(segment.next <= cut for segment in namespace.store.segments[:-1]):
-            namespace.drop_before(cut)
+        namespace.retain(Retention(age=age, bytes=keep.size, events=keep.events), needed=needed, now=now)
 
     # -- the rest
 

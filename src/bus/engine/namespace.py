@@ -36,6 +36,7 @@ from bus.storage.batch import Batch
 from bus.storage.damage import DamagedLogError
 from bus.storage.log import Log
 from bus.storage.reader import OutOfLogError
+from bus.storage.retention import Retention
 
 log = logging.getLogger("bus.engine")
 
@@ -224,17 +225,23 @@ class Namespace:
         """Index of the oldest event left."""
         return min(self.store.first, self.next)
 
-    def drop_before(self, index: int) -> None:
-        """Remove the segments that are wholly before *index*, between two commits."""
-        self._committer.maintain(lambda: self._drop_before(index))
+    # -- retention
 
-    def _drop_before(self, index: int) -> None:
+    def retain(self, retention: Retention, *, needed: int | None, now: int) -> None:
+        """Let go of what needn't be kept, but of nothing from index *needed* on. *now* is in ns."""
+        self._committer.maintain(lambda: self._retain(retention, needed, now))
+
+    def _retain(self, retention: Retention, needed: int | None, now: int) -> None:
         try:
-            removed = self.store.drop_before(index)
+            if retention.wants_roll(self.store.segments, now=now):
+                self.store.roll()
+            cut = retention.cut(self.store.segments, now=now)
+            removed = self.store.drop_before(cut if needed is None else min(cut, needed))
         except StorageError as error:
             log.error("namespace %s: %s", self.name, error)
         else:
-            log.info("namespace %s: let go of %d segments, before event %d", self.name, len(removed), self.first)
+            if removed:
+                log.info("namespace %s: let go of %d segments, before event %d", self.name, len(removed), self.first)
 
     # -- the rest
 

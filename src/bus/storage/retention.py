@@ -39,6 +39,13 @@ class Retention:
             keep, size = segment.next, size - segment.bytes
         return keep
 
+    def wants_roll(self, segments: Sequence[SegmentInfo], *, now: int) -> bool:
+        """Whether the last segment, which always stays, is so old that a new one should follow it."""
+        last = segments[-1] if segments else None
+        if last is None or self.age is None:
+            return False
+        return last.next > last.first and last.last_time < now - self.age
+
     def _lets_go(self, segment: SegmentInfo, *, size: int, left: int, now: int) -> bool:
         return (
             (self.age is not None and segment.last_time < now - self.age)
