@@ -1,0 +1,196 @@
+"""Mistakes somebody could make in Bus, each with the tests that must notice it.
+
+They are kept as what is replaced by what in one file, so that each can be read in one glance and planted anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+ORDER = "tests/faults/test_order.py"
+FAILING = "tests/faults/test_failing_disk.py"
+CONSUMERS = "tests/faults/test_consumers.py"
+DURABILITY = "tests/storage/test_durability.py"
+RECOVERY = "tests/storage/test_recovery.py"
+FAULTS = "tests/storage/test_faults.py"
+CIPHER = "tests/storage/test_cipher.py"
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake.
+
+    Parameters:
+        what: what is wrong with it, in a few words.
+        file: where it is made, below ``src/bus``.
+        edits: pairs of text that is there, once or more, and what takes its place.
+        tests: what must fail for it, as arguments for pytest.
+    """
+
+    what: str
+    file: str
+    edits: tuple[tuple[str, str], ...]
+    tests: tuple[str, ...]
+
+
+MISTAKES = (
+    Mistake(
+        "the sync of a file does nothing",
+        "storage/files.py",
+        (("os.fdatasync(self._fd)", "pass"),),
+        (ORDER,),
+    ),
+    Mistake(
+        "the sync of a directory does nothing",
+        "storage/files.py",
+        (("            os.fsync(fd)\n", "            pass\n"),),
+        (ORDER,),
+    ),
+    Mistake(
+        "the log says it is synced and isn't",
+        "storage/segment.py",
+        (("        self.file.sync()\n        self.synced", "        self.synced"),),
+        (DURABILITY,),
+    ),
+    Mistake(
+        "the name of a new segment is not synced",
+        "storage/segment.py",
+        (("        file.sync()\n        files.sync_directory(path.parent)\n", "        file.sync()\n"),),
+        (DURABILITY,),
+    ),
+    Mistake(
+        "a sidecar gets its name before its content is synced",
+        "storage/sidecar.py",
+        (("        file.write(0, data)\n        file.sync()\n", "        file.write(0, data)\n"),),
+        (ORDER,),
+    ),
+    Mistake(
+        "the answer comes before the sync",
+        "engine/committer.py",
+        (("sync=self._interval is None)", "sync=False)"),),
+        (ORDER,),
+    ),
+    Mistake(
+        "the answer doesn't care whether the sync failed",
+        "engine/committer.py",
+        (("        return 0, error\n", "        return stored, None\n"),),
+        (f"{FAILING}::test_after_a_failure_nothing_is_acknowledged_until_a_restart",),
+    ),
+    Mistake(
+        "after a failed sync the log goes on",
+        "storage/log.py",
+        (("        self.failure = f", "        failure = f"), ("{self.failure}: check", "{failure}: check")),
+        (FAULTS,),
+    ),
+    Mistake(
+        "readiness stays green after a failure",
+        "server/admin.py",
+        (("        if failure:\n", "        if False:\n"),),
+        (f"{FAILING}::test_after_a_failure_nothing_is_acknowledged_until_a_restart",),
+    ),
+    Mistake(
+        "a short write counts as a whole one",
+        "storage/files.py",
+        (("        while done < size:\n", "        while False:\n"),),
+        ("tests/storage/test_files.py",),
+    ),
+    Mistake(
+        "half a batch stays behind when the disk is full",
+        "storage/log.py",
+        (("            active.undo()\n", "            pass\n"),),
+        (FAULTS,),
+    ),
+    Mistake(
+        "the checksum leaves out the header of the batch",
+        "storage/batch.py",
+        (
+            ("crc32c(fields + table,", "crc32c(table,"),
+            ("crc32c(view[at + 8 : end]", "crc32c(view[at + HEAD_SIZE : end]"),
+        ),
+        ("tests/storage/test_flips.py",),
+    ),
+    Mistake(
+        "the checksum leaves out the place in the file",
+        "storage/batch.py",
+        (("self.seed ^ offset)", "self.seed)"), ("seed ^ (offset + at))", "seed)")),
+        ("tests/storage/test_batch.py",),
+    ),
+    Mistake(
+        "the last batch is not counted when it ends where the file does",
+        "storage/batch.py",
+        (("or end > size or not count", "or end >= size or not count"),),
+        (RECOVERY,),
+    ),
+    Mistake(
+        "a torn tail stays in the file",
+        "storage/recovery.py",
+        (("            stored.file.truncate(found.torn.offset)\n", ""),),
+        (RECOVERY,),
+    ),
+    Mistake(
+        "corruption is taken for a torn tail and cut off silently",
+        "storage/survey.py",
+        (("elif durable > item.offset or _was_durable(source, item):", "elif durable > item.offset:"),),
+        (RECOVERY,),
+    ),
+    Mistake(
+        "what recovery found is synced without being written again",
+        "storage/recovery.py",
+        (("            stored.file.write(offset, stored.file.read(", "            (offset, stored.file.read("),),
+        (FAULTS,),
+    ),
+    Mistake(
+        "a segment is removed before its sidecar",
+        "storage/log.py",
+        (("(segment.path.with_suffix(IDX), segment.path)", "(segment.path, segment.path.with_suffix(IDX))"),),
+        (DURABILITY,),
+    ),
+    Mistake(
+        "the nonces of a key repeat",
+        "storage/cipher.py",
+        (("os.urandom(NONCE * blocks)", "sha256(context).digest()[:NONCE] * blocks"),),
+        ("tests/faults/test_nonces.py",),
+    ),
+    Mistake(
+        "a sealed block opens in any place",
+        "storage/cipher.py",
+        (("if data[: _PLACE.size] != _PLACE.pack(context, block, blocks):", "if not data:"),),
+        (CIPHER,),
+    ),
+    Mistake(
+        "a key is not proved before the log is touched",
+        "storage/header.py",
+        (("            self._prove(path, cipher)\n", "            pass\n"),),
+        ("tests/storage/test_sealing.py",),
+    ),
+    Mistake(
+        "a duplicate key is used up before its event is stored",
+        "engine/namespace.py",
+        (("self._duplicates.claim(event.key)", "self._duplicates.store(event.key, receipt, now=now)"),),
+        (f"{FAILING}::test_a_key_counts_as_used_only_when_its_event_is_stored",),
+    ),
+    Mistake(
+        "a consumer's place is written without what is pending",
+        "engine/durable.py",
+        (("pending=sorted(pending + list(self.burying.items()))", "pending=[]"),),
+        (CONSUMERS,),
+    ),
+    Mistake(
+        "a new consumer gets events before it is written down",
+        "engine/consumers.py",
+        (("            self._store.save({name: msgspec.msgpack.encode(durable.state())})\n", ""),),
+        (CONSUMERS,),
+    ),
+    Mistake(
+        "retention looks at no consumer",
+        "engine/embedded.py",
+        (("None if self._settings.retention_force else self.consumers.oldest_needed(namespace.name)", "None"),),
+        (CONSUMERS,),
+    ),
+    Mistake(
+        "two servers can have one directory",
+        "engine/directory.py",
+        (("            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", "            pass\n"),),
+        ("tests/faults/test_two_servers.py",),
+    ),
+)
