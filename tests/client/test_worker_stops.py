@@ -69,7 +69,8 @@ def test_stopping_finishes_what_runs_and_gives_the_rest_back(
         assert taken(handled, 1) == [(0, 1)]
         assert handled.empty()
         start_worker(server, f"{app}.a", handler, concurrency=1)
-        assert [payload for payload, _ in taken(handled, 3)] == [1, 2, 3]
+        # The server may learn that the first has gone only after it has handed an event to the second.
+        assert sorted(payload for payload, _ in taken(handled, 3)) == [1, 2, 3]
 
 
 def test_a_worker_outlives_its_server(start_server: StartServer, start_worker: StartWorker) -> None:
