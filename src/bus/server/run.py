@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -40,6 +41,7 @@ def serve(settings: Settings) -> int:
         stream=sys.stderr,
     )
     sys.setswitchinterval(SWITCH_SECONDS)
+    _raise_file_limit()
     try:
         uvloop.run(Server(settings).run())
     except BusError as error:
@@ -131,6 +133,12 @@ def _url(listening: asyncio.Server) -> str:
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
     return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 and ":" in host else f"http://{host}:{port}"
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system does: its usual soft limit is for programs that call ``select``."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _freeze() -> None:
