@@ -284,11 +284,5 @@ class Consumer:
             self._timer.cancel()
             self._timer = None
 
-    # -- how it stands
-
-    def oldest_needed(self) -> int:
-        """The oldest index that isn't settled."""
-        return min((delivery.index for delivery in self.pending), default=self.cursor)
-
     def __repr__(self) -> str:
         return f"<Consumer {self.name or 'anonymous'} of {self.filter} at {self.cursor}, {len(self.pending)} pending>"

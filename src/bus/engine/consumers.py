@@ -11,6 +11,7 @@ import re
 from asyncio import AbstractEventLoop, Future, TimerHandle
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -57,6 +58,7 @@ class Consumers:
         self._durables: dict[str, Durable] = {}
         self._unserved: dict[str, ConsumerState] = {}
         self._dirty: set[str] = set()
+        self._turn = 0
         self._timer: TimerHandle | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="consumers")
         self._writing: Future[None] | None = None
@@ -108,7 +110,7 @@ class Consumers:
             self._refuse_unserved(name)
             position = locate(namespace, wanted)
             durable = self._make(namespace, wanted, position)
-            self._store.save({name: msgspec.msgpack.encode(durable.state())})
+            self._store.save({name: msgspec.msgpack.encode(durable.state())}, turn=self._next_turn())
             self._durables[name] = durable
             return durable.consumer.join(wanted, sink, position.gap)
         if durable.consumer.filter != wanted.filter:
@@ -147,8 +149,14 @@ class Consumers:
         self._timer = None
         names, self._dirty = self._dirty, set()
         states = {name: self._encode(name) for name in names}
-        self._writing = self._loop.run_in_executor(self._writer, self._store.save, states)
+        self._writing = self._loop.run_in_executor(
+            self._writer, partial(self._store.save, states, turn=self._next_turn())
+        )
         self._writing.add_done_callback(lambda writing: self._flushed(writing, names))
+
+    def _next_turn(self) -> int:
+        self._turn += 1
+        return self._turn
 
     def _encode(self, name: str) -> bytes:
         durable = self._durables.get(name)
@@ -171,7 +179,8 @@ class Consumers:
         for durable in self._durables.values():
             durable.consumer.close()
         try:
-            self._store.save({name: self._encode(name) for name in self._dirty | self._durables.keys()})
+            states = {name: self._encode(name) for name in self._dirty | self._durables.keys()}
+            self._store.save(states, turn=self._next_turn())
         except StorageError as error:
             log.error("%s", error)
         self._store.close()
@@ -209,9 +218,7 @@ class Consumers:
             durable.consumer.end("deleted")
             durable.consumer.close()
             del self._durables[name]
-        self._store.save({name: b""})
-        self._dirty.add(name)
-        self._flush_later()
+        self._store.save({name: b""}, turn=self._next_turn())
 
     def describe(self) -> list[dict[str, Any]]:
         """Every durable consumer, for ``/v1/consumers``."""
@@ -240,7 +247,7 @@ class Consumers:
 
     def oldest_needed(self, namespace: str) -> int | None:
         """The oldest index that some consumer of *namespace* has yet to settle; None if it has no consumer."""
-        needed = [durable.consumer.oldest_needed() for durable in self._of(namespace)]
+        needed = [durable.oldest_needed() for durable in self._of(namespace)]
         return min(needed, default=None)
 
     def _of(self, namespace: str) -> list[Durable]:

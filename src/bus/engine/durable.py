@@ -39,6 +39,11 @@ class Durable:
             dead=list(self.dead.values()),
         )
 
+    def oldest_needed(self) -> int:
+        """The oldest index that isn't settled, or whose letter isn't stored yet."""
+        pending = (delivery.index for delivery in self.consumer.pending)
+        return min((*pending, *self.burying, self.consumer.cursor))
+
     def choose(self, indexes: Iterable[int] | None) -> list[Dead]:
         """The dead events of these indexes, all of them for None."""
         if indexes is None:

@@ -61,6 +61,7 @@ class ConsumerStore:
         self._path = path
         self._key = key
         self._lock = Lock()
+        self._turns: dict[str, int] = {}
         self._box = SecretBox(key) if key else None
         try:
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -90,13 +91,19 @@ class ConsumerStore:
         for (body,) in self._database.execute("SELECT state FROM consumer"):
             yield msgspec.msgpack.decode(self._open(body), type=ConsumerState)
 
-    def save(self, states: Mapping[str, bytes]) -> None:
-        """Write encoded states by name, or remove those that are empty, all or none. Raises `StorageError`."""
+    def save(self, states: Mapping[str, bytes], *, turn: int) -> None:
+        """Write encoded states by name, or remove those that are empty, all or none. Raises `StorageError`.
+
+        *turn* counts up with every encoding: what was encoded before the state that is there is passed over,
+        or a consumer could come back that was deleted while an older state waited to be written.
+        """
         try:
             with self._lock, self._database:
                 self._database.execute("BEGIN IMMEDIATE")
                 for name, state in states.items():
-                    self._write(self._id(name), state)
+                    if turn >= self._turns.get(name, 0):
+                        self._turns[name] = turn
+                        self._write(self._id(name), state)
         except sqlite3.Error as error:
             raise StorageError(f"{self._path} can't be written: {error}") from None
 
