@@ -15,8 +15,8 @@ from prometheus_client.registry import Collector
 from bus.engine.base import Engine
 from bus.errors import UnavailableError
 from bus.server.consumers import ConsumerRoutes
+from bus.server.exchange import Exchange, Route
 from bus.server.openapi import describe
-from bus.server.protocol import Exchange, Route
 from bus.server.request import Request
 from bus.server.response import encode_headers
 from bus.wire import JSON, TEXT

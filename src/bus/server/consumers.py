@@ -20,7 +20,7 @@ import msgspec
 
 from bus.engine.base import DurableConsumers
 from bus.errors import InvalidParameterError
-from bus.server.protocol import Exchange, Route
+from bus.server.exchange import Exchange, Route
 from bus.server.request import Request
 from bus.server.response import encode_headers
 from bus.wire import JSON, TEXT

@@ -28,9 +28,10 @@ from bus.errors import (
     RequestTimeoutError,
 )
 from bus.server import limits
-from bus.server.chunks import ChunkReader
-from bus.server.request import Request, read_head, too_large
-from bus.server.response import Cors, encode_error, encode_head
+from bus.server.body import Body, Upload
+from bus.server.exchange import Exchange
+from bus.server.request import Request, read_head
+from bus.server.response import Cors
 
 NEVER = float("inf")
 
@@ -54,106 +55,18 @@ class Handler(Protocol):
         """The connection is gone."""
 
 
-Route = Callable[[Request, "Exchange"], None]
-"""Answers one request, now or later. Raises `BusError`."""
-
-
-class Upload(Protocol):
-    """Takes a body piece by piece."""
-
-    def feed(self, data: bytes) -> bool:
-        """Take in the next bytes; False asks for a pause until `Connection.read_on`."""
-
-    def finish(self) -> None:
-        """The body is complete."""
-
-    def fail(self, error: BusError) -> None:
-        """The rest of the body can't be read."""
-
-
 class _State(Enum):
     HEAD = auto()
     BODY = auto()
     CLOSED = auto()
 
 
-class Exchange:
-    """The answer to one request, written when its turn comes."""
-
-    __slots__ = ("_connection", "_done", "_parts", "_when_first", "close", "head", "on_lost")
-
-    def __init__(self, connection: Connection, request: Request | None) -> None:
-        self._connection = connection
-        self._parts: list[bytes] = []
-        self._done = False
-        self._when_first: Callable[[], None] | None = None
-        self.on_lost: Callable[[], None] | None = None
-        self.head = request.head if request else None
-        self.close = self.head is None or not self.head.keep_alive
-
-    def respond(self, status: int, headers: bytes = b"", body: bytes = b"", *, preflight: bool = False) -> None:
-        """Send a whole answer."""
-        if self.head and self.head.origin:
-            headers += self._connection.handler.cors.headers(self.head.origin, preflight=preflight)
-        close = self.close or self._connection.draining
-        length = None if status == 204 else len(body)
-        self._parts.append(encode_head(status, headers, length=length, close=close))
-        if body and not (self.head and self.head.method == b"HEAD"):
-            self._parts.append(body)
-        self.close = close
-        self.finish()
-
-    def fail(self, error: BusError) -> None:
-        """Send the answer to *error*; one that spoils the connection closes it."""
-        self.close |= isinstance(error, MalformedError)
-        headers, body = encode_error(error, as_problem=self.head is not None and self.head.wants_problem)
-        self.respond(error.status, headers, body)
-
-    def begin(self, status: int, headers: bytes) -> None:
-        """Send the head of an answer whose body comes in pieces."""
-        if self.head and self.head.origin:
-            headers += self._connection.handler.cors.headers(self.head.origin)
-        self.write(encode_head(status, headers, length=None, close=self.close))
-
-    def write(self, data: bytes) -> None:
-        """Send a piece, or keep it until it is this answer's turn."""
-        self._parts.append(data)
-        self._connection.flush()
-
-    def finish(self) -> None:
-        """The answer is complete."""
-        self._done = True
-        self._connection.flush()
-
-    def when_first(self, call: Callable[[], None]) -> None:
-        """Call back as soon as all answers before this one are written."""
-        self._when_first = call
-        self._connection.flush()
-
-    def take(self) -> tuple[bytes, bool]:
-        """What is there to write, and whether that is all."""
-        if self._when_first:
-            call, self._when_first = self._when_first, None
-            call()
-        data = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
-        self._parts.clear()
-        return data, self._done
-
-    def lost(self) -> None:
-        if self.on_lost and not self._done:
-            self.on_lost()
-
-    @property
-    def connection(self) -> Connection:
-        return self._connection
-
-
 class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
-        "_buffer", "_chunks", "_exchanges", "_flushing", "_left", "_lingers", "_loop", "_paused_reading", "_reading",
-        "_request", "_size", "_state", "_upload", "_whole",
+        "_body", "_buffer", "_exchanges", "_flushing", "_lingers", "_loop", "_paused_reading", "_reading",
+        "_request", "_state",
         "deadline", "draining", "handler", "stream", "transport", "writable",
     )  # fmt: skip
 
@@ -173,11 +86,11 @@ class Connection(asyncio.Protocol):
         self._paused_reading = False
         self._reading = True
         self._request: Request | None = None
-        self._chunks: ChunkReader | None = None
-        self._upload: Upload | None = None
-        self._whole: list[bytes] = []
-        self._size = 0
-        self._left = 0
+        self._body: Body | None = None
+
+    @property
+    def cors(self) -> Cors:
+        return self.handler.cors
 
     # -- what the transport says
 
@@ -270,24 +183,17 @@ class Connection(asyncio.Protocol):
         head = request.head
         if not (head.chunked or head.is_ndjson) and head.length <= min(len(self._buffer), self.handler.max_body):
             request.body, self._buffer = self._buffer[: head.length], self._buffer[head.length :]
-            self._dispatch(request, exchange)
+            self._await_next(request)
+            self._handle(request, exchange)
             return
         self._request = request
-        self._upload = self.handler.upload(request, exchange)
-        if self._upload is None and head.length > self.handler.max_body:
-            raise too_large(self.handler.max_body)
-        self._begin_body(request, exchange)
-
-    def _begin_body(self, request: Request, exchange: Exchange) -> None:
-        self._left = request.head.length
-        self._chunks = ChunkReader() if request.head.chunked else None
-        if not self._left and not request.head.chunked:
-            self._end_request()
-            return
+        upload = self.handler.upload(request, exchange)
+        self._body = Body(head, upload=upload, most=self.handler.max_body)
         self._state = _State.BODY
         self.deadline = self._loop.time() + limits.BODY_SECONDS
-        if b"expect" in request.head.headers:
+        if b"expect" in head.headers:
             self._answer_expectation(request, exchange)
+        self._end_request_if_done()
 
     def _answer_expectation(self, request: Request, exchange: Exchange) -> None:
         if request.head.headers[b"expect"].lower() != b"100-continue":
@@ -296,54 +202,34 @@ class Connection(asyncio.Protocol):
             exchange.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take_body(self) -> bool:
-        data = self._take_chunks() if self._chunks else self._take_length()
-        if data:
-            self._keep(data)
-        if self._chunks.done if self._chunks else not self._left:
-            self._end_request()
-            return True
-        return False
-
-    def _take_length(self) -> bytes:
-        data, self._buffer = self._buffer[: self._left], self._buffer[self._left :]
-        self._left -= len(data)
-        return data
-
-    def _take_chunks(self) -> bytes:
-        assert self._chunks
-        data, self._buffer = self._chunks.read(self._buffer)
-        return data
-
-    def _keep(self, data: bytes) -> None:
-        """Hand a piece of a body on, or keep it until the body is whole."""
-        if self._upload:
+        assert self._body
+        if self._body.upload:
             self.deadline = self._loop.time() + limits.UPLOAD_IDLE_SECONDS
-            if not self._upload.feed(data):
-                self._paused_reading = True
-            return
-        self._size += len(data)
-        if self._size > self.handler.max_body:
-            raise too_large(self.handler.max_body)
-        self._whole.append(data)
+        self._buffer = self._body.take(self._buffer)
+        self._paused_reading = self._body.paused
+        return self._end_request_if_done()
 
-    def _end_request(self) -> None:
-        request, upload = self._request, self._upload
+    def _end_request_if_done(self) -> bool:
+        request, body = self._request, self._body
         assert request is not None
-        request.body = b"".join(self._whole)
-        self._whole.clear()
-        self._request = self._upload = self._chunks = None
-        self._size = 0
-        if upload:
-            self._state = _State.HEAD if request.head.keep_alive else _State.CLOSED
-            self.deadline = NEVER
-            upload.finish()
+        assert body is not None
+        if not body.done:
+            return False
+        self._request = self._body = None
+        request.body = body.whole
+        self._await_next(request)
+        if body.upload:
+            body.upload.finish()
         else:
-            self._dispatch(request, self._exchanges[-1])
+            self._handle(request, self._exchanges[-1])
+        return True
 
-    def _dispatch(self, request: Request, exchange: Exchange) -> None:
-        """Have a complete request answered."""
+    def _await_next(self, request: Request) -> None:
+        """The request is complete: what comes now is the next one."""
         self._state = _State.HEAD if request.head.keep_alive else _State.CLOSED
         self.deadline = NEVER
+
+    def _handle(self, request: Request, exchange: Exchange) -> None:
         try:
             self.handler.handle(request, exchange)
         except BusError as error:
@@ -357,8 +243,8 @@ class Connection(asyncio.Protocol):
         self._paused_reading = False
         if not self._request:
             self._exchanges.append(Exchange(self, None))
-        exchange, upload = self._exchanges[-1], self._upload
-        self._request = self._upload = None
+        exchange, upload = self._exchanges[-1], self._body and self._body.upload
+        self._request = self._body = None
         exchange.close = True
         (upload or exchange).fail(error)
 
@@ -453,10 +339,6 @@ class Connection(asyncio.Protocol):
         if not self._exchanges:
             self._state = _State.CLOSED
             self.transport.close()
-
-    @property
-    def idle(self) -> bool:
-        return not self._exchanges
 
     def __repr__(self) -> str:
         return f"<Connection {self._state.name.lower()}, {len(self._exchanges)} unanswered>"

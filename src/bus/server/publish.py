@@ -14,7 +14,7 @@ from bus.engine.base import Engine
 from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
 from bus.event import Draft, Receipt, new_inbox
 from bus.server import limits
-from bus.server.protocol import Exchange
+from bus.server.exchange import Exchange
 from bus.server.request import Request
 from bus.server.response import encode_accepted, encode_headers, receipt_headers
 from bus.subject import is_inbox, parse_subject

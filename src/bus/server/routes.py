@@ -16,7 +16,8 @@ from bus.engine.base import Engine
 from bus.errors import BusError, MethodNotAllowedError, NotFoundError, OverloadedError, StoppingError
 from bus.server.acknowledge import acknowledge
 from bus.server.admin import Admin
-from bus.server.protocol import Connection, Exchange, Route
+from bus.server.exchange import Carrier, Exchange, Route
+from bus.server.protocol import Connection
 from bus.server.publish import publish
 from bus.server.request import Request
 from bus.server.response import Cors
@@ -33,7 +34,7 @@ class Routes:
         self.cors = Cors(settings.cors_origins)
         self.max_body = settings.max_body
         self.connections: set[Connection] = set()
-        self.streams: dict[Connection, StreamSink] = {}
+        self.streams: dict[Carrier, StreamSink] = {}
         self.stopping = False
         self._deserted = asyncio.Event()
         self._engine = engine

@@ -14,7 +14,7 @@ from typing import Any
 from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe, Subscription
 from bus.errors import BusError, InvalidParameterError
 from bus.event import check_id
-from bus.server.protocol import Exchange
+from bus.server.exchange import Exchange
 from bus.server.request import Request
 from bus.server.response import encode_headers
 from bus.sse import PING, encode_event

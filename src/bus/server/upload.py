@@ -19,7 +19,7 @@ from bus.engine.base import Engine
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.server import limits
-from bus.server.protocol import Exchange
+from bus.server.exchange import Exchange
 from bus.server.request import too_large
 from bus.server.response import encode_headers
 from bus.wire import NDJSON, decode_draft, encode_receipts, encode_refusal
