@@ -194,12 +194,12 @@ def _print_events(events: Stream, ack: str) -> None:
         if ack == "manual" and event.consumer_id != consumer:
             consumer = event.consumer_id
             note(f"acknowledge with: bus ack --consumer-id {consumer} --event-id …")
-        emit(_line_of(event))
+        emit(line_of(event))
         if ack == "auto":
             event.ack()
 
 
-def _line_of(event: Event) -> bytes:
+def line_of(event: Event) -> bytes:
     """The line of JSON that *event* came as; its payload is the bytes that were published."""
     extra = encode_extra(
         key=event.key,
@@ -207,6 +207,7 @@ def _line_of(event: Event) -> bytes:
         response_subject=event.response_subject,
         attempts=event.attempts,
         error=event.error,
+        dead=event.dead,
     )
     frame = encode_frame(
         event_id=event.id,
