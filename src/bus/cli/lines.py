@@ -136,7 +136,7 @@ def put_lines(client: Client, path: str, *, subject: str | None, quiet: bool) ->
     Returns the exit status: 1 when some line was refused. Raises what `publish_lines` does.
     """
     stored = refused = 0
-    with _open_source(path) as source, progress(path, total=_size_of(source)) as show:
+    with open_lines(path) as source, progress(path, total=size_of(source)) as show:
         for outcomes in publish_lines(client, source, subject=subject):
             receipts = [outcome.result for outcome in outcomes if isinstance(outcome.result, Receipt)]
             stored, refused = stored + len(receipts), refused + len(outcomes) - len(receipts)
@@ -164,12 +164,12 @@ def _print_receipts(receipts: list[Receipt], last: Line) -> None:
         raise BusError(f"stopped after line {last.number}: nobody reads the receipts; --quiet prints none") from None
 
 
-def _open_source(path: str) -> io.FileIO:
+def open_lines(path: str) -> io.FileIO:
     """The file, or standard input; unbuffered, so that a line goes out as soon as it is there."""
     return io.FileIO(sys.stdin.fileno(), closefd=False) if path == "-" else io.FileIO(path)
 
 
-def _size_of(source: io.FileIO) -> int | None:
+def size_of(source: io.FileIO) -> int | None:
     """The size of a file in bytes; None for a pipe or a terminal."""
     about = os.fstat(source.fileno())
     return about.st_size if stat.S_ISREG(about.st_mode) else None
