@@ -1,0 +1,102 @@
+"""``bus copy``: from a directory or a server to another, and from one secret key to another.
+
+ours ─▶ directory      batch by batch, opened and sealed anew, indexes kept; durable consumers come along
+ours ─▶ server         event by event, under new indexes
+others ─▶ anywhere     the same
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from bus.cli.console import progress
+from bus.cli.keys import block_size_option, make_cipher, secret_options
+from bus.cli.places import is_address, namespace_option
+from bus.cli.positions import read_positions, write_positions
+from bus.cli.remote import Server
+from bus.cli.report import Tally
+from bus.cli.source import DirectorySource, Source, open_source
+from bus.cli.target import DirectoryTarget, ServerTarget, Target
+from bus.config import Secret
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bus copy --from ./data --to ./backup
+  bus copy --from ./data --to ./rotated --src-secret-key-file old.key --dst-secret-key-file new.key
+  bus copy --from http://old-server:2021 --to ./data --namespace app,orders
+"""
+)
+@click.option("--from", "origin", required=True, metavar="DIR|URL", help="Where the events are.")
+@click.option("--to", "goal", required=True, metavar="DIR|URL", help="Where they go.")
+@namespace_option("Copy this namespace only; may be repeated.")
+@block_size_option
+@secret_options("src_", of="the directory to copy from")
+@secret_options("dst_", of="the directory to copy to")
+def copy(
+    *, origin: str, goal: str, only: Sequence[str], block_size: int, src_secret: Secret, dst_secret: Secret
+) -> int:
+    """Copy all events, with their ids, times and keys.
+
+    Into a directory they keep their indexes as well; it must have no events yet in the same namespaces, and no
+    server. From a directory, which may be in use, durable consumers come along. A running server gives new indexes.
+
+    From a server of another kind, which doesn't tell where its log ends, copying ends when no event has come for 5
+    seconds, or at Ctrl-C; its events are given new indexes.
+    """
+    positions = [] if is_address(origin) else read_positions(Path(origin), secret=src_secret)
+    source = open_source(origin, secret=src_secret, only=only)
+    if is_address(goal):
+        return _copy_events(source, ServerTarget(goal))
+    target = DirectoryTarget(Path(goal), cipher=make_cipher(dst_secret, block_size), keep=source.is_log)
+    if not source.is_log:
+        return _copy_events(source, target)
+    with _counting(source) as count, target:
+        same = isinstance(source, DirectorySource) and src_secret == dst_secret
+        _copy_batches(source, target, count, rehash=not same)
+        write_positions(target, [state for state in positions if state.namespace in source.namespaces], dst_secret)
+    return 0
+
+
+def _copy_batches(source: Source, target: DirectoryTarget, count: Callable[[int], None], *, rehash: bool) -> None:
+    for namespace in source.namespaces:
+        writer = target.writer(namespace)
+        for batches in source.batches(namespace):
+            writer.append(batches, rehash=rehash)
+            count(sum(batch.count for batch in batches))
+
+
+def _copy_events(source: Source, target: Target) -> int:
+    with _counting(source) as count, target, _ending_at_interrupt(source):
+        for namespace in source.namespaces:
+            for lines in source.lines(namespace):
+                events = lines.splitlines()
+                for event in events:
+                    target.add(event)
+                count(len(events))
+    return 1 if target.refused else 0
+
+
+@contextmanager
+def _ending_at_interrupt(source: Source) -> Iterator[None]:
+    """While the block runs, let Ctrl-C end the log of a server that doesn't tell its end; else it interrupts."""
+    if not isinstance(source, Server) or source.is_log:
+        yield
+        return
+    previous = signal.signal(signal.SIGINT, lambda *_: source.stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+@contextmanager
+def _counting(source: Source) -> Iterator[Callable[[int], None]]:
+    with Tally("copied") as tally, progress("copy", total=source.events, unit="events") as show:
+        yield lambda events: show(tally.add(events))

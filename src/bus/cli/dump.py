@@ -1,0 +1,81 @@
+"""``bus dump``: every event as a line of JSON, byte for byte as it is stored."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from bus.cli.console import note, progress, write
+from bus.cli.keys import secret_options
+from bus.cli.places import namespace_option, path_option
+from bus.cli.report import Tally
+from bus.cli.source import Source, open_source
+from bus.config import Secret
+from bus.storage import Damage
+
+Write = Callable[[bytes], object]
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bus dump --path ./data --output events.json
+  bus dump --path http://localhost:2021 --namespace app | gzip > app.json.gz
+"""
+)
+@path_option
+@click.option("--output", default="-", metavar="FILE", help="Where the lines go; - is standard output.  [-]")
+@namespace_option("Dump this namespace only; may be repeated.")
+@click.option("--skip-damaged", is_flag=True, help="Dump what is left of a damaged log.")
+@secret_options(of="the directory")
+def dump(*, path: str, output: str, only: Sequence[str], skip_damaged: bool, secret: Secret) -> int:
+    """Write all events as NDJSON, one a line, with their ids, times, keys and indexes, in their order.
+
+    A directory may be in use by a server: it is read without disturbing it, up to the last event that is there when
+    the command begins. A file appears under its name only when it is complete.
+    """
+    damaged: list[Damage] = []
+    source = open_source(path, secret=secret, only=only, on_damage=damaged.append if skip_damaged else None)
+    with _opened(output) as write_lines:
+        _dump(source, write_lines)
+    for damage in damaged:
+        note(f"left out: {damage}")
+    return 1 if damaged else 0
+
+
+def _dump(source: Source, write_lines: Write) -> None:
+    with Tally("dumped") as tally, progress("dump", total=source.events, unit="events") as show:
+        for namespace in source.namespaces:
+            for lines in source.lines(namespace):
+                write_lines(lines)
+                show(tally.add(lines.count(b"\n")))
+
+
+@contextmanager
+def _opened(output: str) -> Iterator[Write]:
+    """Where to write to: standard output, or a file that gets its name when the block ends without an error."""
+    path = Path(output)
+    if output == "-":
+        yield write
+    elif path.exists() and not path.is_file():  # a pipe or a device: there is nothing to put in its place
+        with path.open("wb") as file:
+            yield file.write
+    else:
+        yield from _completed(path)
+
+
+def _completed(path: Path) -> Iterator[Write]:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            yield file.write
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
