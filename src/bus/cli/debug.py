@@ -1,0 +1,237 @@
+"""``bus debug``: what is there, and which events."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from bus.cli.console import emit, progress
+from bus.cli.keys import secret_options
+from bus.cli.listing import Selection, read_directory, read_server
+from bus.cli.overview import Overview, Segment, Subject, count_subjects, survey
+from bus.cli.places import everything_in, is_address, namespace_option, path_option
+from bus.cli.remote import Server
+from bus.cli.source import Source, find_namespaces, open_source
+from bus.cli.table import Column, draw
+from bus.config import Secret
+from bus.errors import BusError
+from bus.storage import Damage
+from bus.subject import Filter
+from bus.units import SECOND_NS, format_size, parse_duration, parse_time
+
+SUBJECTS_SHOWN = 10
+
+
+class Moment(click.ParamType[int]):
+    """A time, or an age such as ``15m``; in ns since the epoch."""
+
+    name = "time"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        try:
+            return _read_moment(value)
+        except BusError:
+            self.fail(f"{value!r} is neither a time like 2026-01-31T12:00:00Z nor an age like 15m", param, ctx)
+
+
+def _read_moment(text: str) -> int:
+    if "-" in text:
+        return parse_time(text)
+    return time.time_ns() - int(parse_duration(text) * SECOND_NS)
+
+
+class Indexes(click.ParamType[tuple[int, int | None]]):
+    """``7..9``, ``7..``, ``..9`` or ``7``: a first and a last index."""
+
+    name = "indexes"
+
+    def convert(
+        self, value: str | tuple[int, int | None], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int | None]:
+        if isinstance(value, tuple):
+            return value
+        first, dots, last = value.partition("..")
+        if not all(part.isascii() and part.isdigit() for part in (first, last) if part) or not (first or last):
+            self.fail(f"{value!r} can't be read: write indexes like 7..9, 7.., ..9 or 7", param, ctx)
+        return int(first or 1), int(last) if last else None if dots else int(first)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bus debug --path ./data
+  bus debug --path ./data --subject "orders.*" --since 1h
+  bus debug --path http://localhost:2021 --namespace app --index 1000..1010
+  bus debug --path ./data --subject "app.>" --follow
+"""
+)
+@path_option
+@namespace_option("Only this namespace; may be repeated.")
+@click.option("--subject", "patterns", multiple=True, metavar="PATTERN", help="List events of these subjects.")
+@click.option("--index", "indexes", type=Indexes(), metavar="A..B", help="List events with these indexes.")
+@click.option(
+    "--since", type=Moment(), metavar="TIME", help="List events since a time, or of an age at most, like 15m."
+)
+@click.option("--until", type=Moment(), metavar="TIME", help="List events until a time, or an age.")
+@click.option("--follow", is_flag=True, help="List events, go on with those to come, and end at Ctrl-C.")
+@click.option("--segments", is_flag=True, help="Show the files of each log as well.")
+@click.option(
+    "--subjects",
+    type=click.IntRange(0),
+    metavar="N",
+    help=f"Show the N most frequent subjects, 0: don't count.  [{SUBJECTS_SHOWN}; 0 for a server]",
+)
+@secret_options(of="the directory")
+def debug(
+    *, path: str, only: Sequence[str], secret: Secret, segments: bool, subjects: int | None, **filters: Any
+) -> None:
+    """Show what a data directory or a server holds, or list events of it.
+
+    Without a filter: its namespaces, files, times, damage, and subjects by count. With --subject, --index, --since,
+    --until or --follow: the events that all of these take.
+
+    A directory may be in use by a server; nothing in it is changed. In a pipe everything is NDJSON: a line for each
+    namespace, or for each event.
+    """
+    if any(filters.values()):
+        try:
+            _list(path, only, secret, **filters)
+        except KeyboardInterrupt:
+            return
+    else:
+        most = (0 if is_address(path) else SUBJECTS_SHOWN) if subjects is None else subjects
+        _overview(path, only, secret, segments=segments, most=most)
+
+
+# -- at a glance
+
+
+def _overview(path: str, only: Sequence[str], secret: Secret, *, segments: bool, most: int) -> None:
+    damage: list[Damage] = []
+    source = open_source(path, secret=secret, only=only, on_damage=damage.append)
+    counts = _count_subjects(source, most) if most else {}
+    overviews = survey(source, damage)
+    for overview in overviews:
+        overview.subjects = counts.get(overview.namespace, [])
+    if not sys.stdout.isatty():
+        for overview in overviews:
+            emit(msgspec.json.encode(overview))
+        return
+    _draw(overviews, segments=segments)
+
+
+def _count_subjects(source: Source, most: int) -> dict[str, list[Subject]]:
+    done = 0
+    with progress("count subjects", total=source.events, unit="events") as show:
+
+        def counted(events: int) -> None:
+            nonlocal done
+            done += events
+            show(done)
+
+        return {name: count_subjects(source, name, most, counted) for name in source.namespaces}
+
+
+_NAMESPACE: tuple[Column[Overview], ...] = (
+    Column("namespace", lambda row: row.namespace),
+    Column("events", lambda row: f"{row.events:,}", number=True),
+    Column("indexes", lambda row: f"{row.first_index} to {row.last_index}" if row.events else "none"),
+    Column("size", lambda row: format_size(row.bytes), number=True),
+    Column("files", lambda row: str(row.segments), number=True),
+    Column("from", lambda row: _shown_time(row.first_time), wraps=True),
+    Column("to", lambda row: _shown_time(row.last_time), wraps=True),
+    Column("sealed", lambda row: {True: "yes", False: "no", None: ""}[row.sealed]),
+)
+_SEGMENT: tuple[Column[Segment], ...] = (
+    Column("file", lambda row: row.file),
+    Column("indexes", lambda row: f"{row.first_index} to {row.last_index}"),
+    Column("size", lambda row: format_size(row.bytes), number=True),
+    Column("from", lambda row: _shown_time(row.first_time), wraps=True),
+    Column("to", lambda row: _shown_time(row.last_time), wraps=True),
+    Column("sealed", lambda row: "yes" if row.sealed else "no"),
+)
+_SUBJECT: tuple[Column[Subject], ...] = (
+    Column("subject", lambda row: row.subject),
+    Column("events", lambda row: f"{row.events:,}", number=True),
+)
+
+
+def _draw(overviews: Sequence[Overview], *, segments: bool) -> None:
+    draw(overviews, *_NAMESPACE)
+    for overview in overviews:
+        if segments and overview.files:
+            draw(overview.files, *_SEGMENT, title=f"segments of {overview.namespace}")
+    if subjects := [subject for overview in overviews for subject in overview.subjects]:
+        draw(subjects, *_SUBJECT)
+    for damage in (damage for overview in overviews for damage in overview.damage):
+        emit(f"damaged: {damage}".encode())
+
+
+def _shown_time(text: str | None) -> str:
+    """To the second: what a person compares."""
+    return text[:19].replace("T", " ") if text else ""
+
+
+# -- event by event
+
+
+def _list(
+    path: str,
+    only: Sequence[str],
+    secret: Secret,
+    *,
+    patterns: Sequence[str],
+    indexes: tuple[int, int | None] | None,
+    since: int | None,
+    until: int | None,
+    follow: bool,
+) -> None:
+    server = Server.connect(path, only=only or _namespaces_of(patterns)) if is_address(path) else None
+    filters = _filters(patterns, only or (server.namespaces if server else find_namespaces(Path(path))))
+    if follow and len(filters) > 1:
+        raise click.UsageError("--follow is for one namespace: name it by --namespace or --subject")
+    first, last = indexes or (1, None)
+    for wanted in filters:
+        selection = Selection(wanted, first=first, last=last, since=since, until=until)
+        if server:
+            _print(read_server(server, selection, follow=follow))
+        else:
+            _print(read_directory(Path(path), selection, secret=secret, follow=follow))
+
+
+def _namespaces_of(patterns: Sequence[str]) -> list[str]:
+    return [Filter.parse(patterns).namespace] if patterns else []
+
+
+def _filters(patterns: Sequence[str], namespaces: Sequence[str]) -> list[Filter]:
+    """One filter for each namespace that is listed."""
+    return [Filter.parse(patterns)] if patterns else [Filter.parse(everything_in(name)) for name in namespaces]
+
+
+class _Shown(msgspec.Struct):
+    index: int
+    created_at: str
+    subject: str
+    payload: msgspec.Raw
+
+
+def _print(lines: Iterator[bytes]) -> None:
+    for line in lines:
+        emit(_row(line) if sys.stdout.isatty() else line)
+
+
+def _row(line: bytes) -> bytes:
+    """An event on one line of the terminal."""
+    event = msgspec.json.decode(line, type=_Shown)
+    payload = bytes(event.payload).decode()
+    row = f"{event.index:>8}  {_shown_time(event.created_at)}  {event.subject:<24}  {payload}"
+    return row[: shutil.get_terminal_size().columns].encode()

@@ -1,0 +1,135 @@
+"""Events picked out of a data directory or a server by subject, index and time: the listing of ``bus debug``."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from bus.cli.console import note
+from bus.cli.events import line_of
+from bus.cli.options import connect
+from bus.cli.remote import IDLE, PATIENCE, Server
+from bus.cli.source import DirectorySource
+from bus.config import Secret
+from bus.engine.directory import DataDirectory
+from bus.engine.selection import matching
+from bus.errors import TimedOutError
+from bus.storage import Damage
+from bus.subject import Filter
+from bus.units import format_time, parse_time
+from bus.wire import json_of
+
+LOOK_SECONDS = 0.2
+"""Time between two looks at whether a directory that is followed has grown."""
+
+
+class _Created(msgspec.Struct):
+    created_at: str
+    index: int
+
+
+_created = msgspec.json.Decoder(_Created)
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which events are wanted: a filter, indexes, both included, and times in ns."""
+
+    wanted: Filter
+    first: int = 1
+    last: int | None = None
+    since: int | None = None
+    until: int | None = None
+
+    def takes(self, line: bytes) -> bool:
+        """Whether the time of the event in *line* is in range."""
+        if self.since is None and self.until is None:
+            return True
+        created = parse_time(_created.decode(line).created_at)
+        return (self.since is None or created >= self.since) and (self.until is None or created <= self.until)
+
+    def ends_before(self, index: int) -> bool:
+        """Whether neither the event *index* nor any behind it is wanted."""
+        return self.last is not None and index > self.last
+
+
+# -- from a directory
+
+
+def read_directory(path: Path, selection: Selection, *, secret: Secret, follow: bool) -> Iterator[bytes]:
+    """The wanted events as lines of JSON; with *follow*, also those that a server adds from now on."""
+    namespace, report = selection.wanted.namespace, _name_once()
+    while True:
+        seen = _size(path, namespace)
+        source = DirectorySource.open(path, secret=secret, only=[namespace], on_damage=report)
+        yield from _read_log(source, selection)
+        log = source.logs[namespace]
+        if not follow or selection.ends_before(log.next):
+            return
+        selection = replace(selection, first=max(selection.first, log.next))
+        while _size(path, namespace) == seen:
+            time.sleep(LOOK_SECONDS)
+
+
+def _read_log(source: DirectorySource, selection: Selection) -> Iterator[bytes]:
+    namespace = selection.wanted.namespace
+    log, start = source.logs[namespace], selection.first
+    if selection.since is not None:
+        start = max(start, log.find_time(selection.since))
+    for batches in source.batches(namespace, start=start):
+        for index, frame in matching(batches, selection.wanted, start=start):
+            if selection.ends_before(index):
+                return
+            line = json_of(frame)
+            if selection.takes(line):
+                yield line
+
+
+def _name_once() -> Callable[[Damage], None]:
+    """What names each damage on standard error, however often the log is opened."""
+    named: set[Damage] = set()
+
+    def name(damage: Damage) -> None:
+        if damage not in named:
+            named.add(damage)
+            note(str(damage))
+
+    return name
+
+
+def _size(path: Path, namespace: str) -> list[tuple[str, int]]:
+    """What changes when events are added."""
+    return [(file.name, file.stat().st_size) for file in sorted(DataDirectory(path).log(namespace).glob("*.log"))]
+
+
+# -- from a server
+
+
+def read_server(server: Server, selection: Selection, *, follow: bool) -> Iterator[bytes]:
+    """The wanted events as lines of JSON; with *follow*, also those that come from now on."""
+    subjects = [pattern.text for pattern in selection.wanted.patterns]
+    timeout = None if server.is_log or follow else IDLE
+    with (
+        connect(server.url, timeout=PATIENCE) as client,
+        client.get(
+            subjects, start=_start(selection), follow=follow, payload_type=msgspec.Raw, timeout=timeout
+        ) as events,
+    ):
+        try:
+            for event in events:
+                if selection.ends_before(event.index):
+                    return
+                if event.index >= selection.first and selection.takes(line := line_of(event)):
+                    yield line
+        except TimedOutError:  # only where nothing else tells the end of the log
+            return
+
+
+def _start(selection: Selection) -> str | int:
+    if selection.first > 1:
+        return selection.first
+    return "oldest" if selection.since is None else format_time(selection.since)

@@ -1,0 +1,118 @@
+"""What a data directory or a server holds, at a glance: the rows of ``bus debug``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
+
+from bus.cli.remote import Server
+from bus.cli.source import DirectorySource, Source
+from bus.storage import Batch, Damage, SegmentInfo
+from bus.units import format_time
+
+
+class Segment(msgspec.Struct):
+    """A file of a log; times are RFC 3339, None if it has no events."""
+
+    file: str
+    first_index: int
+    last_index: int
+    bytes: int
+    first_time: str | None
+    last_time: str | None
+    sealed: bool
+
+    @classmethod
+    def of(cls, info: SegmentInfo) -> Segment:
+        """What the log says of it."""
+        first, last = (format_time(time) if time else None for time in (info.first_time, info.last_time))
+        return cls(info.path.name, info.first, info.next - 1, info.bytes, first, last, info.sealed)
+
+
+class Subject(msgspec.Struct):
+    """How many events there are of a subject."""
+
+    subject: str
+    events: int
+
+
+class Overview(msgspec.Struct, omit_defaults=True):
+    """A namespace. A server tells neither times nor files nor damage; subjects are there if they were counted."""
+
+    namespace: str
+    events: int
+    first_index: int
+    last_index: int
+    bytes: int
+    segments: int
+    first_time: str | None = None
+    last_time: str | None = None
+    sealed: bool | None = None
+    files: list[Segment] = []
+    damage: list[str] = []
+    subjects: list[Subject] = []
+
+
+def survey(source: Source, damage: Sequence[Damage] = ()) -> list[Overview]:
+    """The namespaces of *source*, without their subjects; *damage* is what was found while they were read."""
+    if isinstance(source, Server):
+        return [_of_server(source, name) for name in source.namespaces]
+    assert isinstance(source, DirectorySource)
+    return [_of_directory(source, name, damage) for name in source.namespaces]
+
+
+def _of_server(server: Server, name: str) -> Overview:
+    stats = server.stats.get(name)
+    if stats is None:
+        return Overview(name, 0, 0, 0, 0, 0)
+    return Overview(name, stats.events, stats.first_index, stats.next_index - 1, stats.bytes, stats.segments)
+
+
+def _of_directory(source: DirectorySource, name: str, damage: Sequence[Damage]) -> Overview:
+    log = source.logs[name]
+    files = [Segment.of(info) for info in log.segments]
+    times = [time for file in files for time in (file.first_time, file.last_time) if time]
+    found = dict.fromkeys(str(one) for one in (*log.damage, *damage) if one.path.parent.name == name)
+    return Overview(
+        namespace=name,
+        events=log.next - log.first,
+        first_index=log.first,
+        last_index=log.next - 1,
+        bytes=log.size,
+        segments=len(files),
+        first_time=times[0] if times else None,
+        last_time=times[-1] if times else None,
+        sealed=any(file.sealed for file in files) if files else None,
+        files=files,
+        damage=list(found),
+    )
+
+
+def count_subjects(source: Source, namespace: str, most: int, counted: Callable[[int], object]) -> list[Subject]:
+    """The *most* frequent subjects of *namespace*; *counted* is told how many more events were looked at."""
+    counts: Counter[str] = Counter()
+    for some in _subjects(source, namespace):
+        counts.update(some)
+        counted(some.total())
+    return [Subject(subject, events) for subject, events in counts.most_common(most)]
+
+
+class _About(msgspec.Struct):
+    subject: str
+
+
+_about = msgspec.json.Decoder(_About)
+
+
+def _subjects(source: Source, namespace: str) -> Iterator[Counter[str]]:
+    if isinstance(source, DirectorySource):
+        return (_count(batch) for batches in source.batches(namespace) for batch in batches)
+    return (Counter(event.subject for event in _about.decode_lines(lines)) for lines in source.lines(namespace))
+
+
+def _count(batch: Batch) -> Counter[str]:
+    """From the batch's own table: no event is looked at."""
+    numbers = Counter(batch.which) if batch.which else {0: batch.count}
+    return Counter({batch.subjects[number].decode(): events for number, events in numbers.items()})

@@ -1,0 +1,48 @@
+"""Results as a table for a person, as a line of JSON each for a program."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import msgspec
+
+from bus.cli.console import emit
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row]):
+    """A column: its title, what it says of a row, whether that is a number, whether it may go over several lines."""
+
+    title: str
+    text: Callable[[Row], str]
+    number: bool = False
+    wraps: bool = False
+
+
+def show(rows: Sequence[Row], *columns: Column[Row], title: str = "") -> None:
+    """Print *rows*: on a terminal these *columns* of them, in a pipe all there is of them."""
+    if sys.stdout.isatty():
+        draw(rows, *columns, title=title)
+        return
+    for row in rows:
+        emit(msgspec.json.encode(row))
+
+
+def draw(rows: Sequence[Row], *columns: Column[Row], title: str = "") -> None:
+    """Draw *rows* as a table."""
+    # Imported late, because only a terminal needs it and it is slow to load.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column.title, justify="right" if column.number else "left", no_wrap=not column.wraps)
+    for row in rows:
+        table.add_row(*(Text(column.text(row)) for column in columns))
+    Console().print(table)
