@@ -1,0 +1,84 @@
+"""``bus consumers``: the durable consumers of a server."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import click
+import msgspec
+
+from bus.cli.console import emit, note
+from bus.cli.options import host_option
+from bus.cli.remote import Server
+from bus.cli.table import Column, show
+
+_COLUMNS: tuple[Column[dict[str, Any]], ...] = (
+    Column("consumer", lambda row: row["name"]),
+    Column("patterns", lambda row: " ".join(row["patterns"]), wraps=True),
+    Column("behind", lambda row: f"{row['behind']:,}", number=True),
+    Column("pending", lambda row: f"{row['pending']:,}", number=True),
+    Column("dead", lambda row: f"{row['dead']:,}", number=True),
+    Column("streams", lambda row: str(row["connections"]), number=True),
+    Column("why nothing comes", lambda row: row["why"], wraps=True),
+)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  bus consumers
+  bus consumers why billing
+  bus consumers delete billing
+"""
+)
+@click.argument("action", type=click.Choice(["list", "show", "why", "delete"]), default="list")
+@click.argument("name", required=False)
+@host_option
+def consumers(*, action: str, name: str | None, host: str) -> None:
+    """List durable consumers, or look after one of them.
+
+    \b
+    list         all of them: what is left to read, pending and dead, and who is connected
+    show NAME    all there is to know about one
+    why NAME     why nothing is being delivered to it, in a line
+    delete NAME  forget it, with its position and its dead letters; its streams end
+    """
+    server = Server(host)
+    if action == "list":
+        show(list_consumers(server), *_COLUMNS)
+        return
+    if name is None:
+        raise click.UsageError(f"{action} needs the NAME of a consumer")
+    path = path_of(name)
+    match action:
+        case "show":
+            _show_one(server.ask("GET", path))
+        case "why":
+            emit(server.ask("GET", f"{path}/why").encode())
+        case "delete":
+            server.ask("DELETE", path)
+            if sys.stderr.isatty():
+                note(f"deleted consumer {name}")
+
+
+def path_of(consumer: str) -> str:
+    """Where a server tells of *consumer*."""
+    return f"v1/consumers/{quote(consumer, safe='')}"
+
+
+def list_consumers(server: Server) -> Sequence[dict[str, Any]]:
+    """What *server* says of each of its durable consumers."""
+    found: Sequence[dict[str, Any]] = server.ask("GET", "v1/consumers")["consumers"]
+    return found
+
+
+def _show_one(consumer: dict[str, Any]) -> None:
+    if not sys.stdout.isatty():
+        emit(msgspec.json.encode(consumer))
+        return
+    for name, value in consumer.items():
+        text = " ".join(value) if isinstance(value, list) else str(value)
+        emit(f"{name.replace('_', ' '):<12}{text}".encode())
