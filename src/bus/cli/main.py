@@ -17,13 +17,20 @@ from bus.cli.console import OutputClosedError, complain
 from bus.errors import BusError, ConfigError, InvalidParameterError
 
 COMMANDS = {
-    "server": "bus.cli.server:server",
-    "put": "bus.cli.events:put",
-    "get": "bus.cli.events:get",
-    "ack": "bus.cli.events:ack",
-    "completion": "bus.cli.completion:completion",
+    "server": ("bus.cli.server:server", "Serve events over HTTP."),
+    "put": ("bus.cli.events:put", "Publish one event, or each line of a file."),
+    "get": ("bus.cli.events:get", "Print events as they come."),
+    "ack": ("bus.cli.events:ack", "Acknowledge an event, or give it back."),
+    "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
+    "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),
+    "debug": ("bus.cli.debug:debug", "Show what a data directory or a server holds."),
+    "dump": ("bus.cli.dump:dump", "Write all events as NDJSON."),
+    "restore": ("bus.cli.restore:restore", "Store the events of a dump."),
+    "copy": ("bus.cli.copy:copy", "Copy events, also from one secret key to another."),
+    "verify": ("bus.cli.verify:verify", "Check every byte of a data directory."),
+    "completion": ("bus.cli.completion:completion", "Print what your shell needs to complete bus."),
 }
-"""Each command and where it lives, in the order of the help; a module is imported when it is asked for."""
+"""Each command, where it lives and what the help says of it, in order; a module is imported when it is asked for."""
 
 
 class Commands(click.Group):
@@ -35,10 +42,14 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
         command = getattr(import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
