@@ -6,9 +6,10 @@ import msgspec
 import pytest
 
 from tests.conftest import StartServer
-from tests.server.support import acknowledge, stored
+from tests.server.support import acknowledge, stored, with_limits
 from tests.support import ServerProcess, subscribe
 
+OFTEN = with_limits(RETENTION_SECONDS=0.1)
 SMALL = ["--segment-size", "8KB", "--namespaces", "app"]
 
 
@@ -24,7 +25,7 @@ def first_index(server: ServerProcess) -> int:
 
 @pytest.mark.parametrize("limit", ["app=20KB", "app=15", "*=1ms", "app=20KB,1000"])
 def test_old_segments_are_let_go_of(start_server: StartServer, limit: str) -> None:
-    server = start_server(flags=[*SMALL, "--retention", limit])
+    server = start_server(wrapper=OFTEN, flags=[*SMALL, "--retention", limit])
     fill(server)
     server.wait_for_log("let go of")
     assert first_index(server) > 1
@@ -32,7 +33,7 @@ def test_old_segments_are_let_go_of(start_server: StartServer, limit: str) -> No
 
 
 def test_nothing_is_let_go_of_that_a_durable_consumer_needs(start_server: StartServer) -> None:
-    server = start_server(flags=[*SMALL, "--retention", "app=1"])
+    server = start_server(wrapper=OFTEN, flags=[*SMALL, "--retention", "app=1"])
     with subscribe(server, "app.a", ack="manual", consumer="billing", redelivery="60s") as stream:
         ids = fill(server)
         consumer = stream.headers["x-bus-consumer-id"]
@@ -46,7 +47,7 @@ def test_nothing_is_let_go_of_that_a_durable_consumer_needs(start_server: StartS
 
 
 def test_it_is_let_go_of_all_the_same_when_told_so(start_server: StartServer) -> None:
-    server = start_server(flags=[*SMALL, "--retention", "app=1", "--retention-force", "true"])
+    server = start_server(wrapper=OFTEN, flags=[*SMALL, "--retention", "app=1", "--retention-force", "true"])
     with subscribe(server, "app.a", ack="manual", consumer="billing", redelivery="60s"):
         fill(server)
         server.wait_for_log("let go of")

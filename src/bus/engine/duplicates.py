@@ -17,7 +17,7 @@ import msgspec
 from bus.event import Receipt
 from bus.storage.batch import Batch
 from bus.storage.log import Log
-from bus.units import SECOND_NS, parse_time
+from bus.units import SECOND_NS
 from bus.wire import json_of
 
 Key = tuple[str, str]
@@ -88,20 +88,23 @@ _stored = msgspec.json.Decoder(_Stored)
 
 
 def refill(duplicates: Duplicates, store: Log, *, now: int) -> None:
-    """Mark the keys of the newest keyed events as used, as many as the window holds at *now* (ns)."""
-    newest: dict[Key, _Stored] = {}
-    for event in _keyed_events(store):
-        newest.setdefault((event.subject, event.key), event)
+    """Mark the keys of the newest keyed events as used, as many as the window holds at *now* (ns).
+
+    A key counts from the time of its batch, as it did when it was stored.
+    """
+    newest: dict[Key, tuple[Receipt, int]] = {}
+    for event, time in _keyed_events(store):
+        receipt = Receipt(event.id, event.created_at, event.index)
+        newest.setdefault((event.subject, event.key), (receipt, time))
         if len(newest) >= duplicates.room:
             break
-    for key, event in reversed(newest.items()):
-        receipt = Receipt(event.id, event.created_at, event.index)
-        duplicates.store(key, receipt, now=min(parse_time(event.created_at), now))
+    for key, (receipt, time) in reversed(newest.items()):
+        duplicates.store(key, receipt, now=min(time, now))
 
 
-def _keyed_events(store: Log) -> Iterator[_Stored]:
+def _keyed_events(store: Log) -> Iterator[tuple[_Stored, int]]:
     for batch in store.keyed_batches():
-        yield from (event for event in reversed(_events(batch)) if event.key)
+        yield from ((event, batch.time) for event in reversed(_events(batch)) if event.key)
 
 
 def _events(batch: Batch) -> list[_Stored]:
