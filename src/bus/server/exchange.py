@@ -42,11 +42,11 @@ class Carrier(Protocol):
 class Exchange:
     """The answer to one request, written when its turn comes."""
 
-    __slots__ = ("_done", "_parts", "_when_first", "close", "connection", "head", "on_lost")
+    __slots__ = ("_done", "_due", "_when_first", "close", "connection", "head", "on_lost")
 
     def __init__(self, connection: Carrier, request: Request | None) -> None:
         self.connection = connection
-        self._parts: list[bytes] = []
+        self._due = b""
         self._done = False
         self._when_first: Callable[[], None] | None = None
         self.on_lost: Callable[[], None] | None = None
@@ -59,9 +59,9 @@ class Exchange:
             headers += self.connection.cors.headers(self.head.origin, preflight=preflight)
         close = self.close or self.connection.draining
         length = None if status == 204 else len(body)
-        self._parts.append(encode_head(status, headers, length=length, close=close))
+        self._due += encode_head(status, headers, length=length, close=close)
         if body and not (self.head and self.head.method == b"HEAD"):
-            self._parts.append(body)
+            self._due += body
         self.close = close
         self.finish()
 
@@ -79,7 +79,7 @@ class Exchange:
 
     def write(self, data: bytes) -> None:
         """Send a piece, or keep it until it is this answer's turn."""
-        self._parts.append(data)
+        self._due += data
         self.connection.flush()
 
     def finish(self) -> None:
@@ -97,8 +97,7 @@ class Exchange:
         if self._when_first:
             call, self._when_first = self._when_first, None
             call()
-        data = b"".join(self._parts) if len(self._parts) != 1 else self._parts[0]
-        self._parts.clear()
+        data, self._due = self._due, b""
         return data, self._done
 
     def lost(self) -> None:

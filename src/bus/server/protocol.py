@@ -142,7 +142,8 @@ class Connection(asyncio.Protocol):
                 pass
         except BusError as error:
             self._refuse(error)
-        self._balance()
+        if self._blocked or not self._reading:
+            self._balance()
 
     def _step(self) -> bool:
         """Take a head or a piece of a body; False if more bytes are needed."""
@@ -255,19 +256,20 @@ class Connection(asyncio.Protocol):
         if self._flushing:
             return
         self._flushing = True
-        parts = []
+        due = b""
         while self._exchanges:
             exchange = self._exchanges[0]
             data, done = exchange.take()
-            parts.append(data)
+            due = due + data if due else data
             if not done:
                 break
             self._exchanges.popleft()
             if exchange.close:
-                self._close(parts)
+                self._close(due)
                 return
         self._flushing = False
-        self._write(parts)
+        if due:
+            self.transport.write(due)
         if not self._exchanges:
             self._rest()
         if self._buffer:
@@ -280,16 +282,12 @@ class Connection(asyncio.Protocol):
         elif self._state is _State.HEAD:
             self.deadline = self._loop.time() + limits.IDLE_SECONDS
 
-    def _write(self, parts: list[bytes]) -> None:
-        if data := b"".join(parts):
-            self.transport.write(data)
-
-    def _close(self, parts: list[bytes]) -> None:
+    def _close(self, due: bytes) -> None:
         """Write the last answer and hang up, at once or when the client has stopped sending."""
         self._state = _State.CLOSED
         self._buffer = b""
         self._exchanges.clear()
-        self._write(parts)
+        self.transport.write(due)
         if self._lingers:
             self.deadline = self._loop.time() + limits.LINGER_SECONDS
             self.transport.write_eof()
