@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -198,3 +199,29 @@ def beside(work: Any) -> Iterator[None]:
     assert not thread.is_alive()
     if errors:
         raise errors[0]
+
+
+class Listening(logging.Handler):
+    """Waits for a line of the client's log."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(logging.INFO)
+        self._text = text
+        self.heard = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self._text in record.getMessage():
+            self.heard.set()
+
+
+@contextmanager
+def listening(text: str) -> Iterator[threading.Event]:
+    """An event that is set once the client has logged *text*."""
+    log, handler = logging.getLogger("bus.client"), Listening(text)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield handler.heard
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)

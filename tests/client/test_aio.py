@@ -12,7 +12,7 @@ from bus import AsyncClient
 from bus.errors import DuplicateKeyError, InvalidSubjectError, TimedOutError, UnknownEventError
 from bus.event import Receipt
 from bus.wire import encode_receipts
-from tests.client.support import Peer, Wire, accepted, answered, streaming
+from tests.client.support import Peer, Wire, accepted, answered, listening, streaming
 from tests.client.test_stream import OPEN, frame
 from tests.conftest import StartServer
 from tests.support import PATIENCE, ServerProcess
@@ -217,3 +217,20 @@ def test_closing_sends_what_has_gathered(server: ServerProcess, app: str) -> Non
         return await asyncio.gather(*tasks)
 
     assert [receipt.index for receipt in asyncio.run(main())] == list(range(1, 11))
+
+
+def test_a_stream_that_waits_to_reconnect_can_be_closed(start_peer: StartPeer) -> None:
+    slow = OPEN.replace(b"retry: 1000", b"retry: 15000")
+    peer = start_peer(lambda wire: wire.answer(streaming(slow)))
+
+    async def main() -> None:
+        async with AsyncClient(peer.url) as client:
+            events = client.get("app.a")
+            with listening("will be taken up again") as broken:
+                reading = asyncio.create_task(anext(events, None))
+                assert await asyncio.to_thread(broken.wait, PATIENCE)
+            await events.close()
+            async with asyncio.timeout(5):
+                assert await reading is None
+
+    asyncio.run(main())

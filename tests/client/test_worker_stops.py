@@ -2,48 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from bus import Client
+from tests.client.support import listening
 from tests.client.workers import StartWorker, collecting, taken
 from tests.conftest import StartServer
 from tests.support import PATIENCE, ServerProcess, clean_environment
-
-
-class Listening(logging.Handler):
-    """Waits for a line of the client's log."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(logging.INFO)
-        self._text = text
-        self.heard = threading.Event()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if self._text in record.getMessage():
-            self.heard.set()
-
-
-@contextmanager
-def listening(text: str) -> Iterator[threading.Event]:
-    """An event that is set once the client has logged *text*."""
-    log, handler = logging.getLogger("bus.client"), Listening(text)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield handler.heard
-    finally:
-        log.removeHandler(handler)
-        log.setLevel(logging.NOTSET)
 
 
 def test_stopping_finishes_what_runs_and_gives_the_rest_back(

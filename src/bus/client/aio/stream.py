@@ -168,7 +168,10 @@ class AsyncStream:
                 await asyncio.sleep(retry.delay(error, now=clock()))
 
     async def _reconnect(self) -> None:
-        await asyncio.sleep(self._state.backoff.next())
+        self._news.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._state.backoff.next()):
+                await self._news.wait()  # which only closing can bring now
         if not self._closed:
             await self._connect(asyncio.get_running_loop().time() + self._patience)
 
