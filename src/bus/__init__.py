@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from bus.client import Delivery as Delivery
     from bus.client import Dropped as Dropped
     from bus.client import Gap as Gap
-    from bus.client import RejectError as RejectError
     from bus.client import Stream as Stream
     from bus.client import Worker as Worker
     from bus.errors import BusError as BusError
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
     from bus.errors import NotFoundError as NotFoundError
     from bus.errors import NotOwnerError as NotOwnerError
     from bus.errors import OverloadedError as OverloadedError
+    from bus.errors import RejectError as RejectError
     from bus.errors import ServiceError as ServiceError
     from bus.errors import StoppingError as StoppingError
     from bus.errors import StorageError as StorageError
@@ -53,12 +53,12 @@ if TYPE_CHECKING:
 
 _CLIENT = (
     "AsyncClient", "AsyncDelivery", "AsyncStream", "AsyncWorker", "Client", "Delivery", "Dropped", "Gap",
-    "RejectError", "Stream", "Worker",
+    "Stream", "Worker",
 )  # fmt: skip
 _ERRORS = (
     "BusError", "ConflictError", "ConnectionFailedError", "ConsumerMismatchError", "DuplicateKeyError",
     "InvalidError", "InvalidEventError", "InvalidParameterError", "InvalidSubjectError", "NotFoundError",
-    "NotOwnerError", "OverloadedError", "ServiceError", "StoppingError", "StorageError", "TimedOutError",
+    "NotOwnerError", "OverloadedError", "RejectError", "ServiceError", "StoppingError", "StorageError", "TimedOutError",
     "TooLargeError", "UnavailableError", "UnknownConsumerError", "UnknownEventError", "UnknownNamespaceError",
 )  # fmt: skip
 _HOMES = {

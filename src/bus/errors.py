@@ -35,6 +35,7 @@
     │   ├── LogVersionError            the file is of a version this Bus doesn't know
     │   └── DirectoryLockedError       another process has the data directory
     ├── ConfigError                    a setting can't be read
+    ├── RejectError                    raised by a worker's handler: the event can't be handled by anyone
     └── ConnectionFailedError          the client can't reach the server
 
 Each class names the HTTP status that answers it and a ``code`` that stays the same over releases, so
@@ -296,6 +297,12 @@ class ConfigError(BusError):
     """A setting is missing or can't be read."""
 
     code = "config"
+
+
+class RejectError(BusError):
+    """Raised by a handler that will never be able to handle the event; the message is the reason."""
+
+    code = "rejected"
 
 
 class ConnectionFailedError(BusError):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from bus.client.core.draft import EventFields as EventFields
     from bus.client.core.notice import Dropped as Dropped
     from bus.client.core.notice import Gap as Gap
-    from bus.client.core.work import RejectError as RejectError
 
 _HOMES = {
     "AsyncClient": "aio.client",
@@ -32,7 +31,6 @@ _HOMES = {
     "Dropped": "core.notice",
     "EventFields": "core.draft",
     "Gap": "core.notice",
-    "RejectError": "core.work",
     "Stream": "blocking.stream",
     "Worker": "blocking.worker",
 }

@@ -18,7 +18,7 @@ from types import FrameType
 from typing import Literal, Required, TypedDict
 
 from bus.client.core.query import Duration, Start
-from bus.errors import BusError
+from bus.errors import BusError, RejectError
 from bus.event import Event
 from bus.units import parse_duration
 
@@ -27,12 +27,6 @@ log = logging.getLogger("bus.client")
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 EXTENSIONS = 3
 """How often within the redelivery time a running handler asks for more: two may get lost."""
-
-
-class RejectError(BusError):
-    """Raised by a handler that will never be able to handle the event; the message is the reason."""
-
-    code = "rejected"
 
 
 class WorkOptions(TypedDict, total=False):
