@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from bus import Client
-from bus.client import RejectError
+from bus import Client, RejectError
 from bus.client.core.work import Plan
 from bus.errors import BusError, ServiceError, UnknownNamespaceError
 from tests.client.workers import StartWorker, collecting, taken
