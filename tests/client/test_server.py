@@ -14,12 +14,13 @@ from bus.errors import (
     InvalidParameterError,
     InvalidSubjectError,
     TooLargeError,
+    UnknownConsumerError,
     UnknownEventError,
     UnknownNamespaceError,
 )
 from bus.event import Draft, Receipt
 from tests.client.conftest import Connect
-from tests.support import ServerProcess
+from tests.support import ServerProcess, request
 
 
 def indexes(events: Any) -> list[int]:
@@ -63,6 +64,19 @@ def test_newest_is_what_comes_after_the_subscription_stands(server: ServerProces
     client.put(f"{app}.a")
     assert [next(events).subject, next(events).subject] == [f"{app}.b", f"{app}.a"]
     events.close()
+
+
+def test_a_deleted_consumer_is_an_error_and_does_not_come_back(
+    server: ServerProcess, app: str, connect: Connect
+) -> None:
+    client = connect(server.url)
+    client.put(f"{app}.a")
+    events = client.get(f"{app}.a", start="oldest", ack="manual", consumer=f"{app}-billing")
+    next(events)
+    assert request(server, "DELETE", f"/v1/consumers/{app}-billing").status == 204
+    with pytest.raises(UnknownConsumerError, match="deleted"):
+        next(events)
+    assert request(server, "GET", f"/v1/consumers/{app}-billing").status == 404
 
 
 def test_raw_payloads_come_back_byte_for_byte(server: ServerProcess, app: str, connect: Connect) -> None:

@@ -35,6 +35,7 @@ from bus.errors import (
     StorageError,
     TimedOutError,
     UnavailableError,
+    UnknownConsumerError,
 )
 from bus.sse import EventReader, ServerSentEvent
 
@@ -217,8 +218,13 @@ class StreamState(Generic[D]):
                 self._ready.append(StorageError(event.data.decode()))
                 self.finished = True
             case "done":
-                reason = msgspec.json.decode(event.data, type=Done).reason
-                self.finished = self.finished or reason in ("limit", "tail")
+                self._finish(msgspec.json.decode(event.data, type=Done).reason)
+
+    def _finish(self, reason: str) -> None:
+        """The server ended the stream: for good, or to be taken up again when it is back."""
+        if reason == "deleted":
+            self._ready.append(UnknownConsumerError("the consumer was deleted: subscribe again to make it anew"))
+        self.finished = self.finished or reason in ("limit", "tail", "deleted")
 
     def _open(self, event: ServerSentEvent) -> None:
         if self._began is None:
