@@ -5,17 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from bus.client.aio.stream import AsyncDelivery, AsyncStream
 from bus.client.core.query import Duration, Start
 from bus.client.core.work import Plan, announce_stop, describe, rejection, report, stopping_on_signals
 from bus.errors import BusError, InvalidEventError
 
-if TYPE_CHECKING:
-    from bus.client.aio.client import AsyncClient
-
 AsyncHandler = Callable[[AsyncDelivery], Awaitable[Any]]
+
+
+class Subscribing(Protocol):
+    """What a worker needs of a client."""
+
+    @property
+    def get(self) -> Callable[..., AsyncStream]:
+        """Subscribe, as `AsyncClient.get` does."""
 
 
 class AsyncWorker:
@@ -27,7 +32,7 @@ class AsyncWorker:
 
     def __init__(
         self,
-        client: AsyncClient,
+        client: Subscribing,
         subject: str | Sequence[str],
         handler: AsyncHandler,
         *,

@@ -12,17 +12,22 @@ from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, Protocol
 
 from bus.client.blocking.stream import Delivery, Stream
 from bus.client.core.query import Duration, Start
 from bus.client.core.work import Plan, announce_stop, describe, rejection, report, stopping_on_signals
 from bus.errors import BusError, InvalidEventError
 
-if TYPE_CHECKING:
-    from bus.client.blocking.client import Client
-
 Handler = Callable[[Delivery], Any]
+
+
+class Subscribing(Protocol):
+    """What a worker needs of a client."""
+
+    @property
+    def get(self) -> Callable[..., Stream]:
+        """Subscribe, as `Client.get` does."""
 
 
 class Worker:
@@ -40,7 +45,7 @@ class Worker:
 
     def __init__(
         self,
-        client: Client,
+        client: Subscribing,
         subject: str | Sequence[str],
         handler: Handler,
         *,
