@@ -20,16 +20,16 @@ is a frame of bytes. The format is described in ``docs/format.md``; each file dr
      files      the seam to the disk; ``memory`` has others for tests
 """
 
-from .batch import Batch
-from .cipher import Cipher
-from .damage import Damage, DamagedLogError, Torn
-from .files import DISK, DiskFiles, File, FileSystem
-from .log import Log
-from .memory import ForgetfulFiles, MemoryFiles
-from .reader import OutOfLogError
-from .retention import Retention
-from .segment import SegmentInfo
-from .verify import Checked, verify
+from bus.storage.batch import Batch
+from bus.storage.cipher import Cipher
+from bus.storage.damage import Damage, DamagedLogError, Torn
+from bus.storage.files import DISK, DiskFiles, File, FileSystem
+from bus.storage.log import Log
+from bus.storage.memory import ForgetfulFiles, MemoryFiles
+from bus.storage.reader import OutOfLogError
+from bus.storage.retention import Retention
+from bus.storage.segment import SegmentInfo
+from bus.storage.verify import Checked, verify
 
 __all__ = [
     "DISK",

@@ -47,7 +47,7 @@ from typing import NamedTuple
 
 from crc32c import crc32c
 
-from .cipher import Cipher, SealBrokenError, digest, sealed_size
+from bus.storage.cipher import Cipher, SealBrokenError, digest, sealed_size
 
 if sys.byteorder != "little":
     raise ImportError("bus.storage reads its tables as machine words and needs a little-endian machine")

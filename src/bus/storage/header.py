@@ -32,9 +32,8 @@ from struct import Struct
 from crc32c import crc32c
 
 from bus.errors import LogVersionError, WrongKeyError
-
-from .batch import Codec
-from .cipher import Cipher, SealBrokenError, digest, sealed_size
+from bus.storage.batch import Codec
+from bus.storage.cipher import Cipher, SealBrokenError, digest, sealed_size
 
 VERSION = 1
 SUFFIX = ".log"

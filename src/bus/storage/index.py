@@ -20,8 +20,8 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from .batch import Batch, Head
-from .header import HEADER_SIZE
+from bus.storage.batch import Batch, Head
+from bus.storage.header import HEADER_SIZE
 
 STRETCH = 16 * 1024
 

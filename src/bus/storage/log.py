@@ -26,15 +26,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from bus.errors import DiskFullError, LogFailedError, StorageError
-
-from .batch import Batch
-from .cipher import Cipher
-from .files import DISK, FileSystem
-from .header import HEADER_SIZE, Header, segment_path
-from .reader import Reader, View
-from .recovery import Recovered, recover
-from .segment import ActiveSegment, SegmentInfo
-from .sidecar import SUFFIX as IDX
+from bus.storage.batch import Batch
+from bus.storage.cipher import Cipher
+from bus.storage.files import DISK, FileSystem
+from bus.storage.header import HEADER_SIZE, Header, segment_path
+from bus.storage.reader import Reader, View
+from bus.storage.recovery import Recovered, recover
+from bus.storage.segment import ActiveSegment, SegmentInfo
+from bus.storage.sidecar import SUFFIX as IDX
 
 SEGMENT_BYTES = 64 << 20
 _MAX_SEGMENT = 1 << 31

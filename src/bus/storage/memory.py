@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from .files import Bytes, File
+from bus.storage.files import Bytes, File
 
 _SECTOR = 512
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.errors import StorageError
-
-from .batch import Batch
-from .cipher import Cipher, hash_id
-from .damage import Damage, DamagedLogError
-from .files import FileSystem
-from .recovery import Recovered
-from .segment import ActiveSegment, Segment, SegmentInfo
-from .survey import Unreadable, open_stored
+from bus.storage.batch import Batch
+from bus.storage.cipher import Cipher, hash_id
+from bus.storage.damage import Damage, DamagedLogError
+from bus.storage.files import FileSystem
+from bus.storage.recovery import Recovered
+from bus.storage.segment import ActiveSegment, Segment, SegmentInfo
+from bus.storage.survey import Unreadable, open_stored
 
 _OPENED = 8
 

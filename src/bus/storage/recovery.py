@@ -40,16 +40,15 @@ from itertools import pairwise
 from pathlib import Path
 
 from bus.errors import CorruptLogError, StorageError
-
-from .cipher import Cipher
-from .damage import Damage, Torn
-from .files import FileSystem
-from .header import HEADER_SIZE, segment_bases, segment_path
-from .index import Extent
-from .segment import ActiveSegment, SegmentInfo
-from .sidecar import SUFFIX as IDX
-from .sidecar import TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
-from .survey import Stored, Survey, Unreadable, open_stored
+from bus.storage.cipher import Cipher
+from bus.storage.damage import Damage, Torn
+from bus.storage.files import FileSystem
+from bus.storage.header import HEADER_SIZE, segment_bases, segment_path
+from bus.storage.index import Extent
+from bus.storage.segment import ActiveSegment, SegmentInfo
+from bus.storage.sidecar import SUFFIX as IDX
+from bus.storage.sidecar import TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
+from bus.storage.survey import Stored, Survey, Unreadable, open_stored
 
 _PIECE = 1 << 20
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .segment import SegmentInfo
+from bus.storage.segment import SegmentInfo
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .batch import HEAD_SIZE, MAGIC, Batch, Codec, Head, read_head
-from .files import File
+from bus.storage.batch import HEAD_SIZE, MAGIC, Batch, Codec, Head, read_head
+from bus.storage.files import File
 
 CHUNK = 1 << 20
 

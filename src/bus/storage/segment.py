@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from .batch import Batch, Codec
-from .cipher import Cipher
-from .damage import Damage, DamagedLogError
-from .files import File, FileSystem
-from .header import HEADER_SIZE, Header
-from .index import Extent, GrowingIndex, Index, Stretch
-from .scan import Found, Gap, Source
-from .sidecar import SUFFIX, encode_sidecar, write_sidecar
+from bus.storage.batch import Batch, Codec
+from bus.storage.cipher import Cipher
+from bus.storage.damage import Damage, DamagedLogError
+from bus.storage.files import File, FileSystem
+from bus.storage.header import HEADER_SIZE, Header
+from bus.storage.index import Extent, GrowingIndex, Index, Stretch
+from bus.storage.scan import Found, Gap, Source
+from bus.storage.sidecar import SUFFIX, encode_sidecar, write_sidecar
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,9 +36,9 @@ from typing import overload
 
 from crc32c import crc32c
 
-from .files import File, FileSystem
-from .header import Header, refuse_version
-from .index import Extent, GrowingIndex, Index
+from bus.storage.files import File, FileSystem
+from bus.storage.header import Header, refuse_version
+from bus.storage.index import Extent, GrowingIndex, Index
 
 VERSION = 1
 SUFFIX = ".idx"

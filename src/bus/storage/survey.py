@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .batch import Codec
-from .cipher import Cipher
-from .damage import Damage
-from .files import File, FileSystem
-from .header import HEADER_SIZE, Header, read_header, segment_path
-from .index import Extent, GrowingIndex, Index
-from .scan import Found, Gap, Source
-from .segment import ActiveSegment, Segment, gap_damage
-from .sidecar import SUFFIX, Sidecar, read_sidecar
+from bus.storage.batch import Codec
+from bus.storage.cipher import Cipher
+from bus.storage.damage import Damage
+from bus.storage.files import File, FileSystem
+from bus.storage.header import HEADER_SIZE, Header, read_header, segment_path
+from bus.storage.index import Extent, GrowingIndex, Index
+from bus.storage.scan import Found, Gap, Source
+from bus.storage.segment import ActiveSegment, Segment, gap_damage
+from bus.storage.sidecar import SUFFIX, Sidecar, read_sidecar
 
 
 @dataclass(slots=True)

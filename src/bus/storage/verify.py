@@ -16,15 +16,15 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
-from .cipher import Cipher
-from .damage import Damage, Torn
-from .files import DISK, FileSystem
-from .header import HEADER_SIZE, damaged_copies, segment_bases, segment_path
-from .recovery import list_names, lost_segments, unreadable
-from .scan import Found, Source
-from .segment import SegmentInfo, broken_seal
-from .sidecar import SUFFIX, encode_sidecar
-from .survey import Stored, Survey, Unreadable, open_stored
+from bus.storage.cipher import Cipher
+from bus.storage.damage import Damage, Torn
+from bus.storage.files import DISK, FileSystem
+from bus.storage.header import HEADER_SIZE, damaged_copies, segment_bases, segment_path
+from bus.storage.recovery import list_names, lost_segments, unreadable
+from bus.storage.scan import Found, Source
+from bus.storage.segment import SegmentInfo, broken_seal
+from bus.storage.sidecar import SUFFIX, encode_sidecar
+from bus.storage.survey import Stored, Survey, Unreadable, open_stored
 
 
 @dataclass(frozen=True, slots=True)
