@@ -91,7 +91,7 @@ class Server:
         response = self._call(method, path)
         check(response)
         is_json = response.header("content-type").startswith("application/json")
-        return msgspec.json.decode(response.body) if is_json else response.body.decode()
+        return msgspec.json.decode(response.body) if is_json else response.body.decode().rstrip()
 
     def _ask_namespaces(self) -> dict[str, Stats]:
         response = self._call("GET", "v1/namespaces")
