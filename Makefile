@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 TESTS ?=
+FAULTS ?= full
 
-.PHONY: help serve test lint format docs clean
+.PHONY: help serve test faults lint format docs clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +18,9 @@ serve: $(VENV)/server-ready ## Run the server with namespaces app, orders and gi
 
 test: $(VENV)/dev-ready ## Run the tests; TESTS="tests/cli -k put" runs some of them
 	$(BIN)/pytest -n auto $(TESTS)
+
+faults: $(VENV)/dev-ready ## Cut the power, kill, fill disks; needs root. FAULTS=short takes minutes, full an hour
+	FAULTS=$(FAULTS) $(BIN)/pytest tests/faults --timeout 900
 
 lint: $(VENV)/dev-ready ## Check style, types and the floors of the house
 	$(BIN)/ruff check

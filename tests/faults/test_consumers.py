@@ -41,7 +41,7 @@ def test_where_a_consumer_begins_is_known_before_it_gets_anything(server: Server
     server.restart()
     publish(server, 4)
     with subscribe(server, "app.a", start="newest", prefetch=2, **DURABLE) as stream:
-        assert [payload for _, payload in take(stream, 2)] == [3, 4]
+        assert [payload for _, payload in take(stream, 1)] == [3]
 
 
 def test_what_is_settled_ahead_of_what_is_not_skips_nothing(server: ServerProcess) -> None:
@@ -54,8 +54,9 @@ def test_what_is_settled_ahead_of_what_is_not_skips_nothing(server: ServerProces
         take(stream, 2)
         assert server.stop() == 0
     server.restart()
+    publish(server, 7)
     with subscribe(server, "app.a", prefetch=4, **DURABLE) as stream:
-        assert [payload for _, payload in take(stream, 3)] == [1, 5, 6]
+        assert [next(iter(take(stream, 1)))[1] for _ in range(4)] == [1, 5, 6, 7]
 
 
 @pytest.mark.parametrize("force", ["false", "true"])

@@ -178,7 +178,7 @@ MISTAKES = (
     Mistake(
         "a new consumer gets events before it is written down",
         "engine/consumers.py",
-        (("            self._store.save({name: msgspec.msgpack.encode(durable.state())})\n", ""),),
+        (("self._store.save({name: msgspec.msgpack.encode(durable.state())}", "self._store.save({}"),),
         (CONSUMERS,),
     ),
     Mistake(
