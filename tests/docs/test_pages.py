@@ -66,6 +66,7 @@ def test_what_is_not_run_is_known() -> None:
     assert not_run == [
         ("README.md", "makes a virtual environment, takes port 2021, and runs this test"),
         ("README.md", "installs from the package index"),
+        ("docs/durability.md", "takes ten minutes"),
         ("docs/from-go.md", "needs a Go server"),
         ("docs/index.md", "installs from the package index"),
         ("docs/operations.md", "installs from the package index"),
