@@ -39,9 +39,10 @@ def test_where_a_consumer_begins_is_known_before_it_gets_anything(server: Server
         assert [payload for _, payload in take(stream, 1)] == [3]
         server.kill()
     server.restart()
-    publish(server, 4)
     with subscribe(server, "app.a", start="newest", prefetch=2, **DURABLE) as stream:
-        assert [payload for _, payload in take(stream, 1)] == [3]
+        publish(server, 4)
+        for expected in (3, 4):
+            assert take(stream, 1)[0][1] == expected
 
 
 def test_what_is_settled_ahead_of_what_is_not_skips_nothing(server: ServerProcess) -> None:
@@ -56,7 +57,8 @@ def test_what_is_settled_ahead_of_what_is_not_skips_nothing(server: ServerProces
     server.restart()
     publish(server, 7)
     with subscribe(server, "app.a", prefetch=4, **DURABLE) as stream:
-        assert [next(iter(take(stream, 1)))[1] for _ in range(4)] == [1, 5, 6, 7]
+        for expected in (1, 5, 6, 7):
+            assert take(stream, 1)[0][1] == expected
 
 
 @pytest.mark.parametrize("force", ["false", "true"])
