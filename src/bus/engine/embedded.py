@@ -7,6 +7,7 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -236,7 +237,7 @@ class EmbeddedEngine:
                 idle()
 
         for name, namespace in self._namespaces.items():
-            namespace.stop(lambda name=name: one_idle(name))  # type: ignore[misc]
+            namespace.stop(partial(one_idle, name))
 
     def close(self) -> None:
         """Close the logs and let go of the directory."""
