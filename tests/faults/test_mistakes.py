@@ -6,13 +6,9 @@ import pytest
 
 from tests.faults.conftest import Figure
 from tests.faults.mistakes.catalogue import MISTAKES, Mistake
-from tests.faults.mistakes.planting import copy_of_package, is_caught, plant, succeeds
-from tests.faults.rounds import FULL
+from tests.faults.mistakes.planting import copy_of_package, first_failure, noticed_by, plant
 
 pytestmark = pytest.mark.timeout(900)
-
-IN_PROCESS = [mistake for mistake in MISTAKES if all(test.startswith("tests/storage/") for test in mistake.tests)]
-"""Those that are noticed without a server, and so within a few seconds."""
 
 
 def _name(mistake: Mistake) -> str:
@@ -26,13 +22,13 @@ def test_every_mistake_can_be_made(mistake: Mistake) -> None:
         compile((package / mistake.file).read_text(), mistake.file, "exec")
 
 
-@pytest.mark.parametrize("mistake", MISTAKES if FULL else IN_PROCESS, ids=_name)
+@pytest.mark.parametrize("mistake", MISTAKES, ids=_name)
 def test_every_mistake_is_noticed(mistake: Mistake, figure: Figure) -> None:
-    assert is_caught(mistake), f"no test noticed: {mistake.what}"
+    assert noticed_by(mistake), f"no test notices when {mistake.what}"
     figure(f"mistake: {mistake.what}", "caught")
 
 
 def test_the_control_for_that_no_mistake_is_nothing_noticed() -> None:
-    tests = dict.fromkeys(test for mistake in (MISTAKES if FULL else IN_PROCESS) for test in mistake.tests)
+    tests = dict.fromkeys(test for mistake in MISTAKES for test in mistake.tests)
     with copy_of_package() as package:
-        assert succeeds(package, list(tests))
+        assert first_failure(package, list(tests)) == ""

@@ -79,7 +79,7 @@ MISTAKES = (
     Mistake(
         "after a failed sync the log goes on",
         "storage/log.py",
-        (("        self.failure = f", "        failure = f"), ("{self.failure}: check", "{failure}: check")),
+        (('self.failure = f"writing', 'failure = f"writing'), ("{self.failure}: check", "{failure}: check")),
         (FAULTS,),
     ),
     Mistake(
