@@ -1,0 +1,164 @@
+"""Connections that put load on a server, and what they measure.
+
+They are plain asyncio protocols, because a client made for programs would be measured instead of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from array import array
+from collections.abc import Callable
+from time import perf_counter, time_ns
+from typing import Any, cast
+
+from bus.client.core.answer import check
+from bus.client.core.request import Endpoint
+from bus.client.core.response import ResponseReader
+from bus.errors import BusError, ConnectionFailedError
+
+_MSG = b"\nevent: msg\n"
+_SENT = re.compile(rb'"sent":(\d+)')
+
+
+def payload(size: int) -> bytes:
+    """A payload of about *size* bytes that says when it was sent."""
+    stamp = b'{"sent":%d,"fill":"' % time_ns()
+    return stamp + b"x" * max(size - len(stamp) - 2, 0) + b'"}'
+
+
+class Gauge:
+    """What the connections of one load measure together: events, and latencies in seconds."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.latencies = array("d")
+        self.stopped = False
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def fail(self, error: BusError) -> None:
+        """End the measurement with *error*, unless it has ended."""
+        if not self.stopped and not self._failed.done():
+            self._failed.set_exception(error)
+
+    async def until(self, begun: asyncio.Event) -> None:
+        """Wait for *begun*. Raises what a connection failed with."""
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(begun.wait())
+        await asyncio.wait([waiting, self._failed], return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if self._failed.done():
+            self._failed.result()
+
+    async def run(self, seconds: float) -> float:
+        """Measure from now on for *seconds*; returns how many it were. Raises what a connection failed with."""
+        self.events = 0
+        self.latencies = array("d")
+        begun = perf_counter()
+        await asyncio.wait([self._failed], timeout=seconds)
+        self.stopped = True
+        if self._failed.done():
+            self._failed.result()
+        return perf_counter() - begun
+
+    def __repr__(self) -> str:
+        return f"<Gauge {self.events} events, {len(self.latencies)} latencies>"
+
+
+class Load(asyncio.Protocol):
+    """One connection under load: what it sends first, and what it does with the bytes that come."""
+
+    transport: asyncio.Transport
+
+    def __init__(self, gauge: Gauge) -> None:
+        self.gauge = gauge
+        self.reader = ResponseReader()
+
+    async def connect(self, endpoint: Endpoint) -> None:
+        """Connect and begin. Raises `ConnectionFailedError`."""
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.create_connection(lambda: self, endpoint.host, endpoint.port, ssl=endpoint.secure or None)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        self.begin()
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            self.reader.feed(data)
+            self.take()
+        except BusError as error:
+            self.gauge.fail(error)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.gauge.fail(ConnectionFailedError(f"the server closed a connection: {exc or 'it had enough'}"))
+
+    def begin(self) -> None:
+        """The connection stands."""
+        raise NotImplementedError
+
+    def take(self) -> None:
+        """The reader has taken in more. Raises the error that the server answered with."""
+        raise NotImplementedError
+
+
+class Asker(Load):
+    """Sends a request that *ask* makes, and the next one as soon as it is answered.
+
+    Each counts for so many *events*; with 0, this is not what is measured.
+    """
+
+    def __init__(self, gauge: Gauge, ask: Callable[[], bytes], *, events: int = 1) -> None:
+        super().__init__(gauge)
+        self._ask = ask
+        self._events = events
+        self._asked = 0.0
+
+    def begin(self) -> None:
+        self.reader.expect()
+        self._asked = perf_counter()
+        self.transport.write(self._ask())
+
+    def take(self) -> None:
+        if not self.reader.complete:
+            return
+        if self._events:
+            self.gauge.latencies.append(perf_counter() - self._asked)
+        response = self.reader.response()
+        check(response)
+        if b'"error":' in response.body:
+            raise BusError(f"an event was refused: {response.body.splitlines()[0].decode()}")
+        self.gauge.events += self._events
+        if not self.gauge.stopped:
+            self.begin()
+
+
+class Listener(Load):
+    """A subscription: counts the events of *request*'s stream, and for the last of every read how old it is."""
+
+    def __init__(self, gauge: Gauge, request: bytes) -> None:
+        super().__init__(gauge)
+        self._request = request
+        self._rest = b""
+        self.subscribed = asyncio.Event()
+
+    def begin(self) -> None:
+        self.transport.write(self._request)
+
+    def take(self) -> None:
+        if self.reader.head is None:
+            return
+        if self.reader.head.status != 200:
+            check(self.reader.response())
+        self.subscribed.set()
+        data = self._rest + self.reader.take_body()
+        self._rest = data[1 - len(_MSG) :]
+        count = data.count(_MSG)
+        if count:
+            self.gauge.events += count
+            last = data.rfind(b'"sent":')
+            if found := _SENT.match(data, last):
+                self.gauge.latencies.append((time_ns() - int(found[1])) / 1e9)
