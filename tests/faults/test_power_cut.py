@@ -9,13 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
+import msgspec
 import pytest
 
+from bus.engine.consumers import FLUSH_SECONDS
+from tests.conftest import StartServer
 from tests.faults.conftest import Figure
 from tests.faults.disks import LoopDisk, needs_mount
-from tests.faults.load import Journal, Verdict, judge, publishing, read_back
+from tests.faults.load import Journal, Number, Verdict, encode_draft, judge, publishing, read_back
 from tests.faults.rounds import rounds
-from tests.support import ServerProcess
+from tests.support import PATIENCE, ServerProcess, request, subscribe
 
 pytestmark = [needs_mount, pytest.mark.timeout(600)]
 
@@ -103,3 +106,43 @@ def test_under_interval_a_power_cut_loses_the_window_at_most(loop_disk: LoopDisk
     figure(
         "power cut, fsync=interval 200 ms: oldest lost event, acknowledged before the cut", f"{oldest * 1000:.0f} ms"
     )
+
+
+def publish(server: ServerProcess, *numbers: int) -> None:
+    for number in numbers:
+        assert request(server, "POST", "/", encode_draft(Number(0, number))).status == 202
+
+
+def work_off(server: ServerProcess, **bounds: object) -> list[int]:
+    """Take and acknowledge what a durable consumer gets within *bounds*; the numbers of the events."""
+    wanted = {"start": "oldest", "ack": "manual", "consumer": "c", "redelivery": "1m", **bounds}
+    numbers = []
+    with subscribe(server, "app.faults.*", timeout=PATIENCE, last_event_id="", **wanted) as stream:
+        while (event := stream.next()).kind != "done":
+            if event.kind == "msg":
+                numbers.append(msgspec.json.decode(event.data)["payload"]["number"])
+                consumer_id = stream.headers["x-bus-consumer-id"]
+                request(server, "PUT", f"/?consumer_id={consumer_id}&event_id={event.id}")
+    return numbers
+
+
+@pytest.mark.parametrize("fsync", ["always", "never"])
+def test_a_durable_consumer_skips_nothing_after_a_power_cut(
+    start_server: StartServer, loop_disk: LoopDisk, fsync: str
+) -> None:
+    """Under ``never`` the log loses what its consumer has settled already, and gives those indexes again."""
+    server = start_server(loop_disk.place / "data", flags=["--fsync", fsync])
+    publish(server, *range(40))
+    assert work_off(server, limit=30) == list(range(30))
+    time.sleep(4 * FLUSH_SECONDS)  # until the place is written, which nothing tells from outside
+    loop_disk.cut_power()
+    server.kill()
+    loop_disk.start_again()
+    server.restart()
+    publish(server, *range(40, 80))
+    stored = [event.payload.number for event in read_back(server)]
+    assert (stored == list(range(80))) == (fsync == "always")
+    worked_off = work_off(server, follow="false")
+    assert worked_off == stored[-len(worked_off) :]
+    assert [number for number in worked_off if number >= 30] == [number for number in stored if number >= 30]
+    server.close()
