@@ -7,6 +7,7 @@ one connection that takes one event at a time, and exactly once for whoever resu
 from __future__ import annotations
 
 import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,6 +24,8 @@ pytestmark = pytest.mark.timeout(1800)
 
 KINDS = {"shared": 3, "keyed": 3, "strict": 1, "plain": 1}
 EVENTS = rounds(short=6_000, full=100_000)
+UPLOAD_SECONDS = 0.03
+"""About what a chunk takes: the server is killed before, within or after it."""
 SERVER_KILLS, WORKER_KILLS = rounds(short=3, full=15), rounds(short=8, full=60)
 
 
@@ -38,6 +41,7 @@ def kill_at_random(server: ServerProcess, hired: dict[str, Crew], chance: random
         with ThreadPoolExecutor(1) as publisher:
             publisher.submit(publish, server, first)
             if first in server_dies:
+                time.sleep(chance.random() * UPLOAD_SECONDS)
                 server.kill()
         if first in server_dies:
             server.restart()
