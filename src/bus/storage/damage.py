@@ -18,6 +18,7 @@ class Damage:
         first: index of the first event that can't be read for it.
         next: index of the first event after those; equal to ``first`` if no event is lost.
         what: what is wrong, in a few words.
+        last: nothing follows that would tell how many events it costs; ``next`` is then ``first``.
     """
 
     path: Path
@@ -25,11 +26,14 @@ class Damage:
     first: int
     next: int
     what: str
+    last: bool = False
 
     def __str__(self) -> str:
         return f"{self.path} at byte {self.offset}: {self.what}; {self._loss()}"
 
     def _loss(self) -> str:
+        if self.last:
+            return f"events from {self.first} on can't be read"
         if self.next <= self.first:
             return "no event is lost"
         if self.next == self.first + 1:

@@ -116,7 +116,7 @@ class _Recovery:
         if stored and _is_interrupted(stored):
             return present[:-1], present[-1:]
         if isinstance(stored, Unreadable) and not self._read_only:
-            raise CorruptLogError(f"{unreadable(stored, stored.base)}: restore the file from a copy")
+            raise CorruptLogError(f"{unreadable(stored, None)}: restore the file from a copy")
         return present, []
 
     def _open(self, base: int, *, write: bool = False) -> Stored | Unreadable:
@@ -147,7 +147,7 @@ class _Recovery:
     def _take_last(self, stored: Stored | Unreadable) -> None:
         """Steps 6 to 8."""
         if isinstance(stored, Unreadable):
-            self._found.damage.append(unreadable(stored, stored.base))
+            self._found.damage.append(unreadable(stored, None))
             self._found.start = stored.base
             return
         found = stored.survey(durable=stored.vouched)
@@ -223,9 +223,10 @@ def lost_segments(files: FileSystem, directory: Path, names: list[str], bases: l
     return lost
 
 
-def unreadable(stored: Unreadable, promised: int) -> Damage:
-    """A segment without a header as damage, up to the event *promised*."""
-    return Damage(stored.path, 0, stored.base, promised, "neither copy of the header is intact and of this segment")
+def unreadable(stored: Unreadable, promised: int | None) -> Damage:
+    """A segment without a header as damage, up to the event *promised*; None for the last segment."""
+    what = "neither copy of the header is intact and of this segment"
+    return Damage(stored.path, 0, stored.base, promised or stored.base, what, last=promised is None)
 
 
 def _is_interrupted(stored: Stored | Unreadable) -> bool:

@@ -64,7 +64,7 @@ def _check(files: FileSystem, stored: Stored | Unreadable, following: int | None
     """Checks one segment; *following* is the base of the next one, None for the last."""
     if isinstance(stored, Unreadable):
         last = following is None and stored.size <= HEADER_SIZE
-        return Checked(stored.path, None, () if last else (unreadable(stored, following or stored.base),))
+        return Checked(stored.path, None, () if last else (unreadable(stored, following),))
     last_durable, promised = (stored.vouched, stored.promised) if following is None else (stored.size, following)
     found = stored.survey(durable=last_durable, trust=False)
     damage = (
