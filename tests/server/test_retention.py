@@ -25,8 +25,10 @@ def first_index(server: ServerProcess) -> int:
 
 @pytest.mark.parametrize("limit", ["app=20KB", "app=15", "*=1ms", "app=20KB,1000"])
 def test_old_segments_are_let_go_of(start_server: StartServer, limit: str) -> None:
-    server = start_server(wrapper=OFTEN, flags=[*SMALL, "--retention", limit])
+    server = start_server(flags=SMALL)
     fill(server)
+    assert server.stop() == 0
+    server = start_server(flags=[*SMALL, "--retention", limit])
     server.wait_for_log("let go of")
     assert first_index(server) > 1
     assert len(list(server.path.glob("app/*.log"))) < 6

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from array import array
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from bus.errors import LogFailedError, StorageError
 from bus.storage import Log, MemoryFiles, OutOfLogError
@@ -50,6 +50,7 @@ def test_a_read_gives_about_as_much_as_asked_and_at_least_one_batch(memory: Plac
     assert 2 <= len(log.read(1, 5000)) <= 6
     assert len(log.read(11, 5000)) >= 2
     assert len(log.read(1, 1 << 20)) == 20
+    assert [batch.first for batch in log.read(11, 1 << 20, most=3)] == [11, 12, 13]
 
 
 def test_a_batch_larger_than_a_segment_has_one_of_its_own(memory: Place) -> None:

@@ -26,6 +26,7 @@ from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
 from bus.engine.position import locate
 from bus.engine.settling import Settling
+from bus.engine.turns import Turns
 from bus.engine.store import ConsumerStore
 from bus.engine.subscription import PlainSubscription
 from bus.errors import (
@@ -59,7 +60,8 @@ class EmbeddedEngine:
     def __init__(self, settings: Settings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
         self._settings = settings
         self._loop = loop
-        self._durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
+        self._turns = Turns(loop)
+        self.durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
         self._lock = directory.lock()
         self._namespaces: dict[str, Namespace] = {}
         self._inboxes = Inboxes(loop)
@@ -150,7 +152,7 @@ class EmbeddedEngine:
         namespace = self._namespace(name)
         if wanted.ack is AckMode.MANUAL:
             return self._consume(namespace, wanted, sink)
-        return PlainSubscription(namespace, wanted, sink, loop=self._loop, closed=self._settling.forget)
+        return PlainSubscription(namespace, wanted, sink, turns=self._turns, closed=self._settling.forget)
 
     def _consume(self, namespace: Namespace, wanted: Subscribe, sink: Sink) -> Member:
         if wanted.consumer:

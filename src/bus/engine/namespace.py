@@ -47,7 +47,8 @@ RECENT_BYTES = 2 * 1024 * 1024
 """Frames kept in memory for those who read at the tail."""
 
 READ_BYTES = 256 * 1024
-"""How much of the log is read at a time."""
+READ_BATCHES = 64
+"""How much of the log is read at a time: less than half a millisecond's work, be the batches large or small."""
 
 Parked = tuple[list[Checked], Published]
 
@@ -201,18 +202,19 @@ class Namespace:
     # -- reading
 
     def read(self, index: int) -> Sequence[Batch]:
-        """Committed batches from the one that holds *index* on, about `READ_BYTES` of them; none at the tail.
+        """Committed batches from the one that holds *index* on, about `READ_BYTES`; none at the tail.
 
         If the event at *index* was let go of or is damaged, they begin with the next that can be read.
         """
         if index >= self.next:
             return ()
-        return self._recent.read(index, READ_BYTES) or self._read_log(index)
+        return self._recent.read(index, READ_BYTES, READ_BATCHES) or self._read_log(index)
 
     def _read_log(self, index: int) -> Sequence[Batch]:
         while index < self.next:
             try:
-                return [batch for batch in self.store.read(index, READ_BYTES) if batch.first < self.next]
+                found = self.store.read(index, READ_BYTES, READ_BATCHES)
+                return [batch for batch in found if batch.first < self.next]
             except OutOfLogError:
                 index = self.store.first
             except DamagedLogError as error:

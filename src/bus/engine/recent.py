@@ -18,9 +18,10 @@ class Recent:
         self._size = 0
 
     def extend(self, batches: Sequence[Batch]) -> None:
-        self._batches.extend(batches)
-        self._firsts.extend(batch.first for batch in batches)
-        self._size += sum(len(batch.frames) for batch in batches)
+        for batch in batches:
+            self._batches.append(batch)
+            self._firsts.append(batch.first)
+            self._size += len(batch.frames)
         if self._size > 2 * self._capacity:
             self._trim()
 
@@ -34,13 +35,13 @@ class Recent:
         del self._batches[:kept], self._firsts[:kept]
         self._size = size
 
-    def read(self, index: int, limit: int) -> Sequence[Batch]:
-        """Batches from the one that holds *index* on, about *limit* bytes; none if it isn't here."""
+    def read(self, index: int, limit: int, most: int) -> Sequence[Batch]:
+        """Batches from the one that holds *index* on, about *limit* bytes and at most *most*; none if it isn't here."""
         place = bisect_right(self._firsts, index) - 1
         if place < 0 or index >= self._batches[-1].next:
             return ()
-        found = []
-        while place < len(self._batches) and limit > 0:
+        found: list[Batch] = []
+        while place < len(self._batches) and limit > 0 and len(found) < most:
             found.append(self._batches[place])
             limit -= len(self._batches[place].frames)
             place += 1

@@ -12,7 +12,6 @@ only while the sink takes more: a subscriber that reads slowly is served from th
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 
@@ -20,6 +19,7 @@ from bus.engine.base import Sink, Subscribe
 from bus.engine.namespace import Namespace
 from bus.engine.position import gap_between, locate
 from bus.engine.selection import select
+from bus.engine.turns import Turns
 from bus.errors import StorageError
 from bus.event import new_consumer_id
 from bus.storage.batch import Batch
@@ -34,7 +34,7 @@ class PlainSubscription:
         wanted: Subscribe,
         sink: Sink,
         *,
-        loop: AbstractEventLoop,
+        turns: Turns,
         closed: Callable[[str], None],
     ) -> None:
         position = locate(namespace, wanted)
@@ -48,7 +48,7 @@ class PlainSubscription:
         self._form = wanted.filter, wanted.ndjson
         self._left = wanted.limit
         self._until = None if wanted.follow else namespace.next
-        self._loop = loop
+        self._turns = turns
         self._closed = closed
         self._open = True
         self._reading = False
@@ -71,7 +71,7 @@ class PlainSubscription:
     def _read_soon(self) -> None:
         if self._open and not self._reading and not self._live:
             self._reading = True
-            self._loop.call_soon(self._read)
+            self._turns.add(self._read)
 
     def _read(self) -> None:
         """Send one chunk, then decide what comes next."""

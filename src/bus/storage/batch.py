@@ -58,6 +58,8 @@ MAX_SUBJECTS = 65_535
 MAX_BODY = (1 << 32) - 1
 
 _HEAD = Struct("<4sIIIIIQqIHH")
+MANY_BATCHES = 1 << 32
+"""More than any chunk of a log holds."""
 _SEAL = Struct("<4sI")
 _FIELDS = Struct("<IIIIQqIHH")
 HEAD_SIZE = _HEAD.size
@@ -190,7 +192,16 @@ class Codec:
         crc = crc32c(frames, crc32c(fields + table, self.seed ^ offset))
         return b"".join((_SEAL.pack(MAGIC, crc), fields, table, frames))
 
-    def decode(self, chunk: bytes, *, offset: int, expected: int, index: int, limit: int = MAX_BODY) -> list[Batch]:
+    def decode(
+        self,
+        chunk: bytes,
+        *,
+        offset: int,
+        expected: int,
+        index: int,
+        limit: int = MAX_BODY,
+        most: int = MANY_BATCHES,
+    ) -> list[Batch]:
         """The valid batches in *chunk*, from the one with the event *index* on.
 
         Parameters:
@@ -207,6 +218,7 @@ class Codec:
         batches: list[Batch] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
         last = size - HEAD_SIZE
+            most: how many batches at most.
         while at <= last:
             magic, crc, body, table, count, foreign, first, time, _, subjects, flags = _unpack(chunk, at)
             end = at + HEAD_SIZE + body
@@ -235,6 +247,8 @@ class Codec:
         heads: list[Head] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
         while at + HEAD_SIZE <= size:
+                if len(batches) == most:
+                    break
             fields = _unpack(chunk, at)
             magic, crc, body, _, count, _, first, *_ = fields
             end = at + HEAD_SIZE + body

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.errors import StorageError
-from bus.storage.batch import Batch
+from bus.storage.batch import MANY_BATCHES, Batch
 from bus.storage.cipher import Cipher, hash_id
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import FileSystem
@@ -96,12 +96,13 @@ class Reader:
         """Bytes the segments take on disk, without their sidecars."""
         return sum(segment.bytes for segment in self.segments)
 
-    def read(self, index: int, limit: int = 256 * 1024) -> list[Batch]:
+    def read(self, index: int, limit: int = 256 * 1024, most: int = MANY_BATCHES) -> list[Batch]:
         """The batches from the one that has the event *index* on.
 
         Parameters:
             index: from ``first`` to ``next``.
             limit: about how many bytes to read; at least one batch comes, whatever its size.
+            most: how many batches at most.
 
         Returns:
             Batches without a hole between them, up to the end of a segment at most; none if *index* is
@@ -114,7 +115,7 @@ class Reader:
         if not view.first <= index < view.next:
             raise OutOfLogError(f"event {index} is not in the log, which has {view.first} to {view.next - 1}")
         try:
-            return self._segment_with(view, index).read(index, limit)
+            return self._segment_with(view, index).read(index, limit, most)
         except OSError as error:
             raise self._unread(f"event {index}", error) from error
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.storage.batch import Batch, Codec
+from bus.storage.batch import MANY_BATCHES, Batch, Codec
 from bus.storage.cipher import Cipher
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import File, FileSystem
@@ -115,8 +115,8 @@ class Segment:
         """How far it reaches."""
         return self.index.extent(next=self.tail.next, end=self.tail.end, last_time=self.tail.time)
 
-    def read(self, index: int, limit: int) -> list[Batch]:
-        """The batches from the one with the event *index* on, at least one, else about *limit* bytes.
+    def read(self, index: int, limit: int, most: int = MANY_BATCHES) -> list[Batch]:
+        """The batches from the one with the event *index* on, at least one, else about *limit* bytes, *most* at most.
 
         DamagedLogError if that event is damaged; what follows damage is for the next call.
         """
@@ -124,7 +124,9 @@ class Segment:
         stretch = self._stretch(self.index.find(index), tail)
         size = max(stretch.end - stretch.offset, min(limit, tail.end - stretch.offset))
         chunk = self.file.read(stretch.offset, size)
-        found = self.codec.decode(chunk, offset=stretch.offset, expected=stretch.first, index=index, limit=limit)
+        found = self.codec.decode(
+            chunk, offset=stretch.offset, expected=stretch.first, index=index, limit=limit, most=most
+        )
         return found or [self._search(stretch, tail, index)]
 
     def find_time(self, time: int) -> int:
