@@ -193,8 +193,8 @@ class Engine(Protocol):
     def acknowledge(self, ack: Acknowledge) -> None:
         """Carry out what a consumer says. Raises `UnknownConsumerError`, `UnknownEventError`, `NotOwnerError`."""
 
-    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], None]:
-        """Hand the first reply in *inbox* to *replied*; returns what gives up waiting."""
+    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
+        """Hand the first reply in *inbox*, which is new, to *replied*; returns what gives up waiting."""
 
     def await_confirmations(
         self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]

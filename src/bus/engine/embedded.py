@@ -11,8 +11,6 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-import msgspec
-
 from bus.config import Fsync, Keep, Settings
 from bus.engine.base import AckMode, Acknowledge, Published, Replied, Sink, Subscribe, Subscription
 from bus.engine.committer import make_committer
@@ -41,17 +39,9 @@ from bus.storage.log import Log
 from bus.storage.retention import Retention
 from bus.subject import INBOX_NAMESPACE, parse_subject
 from bus.units import SECOND_NS
-from bus.wire import Durability, json_of
+from bus.wire import Durability
 
 log = logging.getLogger("bus.engine")
-
-
-class _Reply(msgspec.Struct):
-    payload: msgspec.Raw = msgspec.Raw(b"null")
-    error: str = ""
-
-
-_reply = msgspec.json.Decoder(_Reply)
 
 
 class EmbeddedEngine:
@@ -189,12 +179,8 @@ class EmbeddedEngine:
     def acknowledge(self, ack: Acknowledge) -> None:
         self._settling.settle(ack)
 
-    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], None]:
-        def received(frame: bytes) -> None:
-            reply = _reply.decode(json_of(frame))
-            replied(bytes(reply.payload), reply.error)
-
-        return self._inboxes.expect(inbox, received)
+    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
+        return self._inboxes.expect(inbox, replied)
 
     def await_confirmations(
         self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]

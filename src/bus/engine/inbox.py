@@ -10,9 +10,10 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
-from bus.engine.base import Gap, Sink, Subscribe
-from bus.engine.gathering import check_draft
+from bus.engine.base import Gap, Replied, Sink, Subscribe
+from bus.engine.gathering import Checked, check_draft
 from bus.engine.live import Reader
 from bus.errors import InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id
@@ -43,6 +44,7 @@ class Inboxes:
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
         self._inboxes: dict[str, Inbox] = {}
+        self._expected: dict[str, Replied] = {}
         self._make_id = id_maker()
         self._size = 0
 
@@ -52,15 +54,21 @@ class Inboxes:
         Raises what `check_draft` does, and `OverloadedError` when memory for replies is used up.
         """
         event = check_draft(draft, now=now)
-        inbox = self._inboxes.get(draft.subject or "") or self._make(draft.subject or "")
+        name = draft.subject or ""
+        if expecting := self._expected.pop(name, None):
+            expecting(event.payload, error)
+            return self._receipt(event, 1)
+        inbox = self._inboxes.get(name) or self._make(name)
         if self._size > TOTAL_BYTES or len(inbox.frames) >= INBOX_REPLIES:
-            raise OverloadedError(f"inbox {draft.subject} is full: read what is there first")
-        index = len(inbox.frames) + 1
-        receipt = Receipt(event.event_id or self._make_id(index), format_time(event.time), index)
+            raise OverloadedError(f"inbox {name} is full: read what is there first")
+        receipt = self._receipt(event, len(inbox.frames) + 1)
         extra = event.extra + encode_extra(error=error)
-        frame = encode_frame(receipt.id, event.subject, event.payload, receipt.created_at, index, extra)
+        frame = encode_frame(receipt.id, event.subject, event.payload, receipt.created_at, receipt.index, extra)
         self._deliver(inbox, frame)
         return receipt
+
+    def _receipt(self, event: Checked, index: int) -> Receipt:
+        return Receipt(event.event_id or self._make_id(index), format_time(event.time), index)
 
     def _make(self, name: str) -> Inbox:
         inbox = self._inboxes[name] = Inbox()
@@ -96,31 +104,19 @@ class Inboxes:
         inbox = self._inboxes.get(name) or self._make(name)
         return InboxSubscription(inbox, wanted, sink, loop=self._loop, closed=closed)
 
-    def expect(self, name: str, received: Callable[[bytes], None]) -> Callable[[], None]:
-        """Hand the first reply's frame to *received*; returns what gives up waiting."""
-        inbox = self._inboxes.get(name) or self._make(name)
-        inbox.readers.append(_FirstReply(inbox, received))
-        inbox.readers[-1].wake()
-        return lambda: self._remove(name) if name in self._inboxes else None
+    def expect(self, name: str, replied: Replied) -> Callable[[], object]:
+        """Hand the first reply to *replied* instead of keeping it; returns what gives up waiting.
+
+        Nobody may have heard of the inbox yet.
+        """
+        self._expected[name] = replied
+        return partial(self._expected.pop, name, None)
 
     def __len__(self) -> int:
-        return len(self._inboxes)
+        return len(self._inboxes) + len(self._expected)
 
     def __repr__(self) -> str:
         return f"<Inboxes {len(self)}, {self._size} bytes>"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _FirstReply:
-    """One who waits for a single reply."""
-
-    inbox: Inbox
-    received: Callable[[bytes], None]
-
-    def wake(self) -> None:
-        if self.inbox.frames:
-            self.inbox.readers.remove(self)
-            self.received(self.inbox.frames[0])
 
 
 class InboxSubscription:

@@ -94,7 +94,7 @@ class Waiting:
         self.draft = draft
         self.exchange = exchange
         self.receipt: Receipt | None = None
-        self._give_up: list[Callable[[], None]] = []
+        self._give_up: list[Callable[[], object]] = []
 
     def begin(self, timeout: float, *, loop: AbstractEventLoop) -> None:
         """Publish, and wait for *timeout* seconds from when the event is stored. Raises what `Engine.publish` does."""
@@ -117,7 +117,7 @@ class Waiting:
         """What was waited for in vain."""
         return ""
 
-    def when_stopped(self, call: Callable[[], None]) -> None:
+    def when_stopped(self, call: Callable[[], object]) -> None:
         self._give_up.append(call)
 
     def _published(
