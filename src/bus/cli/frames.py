@@ -14,6 +14,7 @@ from bus.errors import StorageError
 from bus.event import index_in
 from bus.sse import EventReader, ServerSentEvent
 from bus.storage import Batch
+from bus.storage.batch import narrow
 from bus.units import parse_time
 
 _ID = b"id: "
@@ -94,10 +95,3 @@ def gather(frames: Sequence[bytes], *, now: int) -> Batch:
         keyed=any(head.key for head in heads),
         foreign=tuple((0, head.index) for head in heads if index_in(head.id) != head.index),
     )
-
-
-def narrow(which: Sequence[int], subjects: int) -> bytes | array[int]:
-    """For each event the number of its subject, in the narrowest form that a batch knows."""
-    if subjects == 1:
-        return b""
-    return bytes(which) if subjects <= 256 else array("H", which)

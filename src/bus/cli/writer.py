@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import msgspec
+from msgspec.structs import replace
 
-from bus.cli.frames import narrow
 from bus.engine.gathering import BATCH_BYTES, BatchBuilder, Checked, check_draft
 from bus.errors import InvalidEventError
 from bus.event import Dead, Draft, id_maker
 from bus.storage import Batch, Log
+from bus.storage.batch import narrow
 from bus.subject import DEAD_SEGMENT, parse_subject
 from bus.wire import decode_draft, encode_extra, id_of
 
@@ -55,7 +55,10 @@ class LogWriter:
         self.log = log
         self._make_id = id_maker()
         self._empty = not log.segments
-        self._gathered = BatchBuilder(log.next, log.time)
+        self._gathered = self._builder(log.next)
+
+    def _builder(self, first: int) -> BatchBuilder:
+        return BatchBuilder(first, self.log.time, make_id=self._make_id, hash_id=self.log.hash_id)
 
     def add(self, event: Checked, *, index: int | None, now: int) -> None:
         """Store *event* under the *index* it had, or under the next one for None; *now* is in ns.
@@ -64,7 +67,7 @@ class LogWriter:
         """
         if index is not None:
             self._check_index(index)
-        self._gathered.add(event, make_id=self._make_id, hash_id=self.log.hash_id, now=now)
+        self._gathered.add(event, now=now)
         if self._gathered.full:
             self._flush()
 
@@ -96,13 +99,13 @@ class LogWriter:
 
     def _begin_at(self, index: int) -> None:
         self.log.start_at(index)
-        self._gathered = BatchBuilder(index, self.log.time)
+        self._gathered = self._builder(index)
         self._empty = False
 
     def _flush(self) -> None:
         if self._gathered.frames:
             self.log.append(self._gathered.build())
-            self._gathered = BatchBuilder(self.log.next, self.log.time)
+            self._gathered = self._builder(self.log.next)
 
     def close(self) -> None:
         """Make everything durable. Raises `StorageError`."""

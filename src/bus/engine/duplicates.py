@@ -10,7 +10,7 @@ each for ``ttl`` seconds at most; a key counts together with the subject it came
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -49,8 +49,8 @@ class Duplicates:
     def is_claimed(self, key: Key) -> bool:
         return key in self._claimed
 
-    def claim(self, key: Key) -> None:
-        self._claimed.add(key)
+    def claim(self, keys: Iterable[Key]) -> None:
+        self._claimed.update(keys)
 
     def release(self, key: Key) -> None:
         """The event of this key was not stored."""

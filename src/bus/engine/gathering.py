@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from itertools import count
 
 import msgspec
 
 from bus.engine.base import Published
 from bus.engine.duplicates import Key
 from bus.event import Draft, Receipt, check_id, check_label, index_in
-from bus.storage.batch import Batch
+from bus.storage.batch import Batch, narrow
 from bus.subject import parse_subject
 from bus.units import format_time
 from bus.wire import check_response_subject, encode_extra, encode_frame, one_line
@@ -62,50 +63,54 @@ def _extra(draft: Draft) -> bytes:
     )
 
 
-class Waiter(msgspec.Struct):
-    """A publisher whose events are gathered, and the keys it claimed."""
-
-    published: Published
-    receipts: list[Receipt] = []
-    keys: list[tuple[Key, Receipt]] = []
-
-
 class BatchBuilder:
-    """One batch in the making."""
+    """One batch in the making, with the publishers who wait for it and the keys they claimed.
 
-    __slots__ = ("first", "foreign", "frames", "keyed", "lengths", "size", "subjects", "time", "waiters", "which")
+    *first* and *time* (ns) continue what is before it; *make_id* makes the ids of events that bring none,
+    *hash_id* the hashes that ids of others are found by.
+    """
 
-    def __init__(self, first: int, time: int) -> None:
+    __slots__ = (
+        "_hash_id", "_make_id", "_subjects",
+        "claimed", "first", "foreign", "frames", "size", "time", "waiters",
+    )  # fmt: skip
+
+    def __init__(
+        self, first: int, time: int, *, make_id: Callable[[int], str], hash_id: Callable[[bytes], int]
+    ) -> None:
         self.first = first
         self.time = time
         self.frames: list[bytes] = []
-        self.lengths = array("I")
-        self.subjects: dict[bytes, int] = {}
-        self.which = array("H")
-        self.keyed = False
-        self.foreign: list[tuple[int, int]] = []
         self.size = 0
-        self.waiters: list[Waiter] = []
+        self.foreign: list[tuple[int, int]] = []
+        self.claimed: dict[Key, Receipt] = {}
+        self.waiters: list[tuple[Published, list[Receipt]]] = []
+        self._subjects: list[bytes] = []
+        self._make_id = make_id
+        self._hash_id = hash_id
 
-    def add(
-        self, event: Checked, *, make_id: Callable[[int], str], hash_id: Callable[[bytes], int], now: int
-    ) -> Receipt:
-        """Encode one event at the end of the batch."""
+    def add(self, event: Checked, *, now: int) -> Receipt:
+        """Encode one event at the end of the batch. *now* is in ns."""
         index = self.first + len(self.frames)
-        event_id = event.event_id or make_id(index)
-        if event.event_id and index_in(event_id) != index:
-            self.foreign.append((hash_id(event_id.encode()), index))
+        event_id = event.event_id or self._make_id(index)
         created_at = format_time(event.time)
         frame = encode_frame(event_id, event.subject, event.payload, created_at, index, event.extra)
         self.frames.append(frame)
-        self.lengths.append(len(frame))
-        self.which.append(self.subjects.setdefault(event.subject, len(self.subjects)))
+        self._subjects.append(event.subject)
         self.size += len(frame)
         if event.time > self.time:
             self.time = max(self.time, min(event.time, now))
+        receipt = Receipt(event_id, created_at, index)
+        if event.event_id or event.key:
+            self._note(event, receipt)
+        return receipt
+
+    def _note(self, event: Checked, receipt: Receipt) -> None:
+        """Remember a key that is claimed, and an id that doesn't say where its event is."""
         if event.key:
-            self.keyed = True
-        return Receipt(event_id, created_at, index)
+            self.claimed[event.key] = receipt
+        if event.event_id and index_in(event.event_id) != receipt.index:
+            self.foreign.append((self._hash_id(event.event_id.encode()), receipt.index))
 
     @property
     def full(self) -> bool:
@@ -117,23 +122,18 @@ class BatchBuilder:
 
     def build(self) -> Batch:
         """The finished batch."""
+        subjects = tuple(dict.fromkeys(self._subjects))
+        numbers = dict(zip(subjects, count(), strict=False))
         return Batch(
             first=self.first,
             time=self.time,
             frames=b"".join(self.frames),
-            lengths=self.lengths,
-            subjects=tuple(self.subjects),
-            which=_narrow(self.which, len(self.subjects)),
-            keyed=self.keyed,
+            lengths=array("I", map(len, self.frames)),
+            subjects=subjects,
+            which=narrow(map(numbers.__getitem__, self._subjects), len(subjects)),
+            keyed=bool(self.claimed),
             foreign=tuple(self.foreign),
         )
 
     def __repr__(self) -> str:
         return f"<BatchBuilder {len(self.frames)} events from {self.first}, {self.size} bytes>"
-
-
-def _narrow(which: array[int], subjects: int) -> bytes | array[int]:
-    """The narrowest form the batch format knows: nothing, a byte or two bytes per event."""
-    if subjects == 1:
-        return b""
-    return bytes(which.tolist()) if subjects <= 256 else which

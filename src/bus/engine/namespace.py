@@ -19,7 +19,7 @@ from bus.engine.base import Published
 from bus.engine.committer import Committer
 from bus.engine.confirmations import Confirmations
 from bus.engine.duplicates import Duplicates, Key
-from bus.engine.gathering import BATCH_EVENTS, BatchBuilder, Checked, Waiter, check_draft
+from bus.engine.gathering import BATCH_EVENTS, BatchBuilder, Checked, check_draft
 from bus.engine.live import Live
 from bus.engine.recent import Recent
 from bus.errors import (
@@ -93,20 +93,23 @@ class Namespace:
 
     def append(self, events: list[Checked], published: Published, *, now: int) -> None:
         """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
-        self._refuse_if_unable()
+        if self.failure or self._on_idle or self._gathered_bytes > GATHERED_BYTES:
+            raise self._refusal()
         keys = [event.key for event in events if event.key]
-        if keys and self._duplicate(keys, now=now):
-            self._parked.append((events, published))
-            return
+        if keys:
+            if self._duplicate(keys, now=now):
+                self._parked.append((events, published))
+                return
+            self._duplicates.claim(keys)
         self._gather(events, published, now=now)
 
-    def _refuse_if_unable(self) -> None:
+    def _refusal(self) -> BusError:
+        """Why no events are taken now."""
         if self.failure:
-            raise self.failure
+            return self.failure
         if self._on_idle:
-            raise StoppingError("the server is stopping: publish again when it is back")
-        if self._gathered_bytes > GATHERED_BYTES:
-            raise OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+            return StoppingError("the server is stopping: publish again when it is back")
+        return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
 
     def _duplicate(self, keys: list[Key], *, now: int) -> bool:
         """Whether one of *keys* is claimed. Raises `DuplicateKeyError` if one was used."""
@@ -120,15 +123,9 @@ class Namespace:
     def _gather(self, events: list[Checked], published: Published, *, now: int) -> None:
         builder = self._builder()
         before = builder.size
-        waiter = Waiter(published)
-        for event in events:
-            receipt = builder.add(event, make_id=self._make_id, hash_id=self.store.hash_id, now=now)
-            waiter.receipts.append(receipt)
-            if event.key:
-                self._duplicates.claim(event.key)
-                waiter.keys.append((event.key, receipt))
+        receipts = [builder.add(event, now=now) for event in events]
+        builder.waiters.append((published, receipts))
         self._gathered_bytes += builder.size - before
-        builder.waiters.append(waiter)
         self._schedule()
 
     def _builder(self) -> BatchBuilder:
@@ -137,7 +134,7 @@ class Namespace:
             return self._gathering[-1]
         before = self._gathering or self._committing
         first, time = (before[-1].next, before[-1].time) if before else (self.next, self.store.time)
-        self._gathering.append(BatchBuilder(first, time))
+        self._gathering.append(BatchBuilder(first, time, make_id=self._make_id, hash_id=self.store.hash_id))
         return self._gathering[-1]
 
     # -- committing
@@ -168,14 +165,14 @@ class Namespace:
             self._on_idle()
 
     def _publish_stored(self, batches: list[Batch], builders: list[BatchBuilder]) -> None:
+        self.published += batches[-1].next - self.next
         self.next = batches[-1].next
-        self.published += sum(len(builder.frames) for builder in builders)
         self._recent.extend(batches)
         for builder in builders:
-            for waiter in builder.waiters:
-                for key, receipt in waiter.keys:
-                    self._duplicates.store(key, receipt, now=builder.time)
-                waiter.published(waiter.receipts, None)
+            for key, receipt in builder.claimed.items():
+                self._duplicates.store(key, receipt, now=builder.time)
+            for published, receipts in builder.waiters:
+                published(receipts, None)
         self.live.deliver(batches)
 
     def _refuse_gathered(self, builders: list[BatchBuilder], failure: StorageError) -> None:
@@ -185,10 +182,11 @@ class Namespace:
             self._broken = failure
         refused, self._gathering = [*builders, *self._gathering], []
         self._gathered_bytes = 0
-        for waiter in (waiter for builder in refused for waiter in builder.waiters):
-            for key, _ in waiter.keys:
+        for builder in refused:
+            for key in builder.claimed:
                 self._duplicates.release(key)
-            waiter.published([], failure)
+            for published, _ in builder.waiters:
+                published([], failure)
 
     def _retry_parked(self) -> None:
         """Try again those who waited for a claimed key; the claims are settled now."""

@@ -40,11 +40,13 @@ from __future__ import annotations
 
 import sys
 from array import array
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from struct import Struct
 from typing import NamedTuple
 
+import msgspec
 from crc32c import crc32c
 
 from bus.storage.cipher import Cipher, SealBrokenError, digest, sealed_size
@@ -56,18 +58,17 @@ MAGIC = b"\xffBUS"
 KEYED = 1
 MAX_SUBJECTS = 65_535
 MAX_BODY = (1 << 32) - 1
-
-_HEAD = Struct("<4sIIIIIQqIHH")
 MANY_BATCHES = 1 << 32
 """More than any chunk of a log holds."""
+
+_HEAD = Struct("<4sIIIIIQqIHH")
 _SEAL = Struct("<4sI")
 _FIELDS = Struct("<IIIIQqIHH")
 HEAD_SIZE = _HEAD.size
 _unpack = _HEAD.unpack_from
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Events that were appended together, all or none.
 
     Parameters:
@@ -124,6 +125,13 @@ class Batch:
 
     def __repr__(self) -> str:
         return f"Batch({self.first} to {self.last}, {len(self.frames)} bytes, subjects={len(self.subjects)})"
+
+
+def narrow(which: Iterable[int], subjects: int) -> bytes | array[int]:
+    """``Batch.which`` in its narrowest form: nothing for one subject, else a byte or two bytes per event."""
+    if subjects == 1:
+        return b""
+    return bytes(which) if subjects <= 256 else array("H", which)
 
 
 class Head(NamedTuple):
@@ -210,6 +218,7 @@ class Codec:
             expected: index of the first event of the first batch.
             index: batches wholly before this event are passed over unchecked.
             limit: no batch that begins so many bytes or more behind the first one is looked at.
+            most: how many batches at most.
 
         Returns:
             The batches up to the first that is incomplete, damaged, doesn't continue the count, or doesn't
@@ -218,7 +227,6 @@ class Codec:
         batches: list[Batch] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
         last = size - HEAD_SIZE
-            most: how many batches at most.
         while at <= last:
             magic, crc, body, table, count, foreign, first, time, _, subjects, flags = _unpack(chunk, at)
             end = at + HEAD_SIZE + body
@@ -239,6 +247,8 @@ class Codec:
                 frames = plain[start + table : stop]
                 lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, foreign)
                 batches.append(Batch(first, time, frames, lengths, names, which, flags & KEYED != 0, pairs))
+                if len(batches) == most:
+                    break
             at = end
         return batches
 
@@ -247,8 +257,6 @@ class Codec:
         heads: list[Head] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
         while at + HEAD_SIZE <= size:
-                if len(batches) == most:
-                    break
             fields = _unpack(chunk, at)
             magic, crc, body, _, count, _, first, *_ = fields
             end = at + HEAD_SIZE + body

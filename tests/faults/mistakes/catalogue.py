@@ -166,7 +166,14 @@ MISTAKES = (
     Mistake(
         "a duplicate key is used up before its event is stored",
         "engine/namespace.py",
-        (("self._duplicates.claim(event.key)", "self._duplicates.store(event.key, receipt, now=now)"),),
+        (
+            (
+                "        self._schedule()\n\n    def _builder",
+                "        for key, receipt in builder.claimed.items():\n"
+                "            self._duplicates.store(key, receipt, now=now)\n"
+                "        self._schedule()\n\n    def _builder",
+            ),
+        ),
         (f"{FAILING}::test_a_key_counts_as_used_only_when_its_event_is_stored",),
     ),
     Mistake(
