@@ -107,13 +107,15 @@ def format_time(time_ns: int) -> str:
     global _last_second, _last_time
     if time_ns == _last_time[0]:
         return _last_time[1]
-    seconds, fraction = divmod(time_ns, SECOND_NS)
-    if seconds != _last_second[0]:
-        _last_second = seconds, (_EPOCH + timedelta(seconds=seconds)).strftime(_FORM).rjust(19, "0")
-    _last_time = time_ns, f"{_last_second[1]}.{fraction:09d}Z"
+    fraction = time_ns - _last_second[0]
+    if not 0 <= fraction < SECOND_NS:
+        seconds, fraction = divmod(time_ns, SECOND_NS)
+        written = (_EPOCH + timedelta(seconds=seconds)).strftime(_FORM).rjust(19, "0")
+        _last_second = time_ns - fraction, written
+    _last_time = time_ns, f"{_last_second[1]}.{str(SECOND_NS + fraction)[1:]}Z"
     return _last_time[1]
 
 
 _FORM = "%Y-%m-%dT%H:%M:%S"
-_last_second: tuple[int, str] = (-1, "")
+_last_second: tuple[int, str] = (-SECOND_NS, "")
 _last_time: tuple[int, str] = (-1, "")

@@ -40,6 +40,7 @@ DEEPEST_PAYLOAD = 256
 _OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LINE_BREAKS = b"\r\n"
+_CR, _LF = _LINE_BREAKS
 
 _draft_decoder = msgspec.json.Decoder(Draft)
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
@@ -98,7 +99,7 @@ def _check_text(body: bytes) -> None:
 
 def _depth(body: bytes) -> int:
     """How deep *body* is nested, or an upper bound that is deep enough to pass."""
-    brackets = body.count(b"[") + body.count(b"{")
+    brackets = _count(b"[", body) + _count(b"{", body)
     if brackets <= DEEPEST_PAYLOAD:
         return brackets
     depth = deepest = 0
@@ -110,6 +111,14 @@ def _depth(body: bytes) -> int:
             case 0x5D | 0x7D:
                 depth -= 1
     return deepest
+
+
+def _count(bracket: bytes, body: bytes) -> int:
+    """How often *bracket* occurs, up to what matters; ``bytes.count`` goes byte by byte, ``find`` by machine words."""
+    found, at = 0, body.find(bracket)
+    while at >= 0 and found <= DEEPEST_PAYLOAD:
+        found, at = found + 1, body.find(bracket, at + 1)
+    return found
 
 
 def _invalid(body: bytes, error: Exception) -> InvalidEventError:
@@ -128,14 +137,8 @@ def encode_frame(event_id: str, subject: bytes, payload: bytes, created_at: str,
     """The frame of one event; *extra* is what `encode_extra` made of its optional fields."""
     name = event_id.encode()
     return b'id: %b\nevent: msg\ndata: {"id":"%b","subject":"%b","payload":%b,"created_at":"%b","index":%d%b}\n\n' % (
-        name,
-        name,
-        subject,
-        payload,
-        created_at.encode(),
-        index,
-        extra,
-    )
+        name, name, subject, payload, created_at.encode(), index, extra,
+    )  # fmt: skip
 
 
 def encode_extra(**fields: object) -> bytes:
@@ -148,7 +151,7 @@ def encode_extra(**fields: object) -> bytes:
 def one_line(payload: msgspec.Raw) -> bytes:
     """The bytes of *payload* without line breaks, which JSON has only between its tokens."""
     data = bytes(payload)
-    return data.translate(None, _LINE_BREAKS) if b"\n" in data or b"\r" in data else data
+    return data.translate(None, _LINE_BREAKS) if _LF in data or _CR in data else data
 
 
 def extend_frame(frame: bytes, extra: bytes) -> bytes:
