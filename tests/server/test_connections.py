@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bus.server import limits
 from tests.conftest import StartServer
 from tests.server.support import acknowledge, dial, draft, read, with_limits
 from tests.support import ServerProcess, raw, subscribe
@@ -59,6 +60,15 @@ def test_a_pipeline_deeper_than_the_server_takes_at_once_is_answered_whole(bus: 
         indexes = [int(peer.answer().headers["x-bus-event-index"]) for _ in range(500)]
     assert indexes == sorted(indexes)
     assert [event["payload"] for event in read(bus, subject)] == list(range(500))
+
+
+def test_a_pipeline_as_deep_as_the_server_takes_at_once_can_be_followed_by_more(
+    bus: ServerProcess, subject: str
+) -> None:
+    with dial(bus) as peer:
+        for _ in range(2):
+            peer.send(b"".join(_post(draft(subject)) for _ in range(limits.PIPELINE_DEPTH)))
+            assert {peer.answer().status for _ in range(limits.PIPELINE_DEPTH)} == {202}
 
 
 def test_an_answer_that_takes_time_holds_up_those_behind_it(bus: ServerProcess, subject: str) -> None:

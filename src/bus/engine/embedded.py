@@ -24,9 +24,9 @@ from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
 from bus.engine.position import locate
 from bus.engine.settling import Settling
-from bus.engine.turns import Turns
 from bus.engine.store import ConsumerStore
 from bus.engine.subscription import PlainSubscription
+from bus.engine.turns import Turns
 from bus.errors import (
     BusError,
     InvalidEventError,
@@ -105,10 +105,6 @@ class EmbeddedEngine:
         return Namespace(name, store, committer, duplicates, self._loop)
 
     # -- publishing
-
-    @property
-    def durability(self) -> Durability:
-        return self._durability
 
     def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
         name = _namespace_of(drafts)

@@ -74,6 +74,8 @@ def _read_delay(text: str, action: Action) -> float | None:
 
 
 def _read_reason(text: str, action: Action) -> str:
-    if text and action not in (Action.NACK, Action.REJECT):
+    if not text:
+        return ""
+    if action not in (Action.NACK, Action.REJECT):
         raise InvalidParameterError(f"reason goes with action=nack or action=reject, not with {action}")
     return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:LONGEST_REASON]

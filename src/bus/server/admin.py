@@ -18,12 +18,12 @@ from bus.server.consumers import ConsumerRoutes
 from bus.server.exchange import Exchange, Route
 from bus.server.openapi import describe
 from bus.server.request import Request
-from bus.server.response import encode_headers
+from bus.server.response import format_headers
 from bus.wire import JSON, TEXT
 
-_JSON = encode_headers({"Content-Type": JSON})
-_TEXT = encode_headers({"Content-Type": TEXT})
-_METRICS = encode_headers({"Content-Type": CONTENT_TYPE_LATEST})
+_JSON = format_headers({"Content-Type": JSON})
+_TEXT = format_headers({"Content-Type": TEXT})
+_METRICS = format_headers({"Content-Type": CONTENT_TYPE_LATEST})
 
 
 class Admin:

@@ -22,12 +22,12 @@ from bus.engine.base import DurableConsumers
 from bus.errors import InvalidParameterError
 from bus.server.exchange import Exchange, Route
 from bus.server.request import Request
-from bus.server.response import encode_headers
+from bus.server.response import format_headers
 from bus.wire import JSON, TEXT
 
 _PATH = re.compile(r"/v1/consumers(?:/([^/]+)(?:/(why|dead))?)?")
-_JSON = encode_headers({"Content-Type": JSON})
-_TEXT = encode_headers({"Content-Type": TEXT})
+_JSON = format_headers({"Content-Type": JSON})
+_TEXT = format_headers({"Content-Type": TEXT})
 
 
 class ConsumerRoutes:

@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import msgspec
+
 from bus.errors import BusError, MalformedError
-from bus.server.request import Request
+from bus.server.request import Head, Request
 from bus.server.response import Cors, encode_error, encode_head
 
 
@@ -39,30 +41,30 @@ class Carrier(Protocol):
         """Take more of an upload."""
 
 
-class Exchange:
-    """The answer to one request, written when its turn comes."""
+class Exchange(msgspec.Struct, eq=False):
+    """The answer to one request, written when its turn comes.
 
-    __slots__ = ("_done", "_due", "_when_first", "close", "connection", "head", "on_lost")
+    ``head`` is None for a request that could not be read; ``close`` ends the connection after the answer,
+    ``done`` says that the answer is complete, and ``on_lost`` is called if nobody is there to take it.
+    """
 
-    def __init__(self, connection: Carrier, request: Request | None) -> None:
-        self.connection = connection
-        self._due = b""
-        self._done = False
-        self._when_first: Callable[[], None] | None = None
-        self.on_lost: Callable[[], None] | None = None
-        self.head = request.head if request else None
-        self.close = self.head is None or not self.head.keep_alive
+    connection: Carrier
+    head: Head | None
+    close: bool
+    done: bool = False
+    on_lost: Callable[[], None] | None = None
+    _due: bytes = b""
+    _when_first: Callable[[], None] | None = None
 
-    def respond(self, status: int, headers: bytes = b"", body: bytes = b"", *, preflight: bool = False) -> None:
+    def respond(self, status: int, headers: str = "", body: bytes = b"", *, preflight: bool = False) -> None:
         """Send a whole answer."""
         if self.head and self.head.origin:
             headers += self.connection.cors.headers(self.head.origin, preflight=preflight)
-        close = self.close or self.connection.draining
+        self.close = self.close or self.connection.draining
         length = None if status == 204 else len(body)
-        self._due += encode_head(status, headers, length=length, close=close)
+        self._due += encode_head(status, headers, length=length, close=self.close)
         if body and not (self.head and self.head.method == b"HEAD"):
             self._due += body
-        self.close = close
         self.finish()
 
     def fail(self, error: BusError) -> None:
@@ -71,7 +73,7 @@ class Exchange:
         headers, body = encode_error(error, as_problem=self.head is not None and self.head.wants_problem)
         self.respond(error.status, headers, body)
 
-    def begin(self, status: int, headers: bytes) -> None:
+    def begin(self, status: int, headers: str) -> None:
         """Send the head of an answer whose body comes in pieces."""
         if self.head and self.head.origin:
             headers += self.connection.cors.headers(self.head.origin)
@@ -84,7 +86,7 @@ class Exchange:
 
     def finish(self) -> None:
         """The answer is complete."""
-        self._done = True
+        self.done = True
         self.connection.flush()
 
     def when_first(self, call: Callable[[], None]) -> None:
@@ -92,16 +94,16 @@ class Exchange:
         self._when_first = call
         self.connection.flush()
 
-    def take(self) -> tuple[bytes, bool]:
-        """What is there to write, and whether that is all."""
+    def take(self) -> bytes:
+        """What there is to write, now that it is this answer's turn."""
         if self._when_first:
             call, self._when_first = self._when_first, None
             call()
-        data, self._due = self._due, b""
-        return data, self._done
+        due, self._due = self._due, b""
+        return due
 
     def lost(self) -> None:
-        if self.on_lost and not self._done:
+        if self.on_lost and not self.done:
             self.on_lost()
 
 

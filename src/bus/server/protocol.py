@@ -30,7 +30,7 @@ from bus.errors import (
 from bus.server import limits
 from bus.server.body import Body, Upload
 from bus.server.exchange import Exchange
-from bus.server.request import Request, read_head
+from bus.server.request import Head, Request, read_head
 from bus.server.response import Cors
 
 NEVER = float("inf")
@@ -46,7 +46,7 @@ class Handler(Protocol):
         """Who takes the body of *request* as it comes; None if it is to be handed over whole."""
 
     def handle(self, request: Request, exchange: Exchange) -> None:
-        """Answer *request* through *exchange*, now or later. Raises `BusError`."""
+        """Answer *request* through *exchange*, now or later."""
 
     def connected(self, connection: Connection) -> None:
         """A connection was made. Raises an `UnavailableError` to refuse it."""
@@ -138,56 +138,58 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Take requests from the buffer as far as it goes."""
         try:
-            while self._buffer and not self._blocked and self._step():
+            while self._buffer and self._step():
                 pass
         except BusError as error:
             self._refuse(error)
-        if self._blocked or not self._reading:
+        if self._buffer or not self._reading:
             self._balance()
 
     def _step(self) -> bool:
-        """Take a head or a piece of a body; False if more bytes are needed."""
+        """Take a head or a piece of a body; False if more bytes are needed, or none wanted for now."""
+        if self._blocked:
+            return False
         if self._state is _State.HEAD:
             return self._take_head()
         return self._state is _State.BODY and self._take_body()
 
     def _take_head(self) -> bool:
         """Take a head; empty lines before it are passed over (RFC 9112, section 2.2)."""
-        self._buffer = self._buffer.lstrip(b"\r\n")
-        end = self._buffer.find(b"\r\n\r\n")
-        if end < 0:
+        self._buffer = buffer = self._buffer.lstrip(b"\r\n")
+        end = buffer.find(b"\r\n\r\n") + 4
+        if end < 4:
             self._wait_for_head()
             return False
-        head, self._buffer = self._buffer[: end + 4], self._buffer[end + 4 :]
-        if len(head) > limits.HEAD_BYTES:
-            raise self._head_too_large(head)
-        self._begin_request(Request(read_head(head)))
+        self._buffer = buffer[end:]
+        self._begin_request(read_head(buffer[:end]))
         return True
 
     def _wait_for_head(self) -> None:
         if len(self._buffer) > limits.HEAD_BYTES:
-            raise self._head_too_large(self._buffer)
+            raise self._head_too_large()
         if b"\n\n" in self._buffer:
             raise MalformedError("the request's lines don't end in CR LF")
         self.deadline = min(self.deadline, self._loop.time() + limits.HEAD_SECONDS)
 
-    @staticmethod
-    def _head_too_large(head: bytes) -> BusError:
-        if b"\r\n" not in head[: limits.REQUEST_LINE_BYTES + 2]:
+    def _head_too_large(self) -> BusError:
+        if b"\r\n" not in self._buffer[: limits.REQUEST_LINE_BYTES + 2]:
             return RequestLineTooLongError(f"the request line is longer than {limits.REQUEST_LINE_BYTES} bytes")
         return HeadTooLargeError(f"the headers are longer than {limits.HEAD_BYTES} bytes")
 
-    def _begin_request(self, request: Request) -> None:
+    def _begin_request(self, head: Head) -> None:
         """Handle a request that is all here at once; else see to its body."""
-        exchange = Exchange(self, request)
+        exchange = Exchange(self, head, not head.keep_alive)
         self._exchanges.append(exchange)
-        head = request.head
-        if not (head.chunked or head.is_ndjson) and head.length <= min(len(self._buffer), self.handler.max_body):
-            request.body, self._buffer = self._buffer[: head.length], self._buffer[head.length :]
-            self._await_next(request)
-            self._handle(request, exchange)
-            return
-        self._request = request
+        length = head.length
+        if length <= len(self._buffer) and length <= self.handler.max_body and not head.in_pieces:
+            body, self._buffer = self._buffer[:length], self._buffer[length:]
+            self._await_next(head)
+            self.handler.handle(Request(head, body), exchange)
+        else:
+            self._begin_body(head, exchange)
+
+    def _begin_body(self, head: Head, exchange: Exchange) -> None:
+        self._request = request = Request(head)
         upload = self.handler.upload(request, exchange)
         self._body = Body(head, upload=upload, most=self.handler.max_body)
         self._state = _State.BODY
@@ -218,23 +220,17 @@ class Connection(asyncio.Protocol):
             return False
         self._request = self._body = None
         request.body = body.whole
-        self._await_next(request)
+        self._await_next(request.head)
         if body.upload:
             body.upload.finish()
         else:
-            self._handle(request, self._exchanges[-1])
+            self.handler.handle(request, self._exchanges[-1])
         return True
 
-    def _await_next(self, request: Request) -> None:
+    def _await_next(self, head: Head) -> None:
         """The request is complete: what comes now is the next one."""
-        self._state = _State.HEAD if request.head.keep_alive else _State.CLOSED
+        self._state = _State.HEAD if head.keep_alive else _State.CLOSED
         self.deadline = NEVER
-
-    def _handle(self, request: Request, exchange: Exchange) -> None:
-        try:
-            self.handler.handle(request, exchange)
-        except BusError as error:
-            exchange.fail(error)
 
     def _refuse(self, error: BusError) -> None:
         """Answer a request that can't be read on; what follows it can't be understood either."""
@@ -243,7 +239,7 @@ class Connection(asyncio.Protocol):
         self._lingers = True
         self._paused_reading = False
         if not self._request:
-            self._exchanges.append(Exchange(self, None))
+            self._exchanges.append(Exchange(self, None, True))
         exchange, upload = self._exchanges[-1], self._body and self._body.upload
         self._request = self._body = None
         exchange.close = True
@@ -259,9 +255,8 @@ class Connection(asyncio.Protocol):
         due = b""
         while self._exchanges:
             exchange = self._exchanges[0]
-            data, done = exchange.take()
-            due = due + data if due else data
-            if not done:
+            due += exchange.take()
+            if not exchange.done:
                 break
             self._exchanges.popleft()
             if exchange.close:

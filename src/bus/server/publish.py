@@ -16,7 +16,7 @@ from bus.event import Draft, Receipt, new_inbox
 from bus.server import limits
 from bus.server.exchange import Exchange
 from bus.server.request import Request
-from bus.server.response import encode_accepted, encode_headers, receipt_headers
+from bus.server.response import format_accepted, format_headers, receipt_headers
 from bus.subject import is_inbox, parse_subject
 from bus.units import parse_duration
 from bus.wire import JSON, Durability, decode_draft, decode_drafts
@@ -30,20 +30,16 @@ def publish(engine: Engine, request: Request, exchange: Exchange, *, loop: Abstr
         _publish_and_wait(engine, request, exchange, wait, loop=loop)
         return
     body = request.body
-    drafts = decode_drafts(body) if _ARRAY.match(body) else [decode_draft(body)]
-    durability = _durability(engine, drafts[0])
+    drafts = [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
 
     def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
         if error:
             exchange.fail(error)
         else:
-            exchange.respond(202, encode_accepted(receipts, durability))
+            durability = Durability.MEMORY if is_inbox(drafts[0].subject or "") else engine.durability
+            exchange.respond(202, format_accepted(receipts, durability))
 
     engine.publish(drafts, published, now=time.time_ns())
-
-
-def _durability(engine: Engine, draft: Draft) -> Durability:
-    return Durability.MEMORY if is_inbox(draft.subject or "") else engine.durability
 
 
 # -- waiting
@@ -143,7 +139,7 @@ class Waiting:
         self.stop()
         headers = receipt_headers(self.receipt) if self.receipt else {}
         about = {"Content-Type": JSON, **headers}
-        self.exchange.respond(200, encode_headers(about), body)
+        self.exchange.respond(200, format_headers(about), body)
 
     def stop(self) -> None:
         """Wait no longer."""

@@ -9,11 +9,12 @@ takes blanks, underscores and digits of other scripts.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote, unquote_plus
 
 import httptools
+import msgspec
+from msgspec.structs import replace
 
 from bus.errors import (
     HeadTooLargeError,
@@ -33,37 +34,36 @@ _LENGTH = re.compile(rb"\d{1,15}")
 
 REMEMBERED = 1024
 LONGEST_REMEMBERED = 1024
-"""Heads that are remembered, and bytes of the longest one that is."""
+"""Heads and header sections that are remembered, and bytes of the longest one that is."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True, eq=False):
     """Everything a request says before its body, and what follows from it."""
 
     version: bytes
-    method: bytes
-    path: str
-    raw_query: bytes
     headers: dict[bytes, bytes]
     keep_alive: bool
     length: int
     chunked: bool
+    in_pieces: bool
     origin: str
     wants_problem: bool
     is_ndjson: bool
+    method: bytes = b""
+    path: str = ""
+    raw_query: bytes = b""
 
     def header(self, name: bytes) -> str:
         """The value of a header (lower-case name), empty if it isn't there."""
         return self.headers.get(name, b"").decode("latin-1")
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct, eq=False):
     """One request; ``body`` is filled in when all of it has come, unless it is an upload."""
 
     head: Head
     body: bytes = b""
-    _query: dict[str, list[str]] | None = field(default=None, repr=False)
+    _query: dict[str, list[str]] | None = None
 
     @property
     def query(self) -> dict[str, list[str]]:
@@ -74,10 +74,12 @@ class Request:
 
     def parameter(self, name: str) -> str:
         """The value of a parameter, empty if not given. Raises `InvalidParameterError` if it is repeated."""
-        values = self.query.get(name, [])
+        values = self.query.get(name)
+        if values is None:
+            return ""
         if len(values) > 1:
             raise InvalidParameterError(f"parameter {name} is given {len(values)} times: give it once")
-        return values[0] if values else ""
+        return values[0]
 
 
 def parse_query(raw: bytes) -> dict[str, list[str]]:
@@ -86,8 +88,10 @@ def parse_query(raw: bytes) -> dict[str, list[str]]:
     try:
         for part in raw.decode().split("&"):
             name, _, value = part.partition("=")
+            if "%" in part or "+" in part:
+                name, value = unquote_plus(name), unquote_plus(value, errors="strict")
             if name:
-                found.setdefault(unquote_plus(name), []).append(unquote_plus(value, errors="strict"))
+                found.setdefault(name, []).append(value)
     except UnicodeDecodeError:
         raise InvalidParameterError("the query is not UTF-8: percent-encode it") from None
     return found
@@ -96,41 +100,73 @@ def parse_query(raw: bytes) -> dict[str, list[str]]:
 def read_head(head: bytes) -> Head:
     """Read *head*, which ends with its empty line. Raises a `MalformedError`.
 
-    Clients repeat themselves: what was read lately is remembered by its bytes.
+    Clients repeat themselves: what was read lately is remembered by its bytes, the header section also on
+    its own, because the targets of acknowledgements differ.
     """
-    return _read_known(head) if len(head) <= LONGEST_REMEMBERED else _HeadReader().read(head)
+    return _read_known_head(head) if len(head) <= LONGEST_REMEMBERED else _read_head(head)
 
 
-@lru_cache(REMEMBERED)
-def _read_known(head: bytes) -> Head:
-    return _HeadReader().read(head)
+def _read_head(head: bytes) -> Head:
+    line, _, section = head.partition(b"\r\n")
+    method, target, version = _read_line(line)
+    if len(head) > HEAD_BYTES or section.count(b"\r\n") - 1 > HEADERS:
+        raise HeadTooLargeError(f"the headers are more than {HEADERS} or longer than {HEAD_BYTES} bytes")
+    read_section = _read_known_section if len(section) <= LONGEST_REMEMBERED else _read_section
+    path, _, query = _origin_form(target).partition(b"?")
+    return replace(
+        read_section(section, version),
+        method=method,
+        path=unquote(path.decode("latin-1")),
+        raw_query=query.partition(b"#")[0],
+    )
 
 
-class _HeadReader:
-    """Reads the head of one request, for llhttp to call back."""
+def _read_section(section: bytes, version: bytes) -> Head:
+    return _SectionReader().read(section, version)
 
-    __slots__ = ("_hosts", "_parser", "headers", "url")
+
+_read_known_head = lru_cache(REMEMBERED)(_read_head)
+_read_known_section = lru_cache(REMEMBERED)(_read_section)
+
+
+def _read_line(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """Method, target and version of a request line."""
+    if len(line) > REQUEST_LINE_BYTES:
+        raise RequestLineTooLongError(f"the request line is longer than {REQUEST_LINE_BYTES} bytes")
+    found = _REQUEST_LINE.fullmatch(line)
+    if not found:
+        if not line.endswith((b" HTTP/1.1", b" HTTP/1.0")) and line.count(b" ") == 2:
+            raise VersionNotSupportedError("the request is not HTTP/1.0 or HTTP/1.1")
+        raise MalformedError("the request line is malformed: it is METHOD /path HTTP/1.1")
+    method, target, version = found.groups()
+    if method not in _METHODS:
+        raise NotImplementedMethodError(f"method {method.decode()} is not known here")
+    if target == b"*" and method != b"OPTIONS":
+        raise MalformedError("only OPTIONS may ask for *")
+    return method, target, version
+
+
+class _SectionReader:
+    """Reads a header section, for llhttp to call back."""
+
+    __slots__ = ("_headers", "_hosts", "_parser")
 
     def __init__(self) -> None:
-        self.url = b""
-        self.headers: dict[bytes, bytes] = {}
+        self._headers: dict[bytes, bytes] = {}
         self._hosts = 0
         self._parser = httptools.HttpRequestParser(self)
-
-    def on_url(self, url: bytes) -> None:
-        self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name, value = name.lower(), value.rstrip(b" \t")
         if name == b"host":
             self._hosts += 1
-        known = self.headers.get(name)
-        self.headers[name] = value if known is None else known + b", " + value
+        known = self._headers.get(name)
+        self._headers[name] = value if known is None else known + b", " + value
 
-    def read(self, head: bytes) -> Head:
-        version = _check_head(head)
+    def read(self, section: bytes, version: bytes) -> Head:
+        """What the section says, whatever the method and the target are."""
         try:
-            self._parser.feed_data(head)
+            self._parser.feed_data(b"GET / HTTP/%b\r\n%b" % (version, section))
         except httptools.HttpParserUpgrade:
             pass
         except httptools.HttpParserError as error:
@@ -140,40 +176,21 @@ class _HeadReader:
         return self._head(version)
 
     def _head(self, version: bytes) -> Head:
-        path, _, query = _origin_form(self.url).partition(b"?")
-        accept = self.headers.get(b"accept", b"")
+        headers = self._headers
+        accept = headers.get(b"accept", b"")
+        chunked = _is_chunked(headers, version)
+        is_ndjson = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == NDJSON.encode()
         return Head(
             version=version,
-            method=self._parser.get_method(),
-            path=unquote(path.decode("latin-1")),
-            raw_query=query.partition(b"#")[0],
-            headers=self.headers,
-            keep_alive=version == b"1.1" and b"close" not in _tokens(self.headers.get(b"connection", b"")),
-            length=_length(self.headers),
-            chunked=_is_chunked(self.headers, version),
-            origin=self.headers.get(b"origin", b"").decode("latin-1"),
+            headers=headers,
+            keep_alive=version == b"1.1" and b"close" not in _tokens(headers.get(b"connection", b"")),
+            length=_length(headers),
+            chunked=chunked,
+            in_pieces=chunked or is_ndjson,
+            origin=headers.get(b"origin", b"").decode("latin-1"),
             wants_problem=b"application/json" in accept or PROBLEM.encode() in accept,
-            is_ndjson=self.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == NDJSON.encode(),
+            is_ndjson=is_ndjson,
         )
-
-
-def _check_head(head: bytes) -> bytes:
-    """Check what llhttp doesn't before it runs. Returns the version."""
-    line = head[: head.index(b"\r\n")]
-    if len(line) > REQUEST_LINE_BYTES:
-        raise RequestLineTooLongError(f"the request line is longer than {REQUEST_LINE_BYTES} bytes")
-    found = _REQUEST_LINE.fullmatch(line)
-    if not found:
-        if not line.endswith((b" HTTP/1.1", b" HTTP/1.0")) and line.count(b" ") == 2:
-            raise VersionNotSupportedError("the request is not HTTP/1.0 or HTTP/1.1")
-        raise MalformedError("the request line is malformed: it is METHOD /path HTTP/1.1")
-    if found[1] not in _METHODS:
-        raise NotImplementedMethodError(f"method {found[1].decode()} is not known here")
-    if (found[2] == b"*") != (found[1] == b"OPTIONS" and found[2] == b"*"):
-        raise MalformedError("only OPTIONS may ask for *")
-    if len(head) > HEAD_BYTES or head.count(b"\r\n") - 2 > HEADERS:
-        raise HeadTooLargeError(f"the headers are more than {HEADERS} or longer than {HEAD_BYTES} bytes")
-    return found[3]
 
 
 def _origin_form(url: bytes) -> bytes:

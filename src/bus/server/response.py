@@ -22,41 +22,44 @@ from bus.wire import (
     encode_problem,
 )
 
-_STATUS_LINES = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
-_ACCEPTED = "".join([f"{name}: %s\r\n" for name in (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, EVENT_COUNT, DURABILITY)])
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_DURABILITY = {durability: f"{DURABILITY}: {durability}\r\n" for durability in Durability}
 _EXPOSED = ", ".join((EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, EVENT_COUNT, CONSUMER_ID, DURABILITY, "Retry-After"))
 _PREFLIGHT = (
     "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n"
     f"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Cache-Control, Last-Event-ID, {_EXPOSED}\r\n"
     "Access-Control-Max-Age: 86400\r\n"
-).encode()
+)
 
 Headers = Mapping[str, str | int]
 
 
-def encode_head(status: int, headers: bytes, *, length: int | None, close: bool) -> bytes:
+def encode_head(status: int, headers: str, *, length: int | None, close: bool) -> bytes:
     """The head of a response. *length* None means that the body's end is marked otherwise."""
-    size = b"" if length is None else b"Content-Length: %d\r\n" % length
-    connection = b"Connection: close\r\n" if close else b""
-    return b"%b%b%b%b%b\r\n" % (_STATUS_LINES[status], _date(), headers, size, connection)
+    size = "" if length is None else f"Content-Length: {length}\r\n"
+    connection = "Connection: close\r\n" if close else ""
+    return f"{_STATUS_LINES[status]}{_date()}{headers}{size}{connection}\r\n".encode()
 
 
-def encode_headers(headers: Headers) -> bytes:
+def format_headers(headers: Headers) -> str:
     """Header lines. Values are ours or checked by the time they are here: no CR, LF or NUL gets this far."""
-    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()]).encode()
+    return "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
 
 
 def receipt_headers(receipt: Receipt) -> dict[str, str | int]:
     return {EVENT_ID: receipt.id, EVENT_CREATED_AT: receipt.created_at, EVENT_INDEX: receipt.index}
 
 
-def encode_accepted(receipts: Sequence[Receipt], durability: Durability) -> bytes:
+def format_accepted(receipts: Sequence[Receipt], durability: Durability) -> str:
     """The header lines of a 202 to a publish: they describe the last event."""
     last = receipts[-1]
-    return (_ACCEPTED % (last.id, last.created_at, last.index, len(receipts), durability)).encode()
+    return (
+        f"{EVENT_ID}: {last.id}\r\n{EVENT_CREATED_AT}: {last.created_at}\r\n{EVENT_INDEX}: {last.index}\r\n"
+        f"{EVENT_COUNT}: {len(receipts)}\r\n{_DURABILITY[durability]}"
+    )
 
 
-def encode_error(error: BusError, *, as_problem: bool) -> tuple[bytes, bytes]:
+def encode_error(error: BusError, *, as_problem: bool) -> tuple[str, bytes]:
     """Header lines and body that answer *error*: one line of text, or problem details (RFC 9457)."""
     headers: dict[str, str | int] = {"Content-Type": PROBLEM if as_problem else TEXT}
     if isinstance(error, DuplicateKeyError | TimedOutError) and error.receipt:
@@ -66,7 +69,7 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[bytes, bytes]:
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = error.retry_after
     line = " ".join(error.message.split()).encode()
-    return encode_headers(headers), encode_problem(error) if as_problem else line + b"\n"
+    return format_headers(headers), encode_problem(error) if as_problem else line + b"\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +78,24 @@ class Cors:
 
     origins: tuple[str, ...]
 
-    def headers(self, origin: str, *, preflight: bool = False) -> bytes:
+    def headers(self, origin: str, *, preflight: bool = False) -> str:
         """Header lines for a request from *origin*; none if it didn't name one or isn't allowed."""
         if not origin or not ("*" in self.origins or origin in self.origins):
-            return b""
+            return ""
         allowed = "*" if "*" in self.origins else origin
         lines = (
             f"Access-Control-Allow-Origin: {allowed}\r\nAccess-Control-Expose-Headers: {_EXPOSED}\r\nVary: Origin\r\n"
         )
-        return lines.encode() + (_PREFLIGHT if preflight else b"")
+        return lines + (_PREFLIGHT if preflight else "")
 
 
-def _date() -> bytes:
+def _date() -> str:
     """The Date header, made once a second."""
     global _last_date
     now = int(time.time())
     if _last_date[0] != now:
-        _last_date = now, time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now)).encode()
+        _last_date = now, time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now))
     return _last_date[1]
 
 
-_last_date: tuple[int, bytes] = (0, b"")
+_last_date: tuple[int, str] = (0, "")

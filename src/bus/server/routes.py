@@ -74,11 +74,11 @@ class Routes:
     def handle(self, request: Request, exchange: Exchange) -> None:
         try:
             self._route(request)(request, exchange)
-        except BusError:
-            raise
+        except BusError as error:
+            exchange.fail(error)
         except Exception:
             log.exception("%s %s failed", request.head.method.decode(), request.head.path)
-            raise BusError("the server made a mistake: its log has the details") from None
+            exchange.fail(BusError("the server made a mistake: its log has the details"))
 
     def _route(self, request: Request) -> Route:
         if request.head.method == b"OPTIONS":

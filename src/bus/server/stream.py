@@ -16,7 +16,7 @@ from bus.errors import BusError, InvalidParameterError
 from bus.event import check_id
 from bus.server.exchange import Exchange
 from bus.server.request import Request
-from bus.server.response import encode_headers
+from bus.server.response import format_headers
 from bus.sse import PING, encode_event
 from bus.subject import Filter
 from bus.units import SECOND_NS, parse_duration, parse_time
@@ -120,9 +120,9 @@ def _opening(subscription: Subscription) -> bytes:
     return opening + (encode_event("gap", asdict(subscription.gap)) if subscription.gap else b"")
 
 
-def _stream_headers(subscription: Subscription, *, ndjson: bool, chunked: bool) -> bytes:
+def _stream_headers(subscription: Subscription, *, ndjson: bool, chunked: bool) -> str:
     coding = {"Transfer-Encoding": "chunked"} if chunked else {}
-    return encode_headers({
+    return format_headers({
         "Content-Type": NDJSON if ndjson else SSE,
         "Cache-Control": "no-store",
         "X-Accel-Buffering": "no",

@@ -21,7 +21,7 @@ from bus.event import Draft, Receipt
 from bus.server import limits
 from bus.server.exchange import Exchange
 from bus.server.request import too_large
-from bus.server.response import encode_headers
+from bus.server.response import format_headers
 from bus.wire import NDJSON, decode_draft, encode_receipts, encode_refusal
 
 LONGEST_RUN = 1024
@@ -166,7 +166,7 @@ class Upload:
         if not self._begun:
             self._begun = True
             coding = {"Transfer-Encoding": "chunked"} if self._chunked else {}
-            self._exchange.begin(202, encode_headers({"Content-Type": NDJSON, **coding}))
+            self._exchange.begin(202, format_headers({"Content-Type": NDJSON, **coding}))
         self._exchange.write(data)
 
     def __repr__(self) -> str:
