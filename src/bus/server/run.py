@@ -20,6 +20,7 @@ from bus.config import Address, LogLevel, Settings
 from bus.engine.embedded import EmbeddedEngine
 from bus.errors import BusError, ConfigError
 from bus.server import limits
+from bus.server.notify import Supervisor
 from bus.server.protocol import Connection
 from bus.server.routes import Routes
 
@@ -55,14 +56,17 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._supervisor = Supervisor.of()
 
     async def run(self) -> None:
         """Serve until a signal says stop. Raises `StorageError` or `ConfigError` if it can't start."""
         loop = asyncio.get_running_loop()
         engine = EmbeddedEngine.open(self._settings, loop)
+        alive = loop.create_task(self._supervisor.keep_alive())
         try:
             await self._serve(engine, loop)
         finally:
+            alive.cancel()
             engine.close()
 
     async def _serve(self, engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:
@@ -76,6 +80,7 @@ class Server:
         self._announce(listening)
         await stop.wait()
         log.info("stopping: no new connections, %d streams to end", len(routes.streams))
+        self._supervisor.stopping(f"stopping, {len(routes.streams)} streams to end")
         listening.close()
         for chore in chores:
             chore.cancel()
@@ -88,6 +93,7 @@ class Server:
             _url(listening), ",".join(settings.namespaces), settings.path, settings.fsync,
             "yes" if settings.secret_key else "no",
         )  # fmt: skip
+        self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {_url(listening)}")
 
     async def _drain(self, engine: EmbeddedEngine, routes: Routes) -> None:
         """Answer every publisher, then give the connections time to take their answers."""
