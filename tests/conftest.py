@@ -1,4 +1,4 @@
-"""Fixtures that start real servers, and the rule that nothing is skipped in CI."""
+"""Fixtures that start real servers, what is tested only on request, and the rule that nothing is skipped in CI."""
 
 from __future__ import annotations
 
@@ -12,6 +12,17 @@ import pytest
 from tests.support import ServerProcess
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+ON_REQUEST = [Path(__file__).parent / name for name in ("faults", "foreign", "install", "proxies")]
+"""What takes long, root, a network or other people's programs is collected only if named (``pytest tests/faults``)."""
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    if collection_path not in ON_REQUEST:
+        return None
+    asked_for = (Path(argument.partition("::")[0]).resolve() for argument in config.args)
+    return None if any(path.is_relative_to(collection_path) for path in asked_for) else True
 
 
 class StartServer(Protocol):

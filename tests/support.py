@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlencode
 
 from bus.sse import EventReader, ServerSentEvent
@@ -40,6 +41,13 @@ def run_bus(
     command = [*BUS, *map(str, args)]
     environment = clean_environment(**(env or {}))
     return subprocess.run(command, input=stdin, env=environment, capture_output=True, timeout=timeout)
+
+
+class Listening(Protocol):
+    """What takes HTTP on a port of 127.0.0.1: a server, or a proxy in front of one."""
+
+    @property
+    def port(self) -> int: ...
 
 
 class ServerProcess:
@@ -127,6 +135,7 @@ class ServerProcess:
         """End it if it still runs."""
         if self.process.poll() is None:
             self.kill()
+        self._log.close()
 
     def _ended(self) -> int:
         status = self.process.wait(PATIENCE)
@@ -221,7 +230,7 @@ class Answer:
 
 
 def request(
-    server: ServerProcess,
+    server: Listening,
     method: str,
     target: str = "/",
     body: bytes | Iterator[bytes] | None = None,
@@ -292,7 +301,7 @@ class Stream:
 
 @contextmanager
 def subscribe(
-    server: ServerProcess, subject: str, *, timeout: float = PATIENCE, last_event_id: str = "", **parameters: object
+    server: Listening, subject: str, *, timeout: float = PATIENCE, last_event_id: str = "", **parameters: object
 ) -> Iterator[Stream]:
     """``GET /?subject=…`` with *parameters*, its header block read; closed on leaving."""
     query = urlencode({"subject": subject, **{name: str(value) for name, value in parameters.items()}})

@@ -17,14 +17,6 @@ Figure = Callable[[str, object], None]
 _PREFIX = "figure: "
 
 
-_HERE = Path(__file__).parent
-
-
-def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    asked_for = (Path(argument.partition("::")[0]).resolve() for argument in config.args)
-    return None if any(path.is_relative_to(_HERE) for path in asked_for) else True
-
-
 @pytest.fixture
 def figure(record_property: Callable[[str, Any], None]) -> Figure:
     """Has a figure printed at the end of the run: what was counted, and the count."""

@@ -14,20 +14,20 @@ from urllib.parse import urlencode
 import msgspec
 
 from bus.wire import EVENT_ID, NDJSON, TEXT
-from tests.support import Answer, ServerProcess, connect, request
+from tests.support import Answer, Listening, connect, request
 
 
-def post(server: ServerProcess, body: bytes | Iterator[bytes], query: str = "", **headers: Any) -> Answer:
+def post(server: Listening, body: bytes | Iterator[bytes], query: str = "", **headers: Any) -> Answer:
     """``POST /`` of *body* as it stands; *query* with its question mark."""
     return request(server, "POST", f"/{query}", body, **headers)
 
 
-def publish(server: ServerProcess, subject: str, payload: Any = None, **fields: Any) -> Answer:
+def publish(server: Listening, subject: str, payload: Any = None, **fields: Any) -> Answer:
     """Publish one event."""
     return post(server, msgspec.json.encode({"subject": subject, "payload": payload, **fields}))
 
 
-def stored(server: ServerProcess, subject: str, payload: Any = None, **fields: Any) -> str:
+def stored(server: Listening, subject: str, payload: Any = None, **fields: Any) -> str:
     """Publish one event and return its id."""
     answer = publish(server, subject, payload, **fields)
     assert answer.status == 202, answer
@@ -42,7 +42,7 @@ def refusal(answer: Answer) -> tuple[int, str]:
     return answer.status, text
 
 
-def upload(server: ServerProcess, lines: list[bytes]) -> list[dict[str, Any]]:
+def upload(server: Listening, lines: list[bytes]) -> list[dict[str, Any]]:
     """Publish NDJSON and return the lines of the answer."""
     answer = post(server, b"\n".join(lines), Content_Type=NDJSON)
     assert (answer.status, answer.headers["content-type"]) == (202, NDJSON)
@@ -59,7 +59,7 @@ def target(subject: str, **parameters: object) -> str:
     return "/?" + urlencode({"subject": subject, **{name: str(value) for name, value in parameters.items()}})
 
 
-def read_lines(server: ServerProcess, subject: str, **parameters: object) -> list[bytes]:
+def read_lines(server: Listening, subject: str, **parameters: object) -> list[bytes]:
     """The stored events that *subject* takes, as the server writes them."""
     wanted = target(subject, **({"start": "oldest", "follow": "false"} | parameters))
     answer = request(server, "GET", wanted, Accept=NDJSON)
@@ -67,14 +67,12 @@ def read_lines(server: ServerProcess, subject: str, **parameters: object) -> lis
     return answer.body.splitlines()
 
 
-def read(server: ServerProcess, subject: str, **parameters: object) -> list[dict[str, Any]]:
+def read(server: Listening, subject: str, **parameters: object) -> list[dict[str, Any]]:
     """The stored events that *subject* takes, decoded."""
     return [msgspec.json.decode(line) for line in read_lines(server, subject, **parameters)]
 
 
-def acknowledge(
-    server: ServerProcess, consumer_id: str, *event_ids: str, body: bytes = b"", **parameters: str
-) -> Answer:
+def acknowledge(server: Listening, consumer_id: str, *event_ids: str, body: bytes = b"", **parameters: str) -> Answer:
     """``PUT /`` for some events of one consumer."""
     named = {"consumer_id": consumer_id, "event_id": ",".join(event_ids), **parameters}
     return request(server, "PUT", "/?" + urlencode(named), body)
@@ -83,7 +81,7 @@ def acknowledge(
 class Peer:
     """One end of a connection: sends bytes as they stand, reads answers one by one."""
 
-    def __init__(self, server: ServerProcess, connection: socket) -> None:
+    def __init__(self, server: Listening, connection: socket) -> None:
         self._socket = connection
         self._file = connection.makefile("rb")
 
@@ -151,7 +149,7 @@ class Peer:
 
 
 @contextmanager
-def dial(server: ServerProcess) -> Iterator[Peer]:
+def dial(server: Listening) -> Iterator[Peer]:
     """A connection to *server*."""
     with connect(server.port) as connection:
         peer = Peer(server, connection)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from bus.client.core.request import Endpoint
 from bus.client.core.response import Response, ResponseReader
-from bus.client.core.retry import UNKNOWN_OUTCOME, NotConnectedError, Retry, reason
+from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, reason
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ async def connect(endpoint: Endpoint, *, tls: SSLContext | None) -> Connection:
             lambda: Connection(endpoint), endpoint.host, endpoint.port, ssl=tls or endpoint.secure or None
         )
     except OSError as error:
-        raise NotConnectedError(f"can't reach {endpoint}: {reason(error)}") from None
+        raise not_connected(endpoint, error) from None
     return connection
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from bus.client.core.request import Endpoint
 from bus.client.core.response import Response, ResponseReader
-from bus.client.core.retry import UNKNOWN_OUTCOME, NotConnectedError, Retry, reason
+from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, reason
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def _connect(endpoint: Endpoint, timeout: float, tls: SSLContext | None) -> sock
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return _secure(plain, endpoint, tls) if tls else plain
     except OSError as error:
-        raise NotConnectedError(f"can't reach {endpoint}: {reason(error)}") from None
+        raise not_connected(endpoint, error) from None
 
 
 def _secure(plain: socket.socket, endpoint: Endpoint, tls: SSLContext) -> socket.socket:

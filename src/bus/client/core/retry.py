@@ -2,7 +2,7 @@
 
 A request is sent again only where that can't do harm:
 
-    nothing was sent            always: the connection could not be made
+    nothing was sent            always: the connection could not be made, unless the server isn't trusted
     the server refused for now  always: overloaded or stopping, nothing was changed
     the connection broke        only what may be repeated: acknowledgements, reads, publishes with a key
 
@@ -12,8 +12,12 @@ and only until its deadline. What remains is raised to the caller.
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from bus.errors import BusError, ConnectionFailedError, OverloadedError, StoppingError
+
+if TYPE_CHECKING:
+    from bus.client.core.request import Endpoint
 
 DEFAULT_TIMEOUT = 10.0
 """Seconds a call may take in all."""
@@ -29,6 +33,10 @@ UNKNOWN_OUTCOME = "what was asked for may or may not be done"
 
 class NotConnectedError(ConnectionFailedError):
     """The connection could not be made, so nothing was sent."""
+
+
+class UntrustedServerError(NotConnectedError):
+    """The server's certificate isn't one the client trusts, which another attempt won't change."""
 
 
 class Backoff:
@@ -61,6 +69,8 @@ def broke(error: BusError) -> bool:
 
 def may_repeat(error: BusError, *, repeatable: bool) -> bool:
     """Whether what failed with *error* can be sent again without harm; see the table above."""
+    if isinstance(error, UntrustedServerError):
+        return False
     if isinstance(error, NotConnectedError | OverloadedError | StoppingError):
         return True
     return repeatable and isinstance(error, ConnectionFailedError)
@@ -96,3 +106,12 @@ class Retry:
 def reason(error: Exception) -> str:
     """What the operating system says, without its number."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def not_connected(endpoint: Endpoint, error: OSError) -> NotConnectedError:
+    """What to raise when connecting to *endpoint* failed with *error*."""
+    from ssl import SSLCertVerificationError  # loaded late: most servers are reached in the clear
+
+    if isinstance(error, SSLCertVerificationError):
+        return UntrustedServerError(f"can't trust the certificate of {endpoint}: {error.verify_message}")
+    return NotConnectedError(f"can't reach {endpoint}: {reason(error)}")

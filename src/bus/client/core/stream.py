@@ -27,7 +27,7 @@ from bus.client.core.delivery import Delivered, Session
 from bus.client.core.notice import Done, Dropped, Gap, Open, log_dropped, log_gap
 from bus.client.core.query import Query
 from bus.client.core.request import Parameters
-from bus.client.core.retry import Backoff
+from bus.client.core.retry import Backoff, UntrustedServerError
 from bus.errors import (
     BusError,
     ConnectionFailedError,
@@ -248,6 +248,8 @@ class StreamState(Generic[D]):
 
 def reconnects(error: BusError) -> bool:
     """Whether a stream that ended with *error* is taken up again; other errors would only come again."""
+    if isinstance(error, UntrustedServerError):
+        return False
     return isinstance(error, ConnectionFailedError | TimedOutError | UnavailableError | StorageError)
 
 
