@@ -50,7 +50,12 @@ from bus.receipt import Receipt
 
 
 class BusError(Exception):
-    """Whatever goes wrong in Bus. The message is one line: what happened, to what, and what to do."""
+    """Whatever goes wrong in Bus. The message is one line: what happened, to what, and what to do.
+
+    Attributes:
+        status: the HTTP status that answers it.
+        code: its name in the problem details of the HTTP interface, the same over releases.
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal"
@@ -134,7 +139,11 @@ class VersionNotSupportedError(MalformedError):
 
 
 class MethodNotAllowedError(BusError):
-    """The path exists, but not for this method; ``allowed`` are those it is for."""
+    """The path exists, but not for this method.
+
+    Attributes:
+        allowed: the methods it is for, separated by commas.
+    """
 
     status = 405
     code = "method-not-allowed"
@@ -179,7 +188,8 @@ class ConflictError(BusError):
 class DuplicateKeyError(ConflictError):
     """An event with this subject and key is already stored.
 
-    ``receipt`` is the receipt of that first event.
+    Attributes:
+        receipt: that of the event that is stored, if the server told.
     """
 
     code = "duplicate-key"
@@ -216,7 +226,11 @@ class ServiceError(BusError):
 
 
 class UnavailableError(BusError):
-    """Not now; the same request may succeed after ``retry_after`` seconds."""
+    """Not now; the same request may succeed later.
+
+    Attributes:
+        retry_after: seconds to wait before trying again.
+    """
 
     status = 503
     code = "unavailable"
@@ -238,7 +252,8 @@ class StoppingError(UnavailableError):
 class TimedOutError(BusError):
     """No answer within the time allowed.
 
-    ``receipt`` is that of the stored event when the server stored one before the time ran out.
+    Attributes:
+        receipt: that of the event, if the server stored it before the time ran out.
     """
 
     status = 504

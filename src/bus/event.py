@@ -53,7 +53,16 @@ class Draft(msgspec.Struct, omit_defaults=True):
 
 
 class Dead(msgspec.Struct, frozen=True):
-    """What befell an event that a durable consumer gave up: the event is named by id, subject and index."""
+    """What befell an event that a durable consumer gave up.
+
+    Attributes:
+        consumer: the durable consumer.
+        id: the event's id.
+        subject: the event's subject.
+        index: the event's place in its namespace.
+        attempts: how often it was delivered.
+        reason: why it was given up.
+    """
 
     consumer: str
     id: str
@@ -66,9 +75,18 @@ class Dead(msgspec.Struct, frozen=True):
 class Event(msgspec.Struct):
     """An event as a subscriber receives it.
 
-    ``payload`` is the decoded JSON. ``attempts`` counts deliveries to this consumer, this one included;
-    it is 0 on a subscription that doesn't acknowledge. ``error`` is set on a reply that stands for a failure,
-    ``dead`` on a dead letter.
+    Attributes:
+        id: names it, ``e_…`` unless the publisher brought one of its own.
+        subject: what it is about.
+        payload: the decoded JSON.
+        created_at: its time, RFC 3339 in UTC.
+        index: its place in its namespace: 1, 2, 3 …
+        key: given by the publisher, else empty; so are the next two.
+        trace_id: given by the publisher.
+        response_subject: the inbox that a reply goes to.
+        attempts: deliveries to this consumer, this one included; 0 on a subscription that doesn't acknowledge.
+        error: on a reply that stands for a failure, the reason.
+        dead: on a dead letter, the event it stands for and why that was given up.
     """
 
     id: str

@@ -6,7 +6,13 @@ import msgspec
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """What a publisher gets back: the event's id, its RFC 3339 time and its index in the namespace."""
+    """What a publisher gets back.
+
+    Attributes:
+        id: the event's id.
+        created_at: its time, RFC 3339 in UTC.
+        index: its place in its namespace: 1, 2, 3 …
+    """
 
     id: str
     created_at: str

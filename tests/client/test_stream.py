@@ -203,7 +203,7 @@ def test_a_gap_is_logged_when_nobody_listens(caplog: pytest.LogCaptureFixture) -
     stream = state()
     stream.feed(encode_event("gap", {"first_missing": 2, "last_missing": 8, "next_index": 9}))
     assert stream.pop() is None
-    assert "events 2 to 8 are no longer stored" in caplog.text
+    assert "events 2 to 8 are expired" in caplog.text
 
 
 def test_a_dropped_event_is_settled() -> None:

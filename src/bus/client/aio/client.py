@@ -38,14 +38,20 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """A Bus server, seen from one event loop; its methods do and raise what those of `Client` do.
+    """A Bus server, seen from one event loop.
 
-    *url* is where the server is. *timeout* is how many seconds a call may take in all, connecting and
-    trying again included. *tls* replaces the system's certificates for an ``https`` server. At most
-    *max_connections* requests and confirmed puts wait for their answers at once, others queue.
+    Its methods take, return and raise what those of [Client][bus.Client] do. Concurrent puts travel together,
+    each with its own receipt, and are stored in the order of the calls. It connects when first used; close it,
+    or use it in an ``async with`` block.
 
-    Concurrent `put`s travel together, each with its own receipt, and are stored in the order of the calls.
-    It connects when first used; close it, or use it in an ``async with`` block.
+    Parameters:
+        url: where the server is, with a path if a proxy wants one; by default ``http://localhost:2021``.
+        timeout: seconds a call may take in all, connecting and trying again included; by default 10.
+        tls: replaces the system's certificates for an ``https`` server.
+        max_connections: requests and confirmed puts that wait for their answers at once; others queue.
+
+    Raises:
+        InvalidParameterError: *url* can't be read.
     """
 
     def __init__(
@@ -80,7 +86,7 @@ class AsyncClient:
         confirm: int = 0,
         timeout: float | None = None,
     ) -> Receipt:
-        """Publish one event and return its receipt once it is stored as the server promises; see `Client.put`.
+        """Publish one event and return its receipt once it is stored; see [Client.put][bus.Client.put].
 
         Cancelling it leaves open whether the event is stored, and other puts undisturbed.
         """
@@ -108,9 +114,10 @@ class AsyncClient:
     async def put_many(
         self, events: Iterable[EventFields | Draft], *, atomic: bool = True, timeout: float | None = None
     ) -> Receipt | list[Receipt | BusError]:
-        """Publish several events, as one batch or independently; see `Client.put_many`.
+        """Publish several events, as one batch or independently; see [Client.put_many][bus.Client.put_many].
 
-        Independent events go the way of concurrent puts, and *timeout* is for all of them.
+        Independent events go the way of concurrent puts: *timeout* is for all of them, and what hinders one
+        is in its place in the list, even that the server can't be reached.
         """
         seconds = self._timeout if timeout is None else timeout
         if atomic:
@@ -143,10 +150,10 @@ class AsyncClient:
         on_gap: Callable[[Gap], object] | None = None,
         on_dropped: Callable[[Dropped], object] | None = None,
     ) -> AsyncStream:
-        """Subscribe to a pattern, or several of one namespace; the options are those of `Client.get`.
+        """Subscribe to a pattern, or several of one namespace; see [Client.get][bus.Client.get].
 
         The subscription begins with ``async with client.get(…) as events:``, or with the first event that
-        ``async for`` asks for.
+        ``async for`` asks for. That is where it raises what refuses it.
         """
         query = Query(
             subjects=subjects_in(subject),
@@ -181,7 +188,7 @@ class AsyncClient:
         delay: Duration | None = None,
         reason: str = "",
     ) -> None:
-        """Say something about deliveries of a consumer, by their ids; `AsyncDelivery.ack` is the short way."""
+        """Say something about deliveries of a consumer, by their ids; see [Client.ack][bus.Client.ack]."""
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
         for part in fitting_ids(ids):
@@ -208,7 +215,7 @@ class AsyncClient:
         key: str | None = None,
         trace_id: str | None = None,
     ) -> Any:
-        """Publish a request and return the payload of the first reply to it; see `Client.request`."""
+        """Publish a request and return the payload of the first reply; see [Client.request][bus.Client.request]."""
         seconds = self._timeout if timeout is None else timeout
         body = encode_draft(subject, payload, key, trace_id)
         asked = self._requests.publish_and_wait(body, wait="reply", timeout=seconds)
@@ -217,17 +224,35 @@ class AsyncClient:
     def worker(
         self, subject: str | Sequence[str], handler: AsyncHandler, **options: Unpack[WorkOptions]
     ) -> AsyncWorker:
-        """An `AsyncWorker` on this client, to be run and stopped."""
+        """A worker on this client, for programs that run and stop it themselves.
+
+        Parameters:
+            subject: a pattern, or several of one namespace.
+            handler: a coroutine function, called with each event.
+            options: those of `AsyncWorker`; *consumer* is required.
+
+        Returns:
+            A worker that isn't running yet.
+        """
         return AsyncWorker(self, subject, handler, **options)
 
     async def work(self, subject: str | Sequence[str], handler: AsyncHandler, **options: Unpack[WorkOptions]) -> None:
-        """Handle events until the process is told to stop; `AsyncWorker` says how, and which options there are."""
+        """Handle events until the process is told to stop by SIGTERM or SIGINT.
+
+        Parameters:
+            subject: a pattern, or several of one namespace.
+            handler: a coroutine function, called with each event.
+            options: those of `AsyncWorker`; *consumer* is required.
+
+        Raises:
+            BusError: what ends the subscription for good, such as `UnknownNamespaceError`.
+        """
         await self.worker(subject, handler, **options).run()
 
     # -- around it
 
     async def health(self) -> bool:
-        """Whether the server takes writes. Raises `ConnectionFailedError` when it can't be reached."""
+        """Ask whether every namespace of the server takes events; see [Client.health][bus.Client.health]."""
         return await self._call(self._pool, self._requests.get("readyz"), _is_ready, repeatable=True)
 
     async def _call(

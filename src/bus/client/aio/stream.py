@@ -28,26 +28,49 @@ MOST_HELD = 1 << 20
 
 
 class AsyncDelivery(Delivered, dict=True):
-    """An event delivered to an `AsyncStream`; its methods do and raise what those of `Delivery` do."""
+    """An event delivered to an `AsyncStream`.
+
+    It has the fields of an [Event][bus.Event]; its methods do and raise what those of [Delivery][bus.Delivery] do.
+    """
 
     async def ack(self) -> None:
         """Say that the event is done. It answers a publisher that waits for confirmation."""
         await self.session.stream.settle(self, self._acknowledged())
 
     async def reply(self, payload: Any) -> None:
-        """Answer a request with *payload*, and acknowledge it. Raises `InvalidEventError` if none was asked for."""
+        """Answer a request, and acknowledge it.
+
+        Parameters:
+            payload: anything msgspec can write as JSON.
+
+        Raises:
+            InvalidEventError: the event asks for no reply, or *payload* can't be written as JSON.
+        """
         await self.session.stream.settle(self, self._replied(payload))
 
     async def nack(self, *, delay: Duration = 0, reason: str = "") -> None:
-        """Have the event delivered again, after *delay* (seconds, or text such as ``"30s"``)."""
+        """Have the event delivered again.
+
+        Parameters:
+            delay: seconds, or text such as ``"30s"``, until then.
+            reason: why; kept with the dead letter if this was the last attempt.
+        """
         await self.session.stream.settle(self, self._said("nack", delay=delay, reason=reason))
 
     async def extend(self, *, delay: Duration | None = None) -> None:
-        """Ask for more time before redelivery: *delay* from now, by default the redelivery time again."""
+        """Ask for more time before redelivery.
+
+        Parameters:
+            delay: seconds from now, or text such as ``"1m"``; by default the redelivery time again.
+        """
         await self.session.stream.settle(self, self._said("extend", delay=delay))
 
     async def reject(self, *, reason: str = "") -> None:
-        """Give the event up: to the dead letters, and to a requester as a `ServiceError` with *reason*."""
+        """Give the event up: a durable consumer's goes to the dead letters, and who asked gets a `ServiceError`.
+
+        Parameters:
+            reason: why; kept with the dead letter, and the message of the requester's error.
+        """
         await self.session.stream.settle(self, self._said("reject", reason=reason))
 
 
@@ -91,9 +114,15 @@ class AsyncStream:
         return self
 
     async def __anext__(self) -> AsyncDelivery:
-        """The next event.
+        """Wait for the next event.
 
-        Raises `TimedOutError` when none comes within the stream's timeout, and may be called again then.
+        Returns:
+            The event.
+
+        Raises:
+            StopAsyncIteration: the subscription has ended, or was closed.
+            TimedOutError: none came within the stream's timeout; it may be called again.
+            BusError: what can't get better by reconnecting, such as `UnknownNamespaceError`.
         """
         event = self._state.pop()
         return event if event is not None else await self._wait()

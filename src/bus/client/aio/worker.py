@@ -13,6 +13,7 @@ from bus.client.core.work import Plan, announce_stop, describe, rejection, repor
 from bus.errors import BusError, InvalidEventError
 
 AsyncHandler = Callable[[AsyncDelivery], Awaitable[Any]]
+"""What is called with each event and awaited; a result other than None answers a request."""
 
 
 class Subscribing(Protocol):
@@ -24,10 +25,22 @@ class Subscribing(Protocol):
 
 
 class AsyncWorker:
-    """Handles the events of a durable consumer, *concurrency* at once, each in a task.
+    """Handles the events of a durable consumer, several at once, each in a task.
 
-    It does what `Worker` does, with a *handler* that is a coroutine function. Cancelling `run` cancels what
-    is running; those events go to others at once.
+    It does what [Worker][bus.Worker] does. Cancelling `run` cancels what is running; those events go to others
+    at once.
+
+    Parameters:
+        client: the client to subscribe with.
+        subject: a pattern, or several of one namespace.
+        handler: a coroutine function, called with each event.
+        consumer: the name of the durable consumer.
+        concurrency: handlers that run at once, and events on their way to this worker.
+        order: with ``"key"`` no two events of one key are handled at once, by any worker of this consumer.
+        start: where a consumer that is new begins, as in `Client.get`.
+        redelivery: seconds, or text such as ``"30s"``, after which others get the events of a worker that died.
+        redelivery_count: attempts in all before an event goes to the dead letters; 0 for no limit.
+        backoff: seconds, or text, until the second, third, … attempt; the last one repeats.
     """
 
     def __init__(
@@ -60,8 +73,11 @@ class AsyncWorker:
     async def run(self) -> None:
         """Work until `stop` is called, or SIGTERM or SIGINT comes if this is the main thread.
 
-        Then what is running is finished, what was not begun goes back, and this returns. Raises what ends
-        the subscription for good, such as `UnknownNamespaceError` or `ConsumerMismatchError`.
+        Then what is running is finished, what was not begun goes back, and this returns.
+
+        Raises:
+            BusError: what ends the subscription for good, such as `UnknownNamespaceError` or
+                `ConsumerMismatchError`.
         """
         loop = asyncio.get_running_loop()
         with stopping_on_signals(lambda: loop.call_soon_threadsafe(self.stop)):

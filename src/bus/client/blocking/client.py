@@ -35,10 +35,15 @@ T = TypeVar("T")
 class Client:
     """A connection to a Bus server, to be shared by any number of threads.
 
-    *url* is where the server is. *timeout* is how many seconds a call may take in all, connecting and
-    trying again included. *tls* replaces the system's certificates for an ``https`` server.
-
     It connects when first used and keeps idle connections; close it, or use it in a ``with`` block.
+
+    Parameters:
+        url: where the server is, with a path if a proxy wants one; by default ``http://localhost:2021``.
+        timeout: seconds a call may take in all, connecting and trying again included; by default 10.
+        tls: replaces the system's certificates for an ``https`` server.
+
+    Raises:
+        InvalidParameterError: *url* can't be read.
     """
 
     def __init__(
@@ -67,14 +72,32 @@ class Client:
     ) -> Receipt:
         """Publish one event and return its receipt once it is stored as the server promises.
 
-        *payload* is anything msgspec can write as JSON. With *confirm* it returns only once that many
-        consumers have acknowledged the event. *timeout* is in seconds.
+        When a connection breaks after the event was sent, an event with a key is sent again, which can't
+        store it twice; without a key the error says that it may or may not be stored.
 
-        Raises `DuplicateKeyError` (with the first receipt) when the subject had this *key* before;
-        `InvalidError` for what can't be an event; `UnknownNamespaceError`; `TimedOutError`, with the
-        receipt if the event is stored; `ConnectionFailedError` when the server can't be reached. When a
-        connection breaks after the event was sent, an event with a key is sent again, which can't store it
-        twice; without a key the error says that it may or may not be stored.
+        Parameters:
+            subject: what the event is about, such as ``orders.created``.
+            payload: anything msgspec can write as JSON; a ``msgspec.Raw`` is JSON already.
+            key: refuses a second event with this subject and key.
+            trace_id: is carried along.
+            id: an id of your own, 1 to 128 of ``A-Z a-z 0-9 _ -``; by default the server makes one.
+            response_subject: the inbox that a reply goes to.
+            created_at: when it happened, a ``datetime`` with a time zone or RFC 3339 text; by default now.
+            confirm: return only once so many different consumers have acknowledged the event.
+            timeout: seconds it may take in all, 60 at most with *confirm*; by default the client's.
+
+        Returns:
+            The event's id, time and place in its namespace.
+
+        Raises:
+            DuplicateKeyError: the subject had this key before; the error has the first event's receipt.
+            InvalidError: this can't be an event.
+            UnknownNamespaceError: the server doesn't serve the namespace of *subject*.
+            TooLargeError: the event is larger than the server takes.
+            TimedOutError: no answer, or too few acknowledgements, in time; with the receipt if the event is stored.
+            UnavailableError: the server was overloaded or stopping all the time.
+            StorageError: the server can't store it, because its disk is full or fails.
+            ConnectionFailedError: the server can't be reached, or the connection broke.
         """
         body = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at)
         seconds = self._timeout if timeout is None else timeout
@@ -105,14 +128,20 @@ class Client:
     def put_many(
         self, events: Iterable[EventFields | Draft], *, atomic: bool = True, timeout: float | None = None
     ) -> Receipt | list[Receipt | BusError]:
-        """Publish several events, each a mapping such as ``{"subject": "orders.created", "payload": 1}``.
+        """Publish several events, as one batch or independently of each other.
 
-        An *atomic* batch is of one namespace and stored as a whole or not at all; the receipt of its last
-        event is returned. Otherwise the events are independent, any number of them, and the result holds
-        for each, in order, its receipt or the error that refused it. *timeout* is in seconds, for every
-        1,000 events if they are independent.
+        It raises what `put` does; for independent events only if none of them could be sent.
 
-        Raises what `put` raises; for independent events only if none of them could be sent.
+        Parameters:
+            events: mappings such as ``{"subject": "orders.created", "payload": 1}``, with the names of `put`.
+            atomic: store them as a whole or not at all: up to 16,384 events of one namespace. Otherwise each is
+                stored for itself, and there may be any number of them.
+            timeout: seconds it may take in all, for independent events each request of up to 1,000 of them;
+                by default the client's.
+
+        Returns:
+            The receipt of the last event of a batch; of independent events what became of each, in order:
+                its receipt, or the error that refused it.
         """
         seconds = self._timeout if timeout is None else timeout
         if atomic:
@@ -139,24 +168,43 @@ class Client:
         on_gap: Callable[[Gap], object] | None = None,
         on_dropped: Callable[[Dropped], object] | None = None,
     ) -> Stream:
-        """Subscribe to a pattern, or several of one namespace, and return the events as an iterator.
+        """Subscribe to a pattern, or several of one namespace.
 
-        The subscription stands when this returns. *start* is ``"oldest"``, ``"newest"``, an event id (starts
-        after it), an index, a time, or an age such as ``"15m"``. It ends after *limit* events, or with
-        ``follow=False`` at what was the tail. *timeout* is how many seconds to wait for each next event
-        before `TimedOutError`; by default for ever.
+        The subscription stands when this returns, and from then on reconnects by itself.
 
-        With ``ack="manual"`` each event is delivered again after *redelivery* (a duration, or one per
-        attempt) until it is acknowledged, *redelivery_count* times at most, and *prefetch* events at once.
-        *consumer* is a durable name: the server keeps its position, and connections of one name share the work.
-        ``order="key"`` keeps events of one key from being on their way twice at once.
+        Parameters:
+            subject: a pattern such as ``orders.*`` or ``orders.>``, or several of one namespace.
+            start: ``"newest"``, ``"oldest"``, an event's id (begins after it), an index, a ``datetime`` with a time
+                zone, or an age: a ``timedelta`` or text such as ``"15m"``. It counts for a durable consumer that
+                is new.
+            ack: with ``"manual"`` each event is delivered again until it is acknowledged.
+            redelivery: how long an attempt may take, in seconds or as text such as ``"1m30s"``; several are
+                for the first, second, … attempt. By default 5 seconds.
+            redelivery_count: attempts in all before an event is given up, 0 for no limit; by default 3.
+            prefetch: events on their way at once; by default 1, which is strict order.
+            consumer: the name of a durable consumer, with ``ack="manual"``: the server keeps its position, and
+                connections of one name share the work.
+            order: with ``"key"`` no two events of one key are on their way at once.
+            limit: end after so many events.
+            follow: go on with new events; otherwise end at what is the last one now.
+            timeout: seconds to wait for each next event; by default for ever.
+            payload_type: what payloads are decoded as, any type msgspec knows; ``msgspec.Raw`` leaves them as
+                they are.
+            on_gap: called when events are missed because they can't be read any more; by default a warning
+                is logged.
+            on_dropped: called when an event of a consumer without a name is given up; by default a warning
+                is logged.
 
-        *payload_type* is what payloads are decoded as, any type msgspec knows; ``msgspec.Raw`` leaves them as
-        they are. *on_gap* is called when events are missed because they are no longer stored, *on_dropped*
-        when one is given up; by default a warning is logged.
+        Returns:
+            The events, as an iterator that can be closed.
 
-        Raises `InvalidError`, `UnknownNamespaceError`, `UnknownEventError` for a start that never existed,
-        `ConsumerMismatchError`, `ConnectionFailedError`. Once it stands it reconnects by itself.
+        Raises:
+            InvalidError: a pattern or an option can't be understood.
+            UnknownNamespaceError: the server doesn't serve this namespace.
+            UnknownEventError: there never was an event like the one to start after.
+            ConsumerMismatchError: the durable consumer reads other patterns.
+            UnavailableError: the server was overloaded or stopping all the time.
+            ConnectionFailedError: the server can't be reached within the client's timeout.
         """
         query = Query(
             subjects=subjects_in(subject),
@@ -197,7 +245,23 @@ class Client:
     ) -> None:
         """Say something about deliveries of a consumer, by their ids; `Delivery.ack` is the short way.
 
-        Raises `UnknownConsumerError`, `UnknownEventError`, `NotOwnerError`, `ConnectionFailedError`.
+        Of several events those that can be are settled, and the error is that of the first that could not.
+
+        Parameters:
+            consumer_id: the consumer they were delivered to, ``c_…``.
+            event_ids: one event's id, or several.
+            action: ``"ack"``: done. ``"nack"``: deliver again. ``"extend"``: more time. ``"reject"``: give up.
+            delay: seconds, or text such as ``"30s"``: with ``"nack"`` until it is delivered again, by default
+                at once; with ``"extend"`` how long the attempt may take from now, by default the redelivery
+                time again.
+            reason: why, with ``"nack"`` and ``"reject"``; kept with a dead letter.
+
+        Raises:
+            UnknownConsumerError: the consumer's connection has ended.
+            UnknownEventError: an event was not delivered to this consumer, or was given up.
+            NotOwnerError: an event was handed to another connection of the consumer.
+            InvalidError: an id or an option can't be understood.
+            ConnectionFailedError: the server can't be reached.
         """
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
@@ -218,10 +282,23 @@ class Client:
         key: str | None = None,
         trace_id: str | None = None,
     ) -> Any:
-        """Publish a request and return the payload of the first reply to it.
+        """Publish a request and wait for the first reply to it.
 
-        *timeout* is how many seconds to wait for the reply. Raises `ServiceError` with the reason when the
-        service rejects the request, `TimedOutError` when no reply comes in time, and what `put` raises.
+        It raises what `put` does, and:
+
+        Parameters:
+            subject: what the request is about, such as ``app.math.add``.
+            payload: anything msgspec can write as JSON.
+            timeout: seconds to wait for the reply, 60 at most; by default the client's.
+            key: refuses a second request with this subject and key.
+            trace_id: is carried along.
+
+        Returns:
+            The payload of the reply.
+
+        Raises:
+            ServiceError: the service rejected the request; the message is its reason.
+            TimedOutError: no reply in time; the error has the receipt of the request, which is stored.
         """
         seconds = self._timeout if timeout is None else timeout
         body = encode_draft(subject, payload, key, trace_id)
@@ -229,17 +306,42 @@ class Client:
         return self._call(asked, payload_in, timeout=seconds + MARGIN)
 
     def worker(self, subject: str | Sequence[str], handler: Handler, **options: Unpack[WorkOptions]) -> Worker:
-        """A `Worker` on this client, to be run and stopped."""
+        """A worker on this client, for programs that run and stop it themselves.
+
+        Parameters:
+            subject: a pattern, or several of one namespace.
+            handler: called with each event.
+            options: those of `Worker`; *consumer* is required.
+
+        Returns:
+            A worker that isn't running yet.
+        """
         return Worker(self, subject, handler, **options)
 
     def work(self, subject: str | Sequence[str], handler: Handler, **options: Unpack[WorkOptions]) -> None:
-        """Handle events until the process is told to stop; `Worker` says how, and which options there are."""
+        """Handle events until the process is told to stop by SIGTERM or SIGINT.
+
+        Parameters:
+            subject: a pattern, or several of one namespace.
+            handler: called with each event.
+            options: those of `Worker`; *consumer* is required.
+
+        Raises:
+            BusError: what ends the subscription for good, such as `UnknownNamespaceError`.
+        """
         self.worker(subject, handler, **options).run()
 
     # -- around it
 
     def health(self) -> bool:
-        """Whether the server takes writes. Raises `ConnectionFailedError` when it can't be reached."""
+        """Ask whether every namespace of the server takes events.
+
+        Returns:
+            Whether they all do.
+
+        Raises:
+            ConnectionFailedError: the server can't be reached.
+        """
         return self._call(self._requests.get("readyz"), _is_ready, repeatable=True)
 
     def _call(

@@ -26,8 +26,13 @@ log = logging.getLogger("bus.client")
 class Delivery(Delivered, dict=True):
     """An event delivered to a `Stream`. What is said about it returns once the server has taken it.
 
-    Each method raises `UnknownEventError` when the event was given up, `NotOwnerError` when it went to
-    another connection meanwhile, `ConnectionFailedError` or `TimedOutError` when the server can't be reached.
+    It has the fields of an [Event][bus.Event], and this can be said about it. Each method may raise these:
+
+    Raises:
+        UnknownEventError: the event was given up.
+        NotOwnerError: it went to another connection of the consumer meanwhile.
+        TimedOutError: the server doesn't answer.
+        ConnectionFailedError: the server can't be reached.
     """
 
     def ack(self) -> None:
@@ -35,19 +40,39 @@ class Delivery(Delivered, dict=True):
         self.session.stream.settle(self, self._acknowledged())
 
     def reply(self, payload: Any) -> None:
-        """Answer a request with *payload*, and acknowledge it. Raises `InvalidEventError` if none was asked for."""
+        """Answer a request, and acknowledge it.
+
+        Parameters:
+            payload: anything msgspec can write as JSON.
+
+        Raises:
+            InvalidEventError: the event asks for no reply, or *payload* can't be written as JSON.
+        """
         self.session.stream.settle(self, self._replied(payload))
 
     def nack(self, *, delay: Duration = 0, reason: str = "") -> None:
-        """Have the event delivered again, after *delay* (seconds, or text such as ``"30s"``)."""
+        """Have the event delivered again.
+
+        Parameters:
+            delay: seconds, or text such as ``"30s"``, until then.
+            reason: why; kept with the dead letter if this was the last attempt.
+        """
         self.session.stream.settle(self, self._said("nack", delay=delay, reason=reason))
 
     def extend(self, *, delay: Duration | None = None) -> None:
-        """Ask for more time before redelivery: *delay* from now, by default the redelivery time again."""
+        """Ask for more time before redelivery.
+
+        Parameters:
+            delay: seconds from now, or text such as ``"1m"``; by default the redelivery time again.
+        """
         self.session.stream.settle(self, self._said("extend", delay=delay))
 
     def reject(self, *, reason: str = "") -> None:
-        """Give the event up: to the dead letters, and to a requester as a `ServiceError` with *reason*."""
+        """Give the event up: a durable consumer's goes to the dead letters, and who asked gets a `ServiceError`.
+
+        Parameters:
+            reason: why; kept with the dead letter, and the message of the requester's error.
+        """
         self.session.stream.settle(self, self._said("reject", reason=reason))
 
 
@@ -89,9 +114,15 @@ class Stream:
         return self
 
     def __next__(self) -> Delivery:
-        """The next event.
+        """Wait for the next event.
 
-        Raises `TimedOutError` when none comes within the stream's timeout, and may be called again then.
+        Returns:
+            The event.
+
+        Raises:
+            StopIteration: the subscription has ended, or was closed.
+            TimedOutError: none came within the stream's timeout; it may be called again.
+            BusError: what can't get better by reconnecting, such as `UnknownNamespaceError`.
         """
         event = self._state.pop()
         if event is None:

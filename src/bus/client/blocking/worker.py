@@ -20,6 +20,7 @@ from bus.client.core.work import Plan, announce_stop, describe, rejection, repor
 from bus.errors import BusError, InvalidEventError
 
 Handler = Callable[[Delivery], Any]
+"""What is called with each event; a result other than None answers a request."""
 
 
 class Subscribing(Protocol):
@@ -31,16 +32,24 @@ class Subscribing(Protocol):
 
 
 class Worker:
-    """Handles the events of a durable consumer, *concurrency* at once, each in a thread.
+    """Handles the events of a durable consumer, several at once, each in a thread.
 
-    What *handler* returns acknowledges the event, and answers it if it is a request; raising `RejectError`
-    gives it up; any other exception has it delivered again after the next of the *backoff* delays, up to
-    *redelivery_count* deliveries in all, while a request is rejected with that exception as its reason.
-    While a handler runs its event isn't delivered to anybody else: the worker keeps asking for more time. If
-    the worker dies, its events go to others after *redelivery* at the latest.
+    A handler that returns acknowledges the event, and answers it if it is a request; raising `RejectError`
+    gives it up; any other exception has it delivered again after the next of the *backoff* delays, while a
+    request is rejected with that exception as its reason. While a handler runs its event isn't delivered to
+    anybody else: the worker keeps asking for more time. Several workers of one *consumer* share the work.
 
-    Several workers of one *consumer* share the work; with ``order="key"`` no two handle events of one key at
-    once. A consumer that is new begins at *start*.
+    Parameters:
+        client: the client to subscribe with.
+        subject: a pattern, or several of one namespace.
+        handler: called with each event.
+        consumer: the name of the durable consumer.
+        concurrency: handlers that run at once, and events on their way to this worker.
+        order: with ``"key"`` no two events of one key are handled at once, by any worker of this consumer.
+        start: where a consumer that is new begins, as in `Client.get`.
+        redelivery: seconds, or text such as ``"30s"``, after which others get the events of a worker that died.
+        redelivery_count: attempts in all before an event goes to the dead letters; 0 for no limit.
+        backoff: seconds, or text, until the second, third, … attempt; the last one repeats.
     """
 
     def __init__(
@@ -75,8 +84,11 @@ class Worker:
     def run(self) -> None:
         """Work until `stop` is called, or SIGTERM or SIGINT comes if this is the main thread.
 
-        Then what is running is finished, what was not begun goes back, and this returns. Raises what ends
-        the subscription for good, such as `UnknownNamespaceError` or `ConsumerMismatchError`.
+        Then what is running is finished, what was not begun goes back, and this returns.
+
+        Raises:
+            BusError: what ends the subscription for good, such as `UnknownNamespaceError` or
+                `ConsumerMismatchError`.
         """
         with stopping_on_signals(self.stop), self._subscribe() as stream:
             reader = self._begin(self._read, stream)

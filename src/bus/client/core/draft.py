@@ -17,7 +17,17 @@ _NOT_ENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.
 
 
 class EventFields(TypedDict, total=False):
-    """The fields of an event to be published, named as in `Client.put`."""
+    """The fields of an event to be published; all but *subject* may be left out.
+
+    Attributes:
+        subject: what the event is about, such as ``orders.created``.
+        payload: anything msgspec can write as JSON.
+        key: refuses a second event with this subject and key.
+        trace_id: is carried along.
+        id: an id of your own; by default the server makes one.
+        response_subject: the inbox that a reply goes to.
+        created_at: when it happened; by default now.
+    """
 
     subject: Required[str]
     payload: Any

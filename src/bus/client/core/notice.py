@@ -10,10 +10,15 @@ log = logging.getLogger("bus.client")
 
 
 class Gap(msgspec.Struct, frozen=True):
-    """Events that a resuming subscriber can't have; the stream goes on at ``next_index``.
+    """Events that a subscriber can't have; the stream goes on behind them.
 
-    They have ``expired``, from the first to the last index that is missing; or the last event received is
-    ``unknown`` to the server, which may have lost its end in a power cut or be another one.
+    Attributes:
+        first_missing: index of the first event that is missing.
+        last_missing: index of the last one.
+        next_index: where the stream goes on.
+        reason: ``expired``: they are no longer kept. ``damaged``: they are stored and can't be read. ``unknown``:
+            the server doesn't know the last event received, because it lost it in a power cut or is another one;
+            then the stream goes on at the oldest event, and which are missing can't be told.
     """
 
     first_missing: int
@@ -23,7 +28,14 @@ class Gap(msgspec.Struct, frozen=True):
 
 
 class Dropped(msgspec.Struct, frozen=True):
-    """An event that was given up after its last attempt; it stays in the log."""
+    """An event that was given up; it stays in the log.
+
+    Attributes:
+        id: its id.
+        index: its place in the namespace.
+        attempts: how often it was delivered.
+        reason: why it was given up.
+    """
 
     id: str
     index: int
@@ -38,7 +50,7 @@ class Open(msgspec.Struct):
 
 
 class Done(msgspec.Struct):
-    """The stream is over: ``limit``, ``tail``, ``shutdown`` or ``error``."""
+    """The stream is over: ``limit``, ``tail``, ``shutdown``, ``deleted`` or ``error``."""
 
     reason: str = ""
 
@@ -48,7 +60,7 @@ def log_gap(gap: Gap) -> None:
     if gap.reason == "unknown":
         log.warning("the server doesn't know the last event received: going on at index %d", gap.next_index)
     else:
-        log.warning("events %d to %d are no longer stored: they were missed", gap.first_missing, gap.last_missing)
+        log.warning("events %d to %d are %s: they were missed", gap.first_missing, gap.last_missing, gap.reason)
 
 
 def log_dropped(dropped: Dropped) -> None:

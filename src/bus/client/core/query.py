@@ -12,7 +12,8 @@ from bus.errors import InvalidParameterError
 from bus.units import format_duration
 
 Start = str | int | datetime | timedelta
-"""``"oldest"``, ``"newest"``, an event id to start after, an index, a time, or an age such as ``"15m"``."""
+"""Where to begin: ``"oldest"``, ``"newest"``, an event id to start after, an index, a ``datetime`` with a time
+zone, or an age: a ``timedelta`` or text such as ``"15m"``."""
 
 Duration = str | float
 """Seconds, or text such as ``"1m30s"``."""

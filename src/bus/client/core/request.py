@@ -12,6 +12,8 @@ from bus.units import format_duration
 from bus.wire import JSON, NDJSON, PROBLEM, SSE
 
 Action = Literal["ack", "nack", "extend", "reject"]
+"""What is said about a delivery: it is done, is to be delivered again, takes longer, can't be handled by anyone."""
+
 Parameters = list[tuple[str, str]]
 
 MOST_IDS = 256
