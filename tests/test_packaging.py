@@ -1,7 +1,9 @@
-"""The wheel as it is published: what is in it and what it brings along."""
+"""The wheel and the source distribution as they are published: what is in them, and that anyone gets the same."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from email.message import Message
@@ -19,12 +21,18 @@ ROOT = Path(__file__).parent.parent
 SERVER_ONLY = ["uvloop", "crc32c", "nacl", "prometheus_client", "click", "rich"]
 
 
+def _build(sources: Path, target: Path, *kinds: str, umask: int = 0o022) -> Path:
+    """Build *kinds* of distributions from *sources* into *target*."""
+    asked = [word for kind in kinds for word in ("-t", kind)]
+    command = [sys.executable, "-m", "hatchling", "build", *asked, "-d", str(target)]
+    environment = clean_environment(SOURCE_DATE_EPOCH="1700000000")
+    subprocess.run(command, cwd=sources, env=environment, umask=umask, check=True, capture_output=True, timeout=50)
+    return target
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> ZipFile:
-    folder = tmp_path_factory.mktemp("dist")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
-    subprocess.run(build, cwd=ROOT, check=True, capture_output=True, timeout=50)
-    return ZipFile(next(folder.iterdir()))
+    return ZipFile(next(_build(ROOT, tmp_path_factory.mktemp("dist"), "wheel").iterdir()))
 
 
 def _metadata(wheel: ZipFile) -> Message:
@@ -54,3 +62,25 @@ def test_the_sdk_runs_without_the_server_extra() -> None:
 def test_the_console_script_is_called_bus() -> None:
     (script,) = entry_points(group="console_scripts", name="bus")
     assert script.value == "bus.__main__:main"
+
+
+def test_two_builds_of_the_same_sources_are_equal(tmp_path: Path) -> None:
+    contents = []
+    for when, umask in ((1_600_000_000, 0o022), (1_650_000_000, 0o077)):
+        sources = _copy_sources(tmp_path / str(when) / "sources", when)
+        built = _build(sources, tmp_path / str(when) / "dist", "wheel", "sdist", umask=umask)
+        contents.append({file.name: file.read_bytes() for file in built.iterdir()})
+    assert {name.removeprefix(f"busd-{__version__}") for name in contents[0]} == {"-py3-none-any.whl", ".tar.gz"}
+    assert contents[0] == contents[1]
+
+
+def _copy_sources(place: Path, when: int) -> Path:
+    """What is needed to build, with files as old as *when*."""
+    place.mkdir(parents=True)
+    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "Makefile"):
+        shutil.copy(ROOT / name, place)
+    for name in ("src", "docs", "deploy"):
+        shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in place.rglob("*"):
+        os.utime(path, (when, when))
+    return place
