@@ -3,15 +3,20 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+FOREIGN := tests/foreign
+NODE_MODULES := $(FOREIGN)/node_modules
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 TESTS ?=
 FAULTS ?= full
+BENCH ?=
+DIST ?= dist
+BUILD ?= build
 
-.PHONY: help serve test faults lint format docs clean
+.PHONY: help serve test interop faults bench install-check lint format docs binary dist clean
 
 help: ## Say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/server-ready ## Run the server with namespaces app, orders and github on :2021
 	@exec $(BIN)/bus server --addr :2021 --path ./data --namespaces app,orders,github
@@ -19,8 +24,17 @@ serve: $(VENV)/server-ready ## Run the server with namespaces app, orders and gi
 test: $(VENV)/dev-ready ## Run the tests; TESTS="tests/cli -k put" runs some of them
 	$(BIN)/pytest -n auto $(TESTS)
 
+interop: $(VENV)/dev-ready $(NODE_MODULES)/.package-lock.json ## Run clients, browsers and proxies of others against Bus
+	$(BIN)/pytest -n auto tests/foreign tests/proxies
+
 faults: $(VENV)/dev-ready ## Cut the power, kill, fill disks; needs root. FAULTS=short takes minutes, full an hour
 	FAULTS=$(FAULTS) $(BIN)/pytest tests/faults --timeout 900
+
+install-check: $(VENV)/install-ready ## Install in every way there is and run what comes of it; needs root and a network
+	$(BIN)/pytest tests/install --timeout 600
+
+bench: $(VENV)/bench-ready ## Measure Bus beside NATS and Redis, half an hour; root on Debian. BENCH=--quick is short
+	$(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(VENV)/dev-ready ## Check style, types and the floors of the house
 	$(BIN)/ruff check
@@ -35,12 +49,36 @@ format: $(VENV)/dev-ready ## Put the sources into shape
 docs: $(VENV)/docs-ready ## Build the documentation into ./site
 	$(BIN)/mkdocs build
 
+# In an environment of its own, because what else is installed would be packed as well.
+binary: $(VENV)/dev-ready ## Make the whole command one file, dist/bus
+	$(BIN)/python -m venv --clear --without-pip $(BUILD)/venv
+	$(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet '.[server]' --group binary
+	$(BUILD)/venv/bin/pyinstaller --log-level WARN --noconfirm --distpath $(DIST) --workpath $(BUILD) deploy/binary/bus.spec
+
+dist: $(VENV)/dev-ready ## Make the wheel and the source distribution, in dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d $(DIST)
+
 clean: ## Remove the virtual environment and what tools left
-	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis $(NODE_MODULES)
 
 $(VENV)/dev-ready: $(VENV)/server-ready
 	$(BIN)/python -m pip install --quiet --group dev
 	@touch $@
+
+$(VENV)/install-ready: $(VENV)/dev-ready
+	$(BIN)/python -m pip install --quiet --group install
+	@touch $@
+
+# A server that can't be installed is named as such in the figures.
+$(VENV)/bench-ready: $(VENV)/server-ready
+	$(BIN)/python -m pip install --quiet --group bench
+	@command -v redis-server redis-benchmark wrk >/dev/null || \
+		{ apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends redis-server redis-tools wrk; } || true
+	@touch $@
+
+# Without npm the tests of clients in JavaScript are skipped.
+$(NODE_MODULES)/.package-lock.json: $(FOREIGN)/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix $(FOREIGN) --no-audit --no-fund --loglevel error
 
 $(VENV)/docs-ready: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --group docs
