@@ -1,9 +1,11 @@
-"""docs/cli.md says what the command does: every option is in it, and none that doesn't exist."""
+"""docs/cli.md says what the command does: its options are all there are, and its examples are understood."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
+import shlex
+from itertools import takewhile
 from pathlib import Path
 
 import click
@@ -39,3 +41,26 @@ def test_the_settings_are_as_they_are() -> None:
         flag, about = f"--{field.name.replace('_', '-')}", field.metadata
         default = f"`{about['default']}`" if about["default"] else about["shown"]
         assert f"| `{flag}` | `{about['variable']}` | {default} | " in section
+
+
+def _examples() -> list[list[str]]:
+    """The words after ``bus`` of each command in the blocks of the page, without what a shell does around them."""
+    blocks = re.findall(r"^```(\w*)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    lines = [_words(line) for language, text in blocks if not language for line in text.splitlines()]
+    commands = [words[words.index("bus") + 1 :] for words in lines if "bus" in words]
+    return [list(takewhile(lambda word: word not in ("|", ">", "&&"), words)) for words in commands]
+
+
+def _words(line: str) -> list[str]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return list(lexer)
+
+
+def test_the_examples_are_understood() -> None:
+    examples = _examples()
+    assert len(examples) > 30
+    for name, *arguments in examples:
+        command = bus.get_command(click.Context(bus), name)
+        assert command is not None, name
+        command.make_context(name, arguments)

@@ -1,6 +1,9 @@
 """The code blocks of a page, and running them in order as its reader would.
 
     ```bash, ```python          run in one directory, with one server for the page
+    ```javascript               run by tests/foreign, in a browser or after <!-- node --> in Node.js
+    ```pycon                    tried line by line, as doctest does
+    ```json                     has the names and types of what a server sends
     ```text                     what the block before it prints; … stands for anything
     <!-- background -->         the next block doesn't end by itself: it runs until the page is through
     <!-- not run: reason -->    no test can run the next block
@@ -19,13 +22,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import dedent
 
 from tests.support import PATIENCE, ServerProcess, clean_environment
 
 ROOT = Path(__file__).parents[2]
 RUNNABLE = ("bash", "python")
 
-_BLOCK = re.compile(r"(?:^<!-- (?P<marker>.*?) -->\n+)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
+# A block of a list is indented.
+_BLOCK = re.compile(
+    r"(?:^ *<!-- (?P<marker>.*?) -->\n+)?^(?P<indent> *)```(?P<language>\w*)\n(?P<text>.*?)^(?P=indent)```$",
+    re.M | re.S,
+)
+
+# The port in the pages may be taken, so a server that a page starts listens on a free one.
+_LISTENING = re.compile(r"(?P<flag>--addr )(?:127\.0\.0\.1)?:2021\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +61,8 @@ class Block:
 
     def on(self, server: ServerProcess) -> Block:
         """The block as it is for a reader whose server is *server*."""
-        text = self.text.replace("localhost:2021", f"127.0.0.1:{server.port}").replace(" :2021", " 127.0.0.1:0")
-        return replace(self, text=text)
+        listening = _LISTENING.sub(r"\g<flag>127.0.0.1:0", self.text)
+        return replace(self, text=listening.replace("localhost:2021", f"127.0.0.1:{server.port}"))
 
     def is_printed(self, output: str) -> bool:
         """Whether *output* holds what the page shows."""
@@ -61,24 +72,25 @@ class Block:
     @property
     def command(self) -> Sequence[str]:
         if self.language == "python":
-            return [sys.executable, "-c", self.text]
+            return [sys.executable, "-W", "error", "-c", self.text]
         return ["bash", "-euo", "pipefail", "-c", self.text]
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
 
 
-def blocks_of(path: Path) -> list[Block]:
-    """The blocks of a page that can be run; its ``text`` blocks are what the ones before them print."""
+def blocks_of(path: Path, *, languages: Sequence[str] | None = RUNNABLE) -> list[Block]:
+    """The blocks of a page, in some languages or all; its ``text`` blocks are what the ones before them print."""
     page, text = str(path.relative_to(ROOT)), path.read_text()
     blocks: list[Block] = []
     for found in _BLOCK.finditer(text):
-        if found["language"] in RUNNABLE:
+        shown = dedent(found["text"])
+        if found["language"] == "text":
+            blocks[-1] = replace(blocks[-1], prints=shown)
+        else:
             line = text.count("\n", 0, found.start("text"))
-            blocks.append(Block(page, line, found["language"], found["text"], found["marker"] or ""))
-        elif found["language"] == "text" and blocks:
-            blocks[-1] = replace(blocks[-1], prints=found["text"])
-    return blocks
+            blocks.append(Block(page, line, found["language"], shown, found["marker"] or ""))
+    return [block for block in blocks if languages is None or block.language in languages]
 
 
 def run_blocks(blocks: Sequence[Block], server: ServerProcess, directory: Path) -> None:

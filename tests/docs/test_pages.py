@@ -7,37 +7,40 @@ import re
 import shutil
 import subprocess
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import bus.engine.pending
 from bus.config import Settings
-from bus.errors import (
-    BusError,
-    ConfigError,
-    ConnectionFailedError,
-    DirectoryLockedError,
-    LogVersionError,
-    RejectError,
-    WrongKeyError,
-)
 from tests.conftest import StartServer
-from tests.docs.blocks import ROOT, Block, blocks_of, run_blocks
-from tests.support import PATIENCE, ServerProcess, request
+from tests.docs.blocks import ROOT, RUNNABLE, Block, blocks_of, run_blocks
+from tests.support import PATIENCE
 
 README = ROOT / "README.md"
 DOCS = sorted((ROOT / "docs").glob("*.md"))
-RUN_ELSEWHERE = {"docs/sdk.md"}  # by tests/client/test_docs.py
-NEVER_SENT = {
-    ConfigError,
-    ConnectionFailedError,
-    RejectError,
-    WrongKeyError,
-    LogVersionError,
-    DirectoryLockedError,
-}
 PAGES = [README, *DOCS, *sorted((ROOT / "examples").rglob("*.md"))]
+ABOUT = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")]
+
+# What is neither run as it stands nor a picture, and where it is held to what it shows.
+CHECKED_IN = {
+    ("README.md", "javascript"): "tests/foreign/test_first_pages.py",
+    ("docs/any-language.md", "javascript"): "tests/foreign/test_page.py",
+    ("docs/any-language.md", "nginx"): "tests/foreign/test_page.py",
+    ("docs/cli.md", ""): "tests/cli/test_docs.py",
+    ("docs/cli.md", "json"): "tests/docs/test_shown.py",
+    ("docs/concepts.md", "json"): "tests/docs/test_shown.py",
+    ("docs/delivery.md", ""): "tests/docs/test_pages.py",
+    ("docs/index.md", "javascript"): "tests/foreign/test_first_pages.py",
+    ("docs/install.md", "ini"): "tests/docs/test_pages.py",
+    ("docs/operations.md", "caddyfile"): "tests/proxies/test_page.py",
+    ("docs/operations.md", "haproxy"): "tests/proxies/test_page.py",
+    ("docs/operations.md", "nginx"): "tests/proxies/test_page.py",
+    ("docs/operations.md", "pycon"): "tests/docs/test_shown.py",
+    ("docs/operations.md", "yaml"): "tests/docs/test_operations.py",
+}
+PICTURES = {"docs/architecture.md", "docs/concepts.md", "docs/format.md"}
 
 _LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)#\s]*)(#[^)\s]*)?\)")
 
@@ -54,7 +57,7 @@ def _run_on(page: str) -> list[Block]:
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the pages use curl, which isn't installed")
-@pytest.mark.parametrize("page", [page for page in BLOCKS if _run_on(page) and page not in RUN_ELSEWHERE])
+@pytest.mark.parametrize("page", [page for page in BLOCKS if _run_on(page)])
 def test_every_command_and_program_works_as_it_stands(page: str, start_server: StartServer, tmp_path: Path) -> None:
     directory = tmp_path / "reader"
     directory.mkdir()
@@ -66,13 +69,27 @@ def test_what_is_not_run_is_known() -> None:
     assert not_run == [
         ("README.md", "makes a virtual environment, takes port 2021, and runs this test"),
         ("README.md", "installs from the package index"),
+        ("docs/benchmarks.md", "takes half an hour and installs servers"),
         ("docs/durability.md", "takes ten minutes"),
-        ("docs/from-go.md", "needs a Go server"),
         ("docs/index.md", "installs from the package index"),
-        ("docs/operations.md", "installs from the package index"),
-        ("docs/operations.md", "would publish what is there already"),
+        ("docs/install.md", "installs from the package index"),
+        ("docs/install.md", "installs from the package index"),
+        ("docs/install.md", "takes half a minute and a network"),
+        ("docs/install.md", "needs a container engine"),
+        ("docs/install.md", "needs a container engine"),
+        ("docs/install.md", "installs from the package index, as root"),
+        ("docs/install.md", "changes the system"),
+        ("docs/install.md", "needs a cluster"),
+        ("docs/sdk.md", "installs from the package index"),
         ("examples/chat/README.md", "opens a browser"),
     ]
+
+
+def test_what_is_not_run_is_checked_in_another_way() -> None:
+    found = {(block.page, block.language) for page in PAGES for block in blocks_of(page, languages=None)}
+    not_run = {(page, language) for page, language in found if language not in RUNNABLE}
+    assert not_run == CHECKED_IN.keys() | {(page, "") for page in PICTURES}
+    assert all((ROOT / test).exists() for test in CHECKED_IN.values())
 
 
 def test_make_serve_runs_the_server_that_the_readme_says() -> None:
@@ -88,7 +105,12 @@ def test_make_serve_runs_the_server_that_the_readme_says() -> None:
     )
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_the_unit_of_the_install_page_is_the_one_to_install() -> None:
+    shown = re.search(r"```ini\n(.*?)```", (ROOT / "docs" / "install.md").read_text(), re.DOTALL)
+    assert shown and shown[1] == (ROOT / "deploy" / "systemd" / "bus.service").read_text()
+
+
+@pytest.mark.parametrize("page", [*PAGES, *ABOUT], ids=_name)
 def test_links_lead_somewhere(page: Path) -> None:
     for target, anchor in _LINK.findall(page.read_text()):
         if "://" in target:
@@ -96,6 +118,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         found = page.parent / target if target else page
         assert found.exists(), f"{_name(page)} links to {target}, which isn't there"
         assert not anchor or anchor[1:] in _anchors(found), f"{_name(page)} links to {target}{anchor}"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_every_page_is_found_from_the_first_ones(page: str) -> None:
+    linked = {Path(target).name for target, _ in _LINK.findall((ROOT / page).read_text())}
+    assert {path.name for path in DOCS} - {"index.md"} <= linked
 
 
 def _anchors(page: Path) -> set[str]:
@@ -116,25 +144,14 @@ def test_the_settings_of_the_readme_are_those_of_the_server() -> None:
     ]
 
 
-def test_the_errors_of_the_http_page_are_those_of_the_server() -> None:
-    page = (ROOT / "docs" / "http-api.md").read_text()
-    listed = {code: int(status) for status, code in re.findall(r"^\| (\d{3}) \| `([a-z-]+)` \|", page, re.MULTILINE)}
-    assert listed == {error.code: error.status for error in _errors(BusError) if error not in NEVER_SENT}
-
-
-def _errors(kind: type[BusError]) -> list[type[BusError]]:
-    """The tree of errors, without what others derive from it for themselves."""
-    known = [below for below in kind.__subclasses__() if below.__module__ == BusError.__module__]
-    return [kind, *(error for below in known for error in _errors(below))]
-
-
 def test_the_diagram_of_delivery_is_that_of_the_code() -> None:
     drawn = re.search(r"```\n(.*?)```", (ROOT / "docs" / "delivery.md").read_text(), re.DOTALL)
     assert drawn and textwrap.indent(drawn[1], "    ") in (bus.engine.pending.__doc__ or "")
 
 
-def test_the_metrics_of_the_operations_page_are_those_of_the_server(server: ServerProcess) -> None:
-    page = (ROOT / "docs" / "operations.md").read_text()
-    listed = re.findall(r"^\| `(bus_\w+)` \|", page, re.MULTILINE)
-    served = re.findall(r"^# TYPE (\w+)", request(server, "GET", "/metrics").text, re.MULTILINE)
-    assert listed == served
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+def test_the_floors_are_those_that_are_checked(page: str) -> None:
+    drawn = re.search(r"^```\n(cli\n.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    checked = project["tool"]["importlinter"]["contracts"][0]["layers"]
+    assert drawn and [line.partition("  ")[0] for line in drawn[1].splitlines()] == checked[1:]
