@@ -188,7 +188,10 @@ def test_why_says_why_nothing_is_delivered(bus: ServerProcess, subject: str) -> 
         assert why().startswith("window full since ") and event_id in why()
         _settle(bus, stream, event_id, action="nack", delay="1h")
         assert "nacked" in why()
-    with _join(bus, subject + ".other", "idle"):
+    other_id = stored(bus, subject + ".other")
+    with _join(bus, subject + ".other", "idle") as stream:
+        assert _take(stream)[0]["id"] == other_id
+        _settle(bus, stream, other_id)
         assert request(bus, "GET", "/v1/consumers/idle/why").text.strip() == "caught up"
     assert refusal(request(bus, "GET", "/v1/consumers/nobody/why"))[0] == 404
 

@@ -73,10 +73,13 @@ Examples:
 @click.option("--subject", required=True, metavar="SUBJECT", help="Subject to publish to: the events are stored.")
 @click.option("--connections", type=click.IntRange(1, 10_000), default=32, metavar="N", help="Connections.  [32]")
 @click.option("--seconds", type=Duration(), default="5s", metavar="DURATION", help="How long to measure.  [5s]")
+@click.option("--events", type=click.IntRange(1), metavar="N", help="End after so many events, if that is sooner.")
 @click.option("--size", type=click.IntRange(0), default=100, metavar="BYTES", help="Size of a payload.  [100]")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=1, metavar="N", help="Events in a request.  [1]")
 @host_option
-def bench(*, work: str, host: str, seconds: float, subject: str, connections: int, size: int, batch: int) -> None:
+def bench(
+    *, work: str, host: str, seconds: float, events: int | None, subject: str, connections: int, size: int, batch: int
+) -> None:
     """Put load on a running server and measure it.
 
     \b
@@ -89,7 +92,7 @@ def bench(*, work: str, host: str, seconds: float, subject: str, connections: in
     """
     parse_subject(subject)
     plan = Plan(Endpoint.parse(host), subject, connections, size, batch)
-    gauge, took = uvloop.run(_measure(plan, _WORK[work], seconds))
+    gauge, took = uvloop.run(_measure(plan, _WORK[work], seconds, events or math.inf))
     _show_result(_result(work, plan, gauge, took), gauge.latencies)
 
 
@@ -98,13 +101,13 @@ def bench(*, work: str, host: str, seconds: float, subject: str, connections: in
 Begin = Callable[[Plan, Gauge, AsyncExitStack], Awaitable[None]]
 
 
-async def _measure(plan: Plan, begin: Begin, seconds: float) -> tuple[Gauge, float]:
+async def _measure(plan: Plan, begin: Begin, seconds: float, most: float) -> tuple[Gauge, float]:
     gauge = Gauge()
     async with AsyncExitStack() as stack:
         await begin(plan, gauge, stack)
         showing = asyncio.create_task(_show(gauge))
         try:
-            return gauge, await gauge.run(seconds)
+            return gauge, await gauge.run(seconds, most=most)
         finally:
             showing.cancel()
 

@@ -6,6 +6,7 @@ They are plain asyncio protocols, because a client made for programs would be me
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from array import array
 from collections.abc import Callable
@@ -34,30 +35,41 @@ class Gauge:
         self.events = 0
         self.latencies = array("d")
         self.stopped = False
-        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._most = math.inf
+        self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def count(self, events: int) -> None:
+        """Add *events*, and end the measurement if they are enough."""
+        self.events += events
+        if self.events >= self._most and not self._over.done():
+            self._over.set_result(None)
 
     def fail(self, error: BusError) -> None:
         """End the measurement with *error*, unless it has ended."""
-        if not self.stopped and not self._failed.done():
-            self._failed.set_exception(error)
+        if not self.stopped and not self._over.done():
+            self._over.set_exception(error)
 
     async def until(self, begun: asyncio.Event) -> None:
         """Wait for *begun*. Raises what a connection failed with."""
         waiting: asyncio.Future[Any] = asyncio.ensure_future(begun.wait())
-        await asyncio.wait([waiting, self._failed], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([waiting, self._over], return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
-        if self._failed.done():
-            self._failed.result()
+        if self._over.done():
+            self._over.result()
 
-    async def run(self, seconds: float) -> float:
-        """Measure from now on for *seconds*; returns how many it were. Raises what a connection failed with."""
+    async def run(self, seconds: float, *, most: float = math.inf) -> float:
+        """Measure from now on for *seconds*, or until there are *most* events if that is sooner.
+
+        Returns how many seconds it were. Raises what a connection failed with.
+        """
         self.events = 0
         self.latencies = array("d")
+        self._most = most
         begun = perf_counter()
-        await asyncio.wait([self._failed], timeout=seconds)
+        await asyncio.wait([self._over], timeout=seconds)
         self.stopped = True
-        if self._failed.done():
-            self._failed.result()
+        if self._over.done():
+            self._over.result()
         return perf_counter() - begun
 
     def __repr__(self) -> str:
@@ -131,7 +143,7 @@ class Asker(Load):
         check(response)
         if b'"error":' in response.body:
             raise BusError(f"an event was refused: {response.body.splitlines()[0].decode()}")
-        self.gauge.events += self._events
+        self.gauge.count(self._events)
         if not self.gauge.stopped:
             self.begin()
 
@@ -158,7 +170,7 @@ class Listener(Load):
         self._rest = data[1 - len(_MSG) :]
         count = data.count(_MSG)
         if count:
-            self.gauge.events += count
+            self.gauge.count(count)
             last = data.rfind(b'"sent":')
             if found := _SENT.match(data, last):
                 self.gauge.latencies.append((time_ns() - int(found[1])) / 1e9)
