@@ -37,6 +37,9 @@ class Carrier(Protocol):
     def flush(self) -> None:
         """Write what is due."""
 
+    def answered(self) -> None:
+        """An answer is complete."""
+
     def read_on(self) -> None:
         """Take more of an upload."""
 
@@ -87,7 +90,7 @@ class Exchange(msgspec.Struct, eq=False):
     def finish(self) -> None:
         """The answer is complete."""
         self.done = True
-        self.connection.flush()
+        self.connection.answered()
 
     def when_first(self, call: Callable[[], None]) -> None:
         """Call back as soon as all answers before this one are written."""

@@ -20,6 +20,9 @@ TRAILER_BYTES = 8 * 1024
 PIPELINE_DEPTH = 64
 """Requests of one connection that may wait for their answers; further ones stay in the socket."""
 
+ANSWERS_TOGETHER = 32
+"""Answers that wait for each other to go out in one write, so that a client that reads none is noticed."""
+
 UPLOAD_LINES = 16_384
 """Lines of an NDJSON upload that may wait for their receipts; further ones stay in the socket."""
 

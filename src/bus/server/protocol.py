@@ -65,8 +65,8 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
-        "_body", "_buffer", "_exchanges", "_flushing", "_lingers", "_loop", "_paused_reading", "_reading",
-        "_request", "_state",
+        "_body", "_buffer", "_corked", "_exchanges", "_flushing", "_lingers", "_loop",
+        "_paused_reading", "_reading", "_request", "_state",
         "deadline", "draining", "handler", "stream", "transport", "writable",
     )  # fmt: skip
 
@@ -81,6 +81,7 @@ class Connection(asyncio.Protocol):
         self._state = _State.HEAD
         self._buffer = b""
         self._exchanges: deque[Exchange] = deque()
+        self._corked = False
         self._flushing = False
         self._lingers = False
         self._paused_reading = False
@@ -136,12 +137,16 @@ class Connection(asyncio.Protocol):
     # -- requests
 
     def _advance(self) -> None:
-        """Take requests from the buffer as far as it goes."""
+        """Take requests from the buffer as far as it goes; answers that are there by then go out together."""
+        self._corked = True
         try:
             while self._buffer and self._step():
                 pass
         except BusError as error:
             self._refuse(error)
+        self._corked = False
+        if self._exchanges and self._exchanges[0].done:
+            self.flush()
         if self._buffer or not self._reading:
             self._balance()
 
@@ -246,6 +251,11 @@ class Connection(asyncio.Protocol):
         (upload or exchange).fail(error)
 
     # -- answers
+
+    def answered(self) -> None:
+        """An answer is complete."""
+        if not self._corked or len(self._exchanges) >= limits.ANSWERS_TOGETHER:
+            self.flush()
 
     def flush(self) -> None:
         """Write what is due, in the order of the requests."""
