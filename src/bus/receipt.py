@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Receipt(msgspec.Struct, frozen=True):
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """What a publisher gets back.
 
     Attributes:

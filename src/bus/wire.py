@@ -148,9 +148,8 @@ def encode_extra(**fields: object) -> bytes:
     )
 
 
-def one_line(payload: msgspec.Raw) -> bytes:
-    """The bytes of *payload* without line breaks, which JSON has only between its tokens."""
-    data = bytes(payload)
+def one_line(data: bytes) -> bytes:
+    """JSON without line breaks, which it has only between its tokens."""
     return data.translate(None, _LINE_BREAKS) if _LF in data or _CR in data else data
 
 

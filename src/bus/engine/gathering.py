@@ -47,7 +47,7 @@ def check_draft(draft: Draft, *, now: int) -> Checked:
     _, subject = parse_subject(name)
     return Checked(
         subject=subject,
-        payload=one_line(draft.payload),
+        payload=one_line(bytes(draft.payload)),
         event_id=check_id(draft.id) if draft.id else "",
         time=draft.time(now) if draft.created_at else now,
         extra=_extra(draft) if draft.key or draft.trace_id or draft.response_subject else b"",

@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections import deque
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from bus.client.aio.connection import Pool
 from bus.client.core.answer import check
@@ -27,8 +28,7 @@ from bus.errors import BusError, NotOwnerError, TimedOutError, UnknownEventError
 from bus.event import Receipt
 
 
-@dataclass(slots=True, eq=False)
-class Put:
+class Put(msgspec.Struct, eq=False):
     """One event on its way."""
 
     line: bytes
@@ -47,8 +47,7 @@ class Put:
             self.future.set_result(outcome)
 
 
-@dataclass(slots=True, eq=False)
-class Ack:
+class Ack(msgspec.Struct, eq=False):
     """One acknowledgement on its way."""
 
     consumer_id: str

@@ -55,7 +55,7 @@ def encode_payload(payload: Any) -> bytes:
     ``msgspec.Raw`` is JSON already. Raises `InvalidEventError` for anything else.
     """
     try:
-        return _flat(_encoder.encode(payload))
+        return one_line(_encoder.encode(payload))
     except _NOT_ENCODABLE as error:
         raise InvalidEventError(f"the payload can't be written as JSON: {error}") from None
 
@@ -72,7 +72,7 @@ def encode_draft(
     """One event as one line of JSON. Raises `InvalidEventError` when the payload can't be written."""
     try:
         draft = _Draft(subject, payload, key, trace_id, id, response_subject, created_at)
-        return _flat(_encoder.encode(draft))
+        return one_line(_encoder.encode(draft))
     except _NOT_ENCODABLE as error:
         raise InvalidEventError(f"the event for {subject!a} can't be written as JSON: {error}") from None
 
@@ -91,18 +91,13 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
 def encode_event(event: Mapping[str, Any] | Draft) -> tuple[bytes, bool]:
     """One event as a line of JSON, and whether it has a key. Raises `InvalidEventError`."""
     if isinstance(event, Draft):
-        return _flat(_encoder.encode(event)), bool(event.key)
+        return one_line(_encoder.encode(event)), bool(event.key)
     return encode_fields(event), bool(event.get("key"))
 
 
 def encode_batch(events: Iterable[Mapping[str, Any] | Draft]) -> bytes:
     """Several events as a JSON array. Raises `InvalidEventError`."""
     return b"[%b]" % b",".join([encode_event(event)[0] for event in events])
-
-
-def _flat(line: bytes) -> bytes:
-    """JSON written by the encoder has no line break, but what came as ``msgspec.Raw`` may."""
-    return one_line(msgspec.Raw(line)) if b"\n" in line or b"\r" in line else line
 
 
 def _reason(error: TypeError) -> str:
