@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
+from abc import abstractmethod
 from array import array
 from collections.abc import Callable
 from time import perf_counter, time_ns
@@ -108,13 +109,13 @@ class Load(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.gauge.fail(ConnectionFailedError(f"the server closed a connection: {exc or 'it had enough'}"))
 
+    @abstractmethod
     def begin(self) -> None:
         """The connection stands."""
-        raise NotImplementedError
 
+    @abstractmethod
     def take(self) -> None:
         """The reader has taken in more. Raises the error that the server answered with."""
-        raise NotImplementedError
 
 
 class Asker(Load):
