@@ -201,6 +201,9 @@ class Settings:
     )
     max_body: int = _option(parse_size, "BUS_MAX_BODY", "4MiB", "Largest body of a publish; NDJSON: largest line.")
     max_connections: int = _option(parse_count, "BUS_MAX_CONNECTIONS", "20000", "Connections held at once.")
+    max_consumers: int = _option(
+        parse_count, "BUS_MAX_CONSUMERS", "1000", "Durable consumers kept; a new one beyond them is refused."
+    )
     cors_origins: tuple[str, ...] = _option(
         split_list, "BUS_CORS_ORIGINS", "*", "Web origins that may use the server, separated by commas."
     )

@@ -20,7 +20,8 @@
     ├── ConflictError             409
     │   ├── DuplicateKeyError          the key was processed before; carries the first receipt
     │   ├── NotOwnerError              the delivery belongs to another connection now
-    │   └── ConsumerMismatchError      the durable consumer was made for other patterns
+    │   ├── TooManyConsumersError      the server keeps as many durable consumers as it may
+    │   └── ConsumerMismatchError      the durable consumer has other terms
     ├── TooLargeError             413
     ├── ServiceError              502  the service that took a request answered with an error
     ├── UnavailableError          503  try again later
@@ -205,8 +206,14 @@ class NotOwnerError(ConflictError):
     code = "not-owner"
 
 
+class TooManyConsumersError(ConflictError):
+    """A new durable consumer would be one more than the server keeps; waiting doesn't help."""
+
+    code = "too-many-consumers"
+
+
 class ConsumerMismatchError(ConflictError):
-    """A durable consumer of this name exists with other patterns."""
+    """A durable consumer of this name exists with other patterns, order or redelivery."""
 
     code = "consumer-mismatch"
 

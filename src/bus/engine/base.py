@@ -63,14 +63,17 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribe:
-    """What a subscriber asks for. ``redelivery`` is in seconds, one per attempt, the last one repeating."""
+    """What a subscriber asks for. ``redelivery`` is in seconds, one per attempt, the last one repeating.
+
+    None is what it didn't give, and so is False for ``by_key``: the terms of a durable consumer then hold.
+    """
 
     filter: Filter
     start: Start = Start(StartKind.NEWEST)
     resume_after: str | None = None
     ack: AckMode = AckMode.NONE
-    redelivery: tuple[float, ...] = (5.0,)
-    redelivery_count: int = 3
+    redelivery: tuple[float, ...] | None = None
+    redelivery_count: int | None = None
     prefetch: int = 1
     consumer: str | None = None
     by_key: bool = False

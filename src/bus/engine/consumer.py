@@ -24,6 +24,7 @@ from bus.engine.member import Member, Settled
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp, Pending, State
 from bus.engine.position import Position, find, frame_at
+from bus.engine.terms import Terms
 from bus.errors import BusError, NotOwnerError, StorageError, UnknownEventError
 from bus.wire import extend_frame, id_of, join_frames, json_of
 
@@ -46,27 +47,28 @@ class Consumer:
     def __init__(
         self,
         namespace: Namespace,
-        wanted: Subscribe,
+        terms: Terms,
         position: Position,
         *,
+        name: str = "",
         loop: AbstractEventLoop,
         closed: Callable[[Member], None],
         given_up: Callable[[Consumer, GivenUp], None],
         changed: Callable[[Consumer], None] = lambda consumer: None,
     ) -> None:
         self.namespace = namespace
-        self.filter = wanted.filter
-        self.name = wanted.consumer or ""
-        self.pending = Pending(redelivery=wanted.redelivery, limit=wanted.redelivery_count)
+        self.filter = terms.filter
+        self.name = name
+        self.pending = Pending(redelivery=terms.redelivery, limit=terms.redelivery_count)
         self.members: list[Member] = []
         self._began = position.index
-        self._by_key = wanted.by_key
+        self._by_key = terms.by_key
         self._loop = loop
         self._closed = closed
         self._given_up = given_up
         self._changed = changed
         self._refused: deque[str] = deque(maxlen=REMEMBERED_GIVEN_UP)
-        self._feed = Feed(namespace, wanted.filter, position.index, missed=self._tell_gap)
+        self._feed = Feed(namespace, terms.filter, position.index, missed=self._tell_gap)
         self._pumping = False
         self._timer: TimerHandle | None = None
 

@@ -25,8 +25,15 @@ from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
 from bus.engine.position import Position, locate
 from bus.engine.store import ConsumerState, ConsumerStore, Dead
+from bus.engine.terms import Terms
 from bus.engine.why import why
-from bus.errors import ConsumerMismatchError, InvalidParameterError, StorageError, UnknownConsumerError
+from bus.errors import (
+    ConsumerMismatchError,
+    InvalidParameterError,
+    StorageError,
+    TooManyConsumersError,
+    UnknownConsumerError,
+)
 from bus.subject import Filter
 
 log = logging.getLogger("bus.engine")
@@ -48,12 +55,14 @@ class Consumers:
         loop: AbstractEventLoop,
         left: Callable[[Member], None],
         refused: Callable[[Namespace, GivenUp], None],
+        most: int,
     ) -> None:
         self._store = store
         self._namespaces = namespaces
         self._loop = loop
         self._left = left
         self._refused = refused
+        self._most = most
         self._letters = DeadLetters(self._changed)
         self._durables: dict[str, Durable] = {}
         self._unserved: dict[str, ConsumerState] = {}
@@ -75,51 +84,55 @@ class Consumers:
                 self._durables[state.name] = self._revive(namespace, state)
 
     def _revive(self, namespace: Namespace, state: ConsumerState) -> Durable:
-        wanted = Subscribe(
+        terms = Terms(
             filter=Filter.parse(state.patterns),
             redelivery=tuple(state.redelivery),
             redelivery_count=state.redelivery_count,
             by_key=state.by_key,
-            consumer=state.name,
+            given=frozenset(state.given),
         )
-        durable = self._make(namespace, wanted, Position(min(state.cursor, namespace.next)))
+        durable = self._make(namespace, state.name, terms, Position(state.cursor))
         durable.dead = {dead.index: dead for dead in state.dead}
         for index, attempts in state.pending:
             durable.consumer.readmit(index, attempts=attempts)
         return durable
 
-    def _make(self, namespace: Namespace, wanted: Subscribe, position: Position) -> Durable:
+    def _make(self, namespace: Namespace, name: str, terms: Terms, position: Position) -> Durable:
         consumer = Consumer(
-            namespace, wanted, position,
+            namespace, terms, position, name=name,
             loop=self._loop, closed=self._left, given_up=self._given_up, changed=self._changed,
         )  # fmt: skip
-        return Durable(consumer, wanted)
+        return Durable(consumer, terms)
 
     # -- joining
 
     def join(self, namespace: Namespace, wanted: Subscribe, sink: Sink) -> Member:
         """Add a connection to the consumer that *wanted* names, which is made if it is new.
 
-        Raises `ConsumerMismatchError` if it is one of other patterns, `InvalidParameterError` for its name.
+        Raises `ConsumerMismatchError` if it has other terms, `TooManyConsumersError` if there is no room for a
+        new one, `InvalidParameterError` for its name.
         """
         name = wanted.consumer or ""
         if not _NAME.fullmatch(name):
             raise InvalidParameterError(f"consumer {name[:80]!a} is malformed: 1 to 128 letters, digits, '_' or '-'")
         durable = self._durables.get(name)
         if durable is None:
-            self._refuse_unserved(name)
-            position = locate(namespace, wanted)
-            durable = self._make(namespace, wanted, position)
-            self._store.save({name: msgspec.msgpack.encode(durable.state())}, turn=self._next_turn())
-            self._durables[name] = durable
-            return durable.consumer.join(wanted, sink, position.gap)
-        if durable.consumer.filter != wanted.filter:
-            raise ConsumerMismatchError(
-                f"consumer {name} reads {durable.consumer.filter}, not {wanted.filter}: "
-                "choose another name, or delete it"
-            )
-        self._adopt(durable, wanted)
+            return self._begin(namespace, name, wanted, sink)
+        self._adopt(durable, durable.terms.agreed(wanted))
         return durable.consumer.join(wanted, sink)
+
+    def _begin(self, namespace: Namespace, name: str, wanted: Subscribe, sink: Sink) -> Member:
+        self._refuse_unserved(name)
+        position = locate(namespace, wanted)
+        if len(self._durables) + len(self._unserved) >= self._most:
+            raise TooManyConsumersError(
+                f"the server keeps {self._most} durable consumers already: delete one that isn't needed, "
+                "or raise --max-consumers"
+            )
+        durable = self._make(namespace, name, Terms.of(wanted), position)
+        self._store.save({name: msgspec.msgpack.encode(durable.state())}, turn=self._next_turn())
+        self._durables[name] = durable
+        return durable.consumer.join(wanted, sink, position.gap)
 
     def _refuse_unserved(self, name: str) -> None:
         if name in self._unserved:
@@ -127,11 +140,11 @@ class Consumers:
                 f"consumer {name} is of namespace {self._unserved[name].namespace}, which isn't served now"
             )
 
-    def _adopt(self, durable: Durable, wanted: Subscribe) -> None:
-        """The newest connection says how redelivery goes from now on."""
-        durable.wanted = wanted
-        durable.consumer.pending.configure(redelivery=wanted.redelivery, limit=wanted.redelivery_count)
-        self._changed(durable.consumer)
+    def _adopt(self, durable: Durable, terms: Terms) -> None:
+        if terms != durable.terms:
+            durable.terms = terms
+            durable.consumer.pending.configure(redelivery=terms.redelivery, limit=terms.redelivery_count)
+            self._changed(durable.consumer)
 
     # -- writing behind
 
@@ -232,6 +245,7 @@ class Consumers:
             "name": name,
             "namespace": consumer.namespace.name,
             "patterns": [pattern.text for pattern in consumer.filter.patterns],
+            **durable.terms.describe(),
             "next_index": consumer.cursor,
             "behind": consumer.namespace.next - consumer.cursor,
             "pending": len(consumer.pending),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from bus.engine.base import Subscribe
 from bus.engine.consumer import Consumer
 from bus.engine.store import ConsumerState, Dead
+from bus.engine.terms import Terms
 
 
 @dataclass(slots=True, eq=False)
@@ -15,7 +15,7 @@ class Durable:
     """A consumer with a name, and the events it gave up."""
 
     consumer: Consumer
-    wanted: Subscribe
+    terms: Terms
     dead: dict[int, Dead] = field(default_factory=dict)
     burying: dict[int, int] = field(default_factory=dict)
 
@@ -25,18 +25,19 @@ class Durable:
 
     def state(self) -> ConsumerState:
         """What to write. An event on its way to the dead letters is still pending."""
-        consumer, wanted = self.consumer, self.wanted
+        consumer, terms = self.consumer, self.terms
         pending = [(delivery.index, delivery.attempts) for delivery in consumer.pending]
         return ConsumerState(
             name=consumer.name,
             namespace=consumer.namespace.name,
             patterns=[pattern.text for pattern in consumer.filter.patterns],
-            redelivery=list(wanted.redelivery),
-            redelivery_count=wanted.redelivery_count,
-            by_key=wanted.by_key,
+            redelivery=list(terms.redelivery),
+            redelivery_count=terms.redelivery_count,
+            by_key=terms.by_key,
             cursor=consumer.cursor,
             pending=sorted(pending + list(self.burying.items())),
             dead=list(self.dead.values()),
+            given=sorted(terms.given),
         )
 
     def oldest_needed(self) -> int:

@@ -26,6 +26,7 @@ from bus.engine.position import locate
 from bus.engine.settling import Settling
 from bus.engine.store import ConsumerStore
 from bus.engine.subscription import PlainSubscription
+from bus.engine.terms import Terms
 from bus.engine.turns import Turns
 from bus.errors import (
     BusError,
@@ -81,7 +82,8 @@ class EmbeddedEngine:
         secret = self._settings.secret_key
         store = ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
         self._consumers = Consumers(
-            store, self._namespaces, loop=self._loop, left=self._member_left, refused=self._refuse_request
+            store, self._namespaces, loop=self._loop, left=self._member_left, refused=self._refuse_request,
+            most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
 
@@ -145,7 +147,8 @@ class EmbeddedEngine:
             return self.consumers.join(namespace, wanted, sink)
         position = locate(namespace, wanted)
         consumer = Consumer(
-            namespace, wanted, position, loop=self._loop, closed=self._member_left, given_up=self._given_up
+            namespace, Terms.of(wanted), position,
+            loop=self._loop, closed=self._member_left, given_up=self._given_up,
         )  # fmt: skip
         return consumer.join(wanted, sink, position.gap)
 

@@ -85,11 +85,15 @@ def gap_between(namespace: Namespace, index: int, batches: Sequence[Batch]) -> G
 
 
 def find(namespace: Namespace, event_id: str) -> int | None:
-    """The index of the event with this id, None if there is none. An expired id made by Bus is believed."""
+    """The index of the event with this id, None if there is none. An expired id made by Bus is believed.
+
+    A publisher may have given an id to several events: the earliest left is meant, so that who resumes after it
+    may get events twice and misses none.
+    """
     made = index_in(event_id)
     if made is not None and (made < namespace.first or _has_id(namespace, made, event_id)):
         return made
-    for index in namespace.store.find_foreign(namespace.store.hash_id(event_id.encode())):
+    for index in reversed(namespace.store.find_foreign(namespace.store.hash_id(event_id.encode()))):
         if _has_id(namespace, index, event_id):
             return index
     return None

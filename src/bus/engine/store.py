@@ -40,7 +40,8 @@ class Dead(msgspec.Struct, frozen=True):
 class ConsumerState(msgspec.Struct):
     """What survives of a durable consumer.
 
-    Everything before ``cursor`` is settled, except ``pending``: pairs of an index and its attempts.
+    Everything before ``cursor`` is settled, except ``pending``: pairs of an index and its attempts. ``given``
+    names the terms that somebody gave; what version 0.1 wrote doesn't say.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ConsumerState(msgspec.Struct):
     cursor: int
     pending: list[tuple[int, int]] = []
     dead: list[Dead] = []
+    given: list[str] = []
 
 
 class ConsumerStore:

@@ -142,7 +142,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         resume_after=_read_resume(request),
         ack=_read_ack(request.parameter("ack")),
         redelivery=read_redelivery(request.parameter("redelivery")),
-        redelivery_count=_read_count(request.parameter("redelivery_count"), default=3),
+        redelivery_count=_read_count(request.parameter("redelivery_count")),
         prefetch=_read_number(request, "prefetch", most=MOST_PREFETCH) or 1,
         consumer=request.parameter("consumer") or None,
         by_key=_read_order(request.parameter("order")),
@@ -183,10 +183,10 @@ def _read_moment(text: str, now: int) -> Start:
         ) from None
 
 
-def read_redelivery(text: str) -> tuple[float, ...]:
-    """One duration or a list of them, one per attempt; zero and nothing mean the default of 5 s."""
+def read_redelivery(text: str) -> tuple[float, ...] | None:
+    """One duration or a list of them, one per attempt; zero and nothing mean that none is given."""
     times = tuple(parse_duration(part) for part in text.split(",") if part)
-    return times if any(times) else (5.0,)
+    return times if any(times) else None
 
 
 def _read_resume(request: Request) -> str | None:
@@ -214,13 +214,14 @@ def _read_flag(text: str, *, default: bool) -> bool:
     return known[text.lower()]
 
 
-def _read_count(text: str, *, default: int) -> int:
+def _read_count(text: str) -> int | None:
+    """Attempts in all, 0 for no limit however that is written; None if not given."""
     if not text:
-        return default
+        return None
     digits = text.removeprefix("-")
     if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
         raise InvalidParameterError(f"redelivery_count {text[:80]!a} is not a whole number")
-    return int(text)
+    return max(int(text), 0)
 
 
 def _read_number(request: Request, name: str, *, most: int) -> int | None:

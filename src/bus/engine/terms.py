@@ -1,0 +1,82 @@
+"""The terms of a consumer: what it reads and how, agreed with whoever joins it.
+
+    made    with what its first connection gives, and the defaults
+    join    what a connection leaves out is the consumer's own;
+            what it gives must be the consumer's own too, or the connection is refused
+
+A durable consumer is shared, so nobody changes it for the others by the way: whoever has a look and gives
+nothing leaves it as it is. A redelivery that nobody has given yet is set by the first who does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from bus.engine.base import Subscribe
+from bus.errors import ConsumerMismatchError
+from bus.subject import Filter
+from bus.units import format_duration
+
+REDELIVERY = "redelivery"
+COUNT = "redelivery_count"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a consumer reads and how.
+
+    ``redelivery`` is how long each attempt may take, in seconds, the last one repeating; ``redelivery_count``
+    the attempts in all, 0 for no limit; ``given`` names those of the two that somebody gave.
+    """
+
+    filter: Filter
+    redelivery: tuple[float, ...] = (5.0,)
+    redelivery_count: int = 3
+    by_key: bool = False
+    given: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, wanted: Subscribe) -> Terms:
+        """The terms of a consumer that *wanted* makes."""
+        return cls(filter=wanted.filter, by_key=wanted.by_key)._taking(wanted)
+
+    def agreed(self, wanted: Subscribe) -> Terms:
+        """The terms once *wanted* has joined. Raises `ConsumerMismatchError` naming each term that differs."""
+        if differing := list(self._differing(wanted)):
+            raise ConsumerMismatchError(
+                f"consumer {wanted.consumer} has {' and '.join(differing)}: give the same, leave it out, "
+                "choose another name, or delete it to begin anew"
+            )
+        return self._taking(wanted)
+
+    def _taking(self, wanted: Subscribe) -> Terms:
+        found = self
+        if wanted.redelivery is not None:
+            found = replace(found, redelivery=wanted.redelivery, given=found.given | {REDELIVERY})
+        if wanted.redelivery_count is not None:
+            found = replace(found, redelivery_count=wanted.redelivery_count, given=found.given | {COUNT})
+        return found
+
+    def _differing(self, wanted: Subscribe) -> Iterator[str]:
+        """Each term that is given and isn't the consumer's: what it is, and what was given."""
+        if wanted.filter != self.filter:
+            yield f"subject={self.filter}, not {wanted.filter}"
+        if wanted.by_key and not self.by_key:
+            yield "no order, not order=key"
+        if REDELIVERY in self.given and wanted.redelivery not in (None, self.redelivery):
+            yield f"redelivery={_written(self.redelivery)}, not {_written(wanted.redelivery)}"
+        if COUNT in self.given and wanted.redelivery_count not in (None, self.redelivery_count):
+            yield f"redelivery_count={self.redelivery_count}, not {wanted.redelivery_count}"
+
+    def describe(self) -> dict[str, str | int | None]:
+        """What a connection may give, as it is written in a subscription."""
+        return {
+            REDELIVERY: _written(self.redelivery),
+            COUNT: self.redelivery_count,
+            "order": "key" if self.by_key else None,
+        }
+
+
+def _written(redelivery: tuple[float, ...] | None) -> str:
+    return ",".join(map(format_duration, redelivery or ()))
