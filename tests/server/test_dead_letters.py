@@ -96,6 +96,15 @@ def test_dead_events_can_be_dropped(bus: ServerProcess, subject: str) -> None:
     assert len(read(bus, "app._dead_.drop")) == 3, "the letters stay readable"
 
 
+def test_an_index_given_twice_counts_once(bus: ServerProcess, subject: str) -> None:
+    stored(bus, subject)
+    with _worker(bus, subject, "twice") as stream:
+        _reject(bus, stream, 1, "twice")
+        index = _dead(bus, "twice")["dead"][0]["index"]
+        answer = request(bus, "POST", f"/v1/consumers/twice/dead?index={index},{index}")
+        assert msgspec.json.decode(answer.body) == {"redriven": 1}
+
+
 @pytest.mark.parametrize("index", ["x", "-1", "1,,2", ""])
 def test_unreadable_indexes_are_refused(bus: ServerProcess, subject: str, index: str) -> None:
     with _worker(bus, subject, "unreadable"):

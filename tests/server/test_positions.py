@@ -86,6 +86,14 @@ def test_the_header_wins_over_the_parameter(published: Published) -> None:
         assert stream.take(1)[0].id == ids[5]
 
 
+def test_an_id_of_several_events_means_the_earliest(server: ServerProcess) -> None:
+    for number in range(3):
+        stored(server, "app.a", number, id="again")
+        stored(server, "app.a", number)
+    for form in ("start", "last_event_id"):
+        assert [event["index"] for event in read(server, "app.a", **{form: "again"})] == [2, 3, 4, 5, 6]
+
+
 def test_resuming_at_the_tail_waits_for_what_comes(published: Published) -> None:
     with subscribe(published.server, "app.a", last_event_id=published.ids[-1]) as stream:
         assert stream.next().kind == "open"

@@ -104,6 +104,13 @@ class Gap:
     next_index: int
 
 
+class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many events were sent back, and the indexes of those that can't be: neither they nor letters are left."""
+
+    redriven: int
+    gone: list[int] = []
+
+
 class Sink(Protocol):
     """Where a subscription's bytes go: one subscriber's connection."""
 
@@ -158,8 +165,8 @@ class DurableConsumers(Protocol):
     def dead(self, name: str) -> Sequence[Any]:
         """The events it gave up."""
 
-    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> int:
-        """Deliver events it gave up again, all or those given by index; returns how many."""
+    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
+        """Deliver events it gave up again, all or those given by index, as far as they are left."""
 
     def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
         """Forget events it gave up, all or those given by index; returns how many."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
 
 import msgspec
 
@@ -22,7 +21,7 @@ from bus.engine.base import Acknowledge, Action, Gap, Sink, Subscribe
 from bus.engine.feed import Feed
 from bus.engine.member import Member, Settled
 from bus.engine.namespace import Namespace
-from bus.engine.pending import GivenUp, Pending, State
+from bus.engine.pending import Delivery, GivenUp, Pending, State
 from bus.engine.position import Position, find, frame_at
 from bus.engine.terms import Terms
 from bus.errors import BusError, NotOwnerError, StorageError, UnknownEventError
@@ -214,11 +213,28 @@ class Consumer:
         """Whether too much is pending to take on more."""
         return len(self.pending) >= MOST_PENDING
 
-    def readmit(self, index: int, *, attempts: int = 0) -> None:
-        """Make an event pending again that was delivered before, after a restart or from the dead letters."""
+    def readmit(self, index: int, *, attempts: int = 0) -> bool:
+        """Make an event pending again that was delivered before, after a restart or from the dead letters.
+
+        False if it can't be read any more.
+        """
         frame = frame_at(self.namespace, index)
-        if frame:
-            self.pending.admit(index, id_of(frame), key=self._key_of(frame), attempts=attempts)
+        if frame is None:
+            return False
+        self.pending.admit(index, id_of(frame), key=self._key_of(frame), attempts=attempts)
+        return True
+
+    def lose(self, first: int) -> list[Delivery]:
+        """The log begins at *first* now: forget what is pending before it, and tell the members; returns that."""
+        lost = self.pending.forget_before(first)
+        missed = min([self.cursor, *(delivery.index for delivery in lost)])
+        if self.cursor < first:
+            self._feed.forget_fetched()
+        if missed < first:
+            self._tell_gap(Gap("expired", missed, first - 1, first))
+        self._changed(self)
+        self.pump_soon()
+        return lost
 
     def _key_of(self, frame: bytes) -> str:
         return _keyed.decode(json_of(frame)).key if self._by_key else ""
@@ -234,7 +250,7 @@ class Consumer:
 
     def _tell_gap(self, gap: Gap) -> None:
         for member in self.members:
-            member.sink.tell("gap", asdict(gap))
+            member.tell_gap(gap)
 
     # -- time
 

@@ -9,21 +9,22 @@ from __future__ import annotations
 import logging
 import re
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from bus.engine.base import Sink, Subscribe
+from bus.engine.base import Redriven, Sink, Subscribe
 from bus.engine.consumer import Consumer
 from bus.engine.deadletters import DeadLetters
 from bus.engine.durable import Durable
 from bus.engine.member import Member
 from bus.engine.namespace import Namespace
-from bus.engine.pending import GivenUp
+from bus.engine.pending import Delivery, GivenUp
 from bus.engine.position import Position, locate
+from bus.engine.reviving import corrections, fit
 from bus.engine.store import ConsumerState, ConsumerStore, Dead
 from bus.engine.terms import Terms
 from bus.engine.why import why
@@ -81,7 +82,23 @@ class Consumers:
             if namespace is None:
                 self._unserved[state.name] = state
             else:
-                self._durables[state.name] = self._revive(namespace, state)
+                self._durables[state.name] = self._revive(namespace, self._corrected(namespace, state))
+
+    def _corrected(self, namespace: Namespace, state: ConsumerState) -> ConsumerState:
+        """*state* as it fits the log, on disk too: the indexes beyond its end are soon those of other events."""
+        fitting = fit(state, next=namespace.next)
+        if fitting != state:
+            log.warning("%s", corrections(state, fitting))
+            self._rewrite(fitting)
+        return fitting
+
+    def _rewrite(self, state: ConsumerState) -> None:
+        try:
+            self._store.save({state.name: msgspec.msgpack.encode(state)}, turn=self._next_turn())
+        except StorageError as error:  # a full disk; it is tried again
+            log.error("%s", error)
+            self._dirty.add(state.name)
+            self._flush_later()
 
     def _revive(self, namespace: Namespace, state: ConsumerState) -> Durable:
         terms = Terms(
@@ -94,7 +111,9 @@ class Consumers:
         durable = self._make(namespace, state.name, terms, Position(state.cursor))
         durable.dead = {dead.index: dead for dead in state.dead}
         for index, attempts in state.pending:
-            durable.consumer.readmit(index, attempts=attempts)
+            if not durable.consumer.readmit(index, attempts=attempts):
+                gone = Delivery(index, "", attempts=attempts)
+                self._letters.bury(durable, GivenUp(gone, "it can't be read"))
         return durable
 
     def _make(self, namespace: Namespace, name: str, terms: Terms, position: Position) -> Durable:
@@ -208,8 +227,8 @@ class Consumers:
         """What consumer *name* gave up and nobody sent back or dropped. Raises `UnknownConsumerError`."""
         return list(self._get(name).dead.values())
 
-    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> int:
-        """Send dead events back to their consumer, all or those given by index; returns how many."""
+    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
+        """Send dead events back to their consumer, all or those given by index, as far as they are left."""
         return self._letters.redrive(self._get(name), indexes)
 
     def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
@@ -263,6 +282,25 @@ class Consumers:
         """The oldest index that some consumer of *namespace* has yet to settle; None if it has no consumer."""
         needed = [durable.oldest_needed() for durable in self._of(namespace)]
         return min(needed, default=None)
+
+    def pending_before(self, namespace: str, index: int) -> Iterator[int]:
+        """The indexes before *index* that are pending for some consumer of *namespace*."""
+        pending = (found for durable in self._of(namespace) for found in durable.consumer.pending)
+        return (found.index for found in pending if found.index < index)
+
+    def lose(self, namespace: Namespace, subjects: Mapping[int, str]) -> None:
+        """Tell consumers, and the server's log, of what the log of *namespace* doesn't hold for them any more."""
+        first = namespace.first
+        for durable in self._of(namespace.name):
+            oldest = durable.oldest_needed()
+            if oldest < first:
+                lost = durable.consumer.lose(first)
+                self._letters.lose(durable, lost, subjects)
+                log.warning(
+                    "namespace %s: events %d to %d are let go of before consumer %s settled them; %d pending ones "
+                    "are among its dead letters, without payload",
+                    namespace.name, oldest, first - 1, durable.name, len(lost),
+                )  # fmt: skip
 
     def _of(self, namespace: str) -> list[Durable]:
         return [found for found in self._durables.values() if found.consumer.namespace.name == namespace]

@@ -1,23 +1,27 @@
 """Dead letters: what becomes of an event that a durable consumer gave up.
 
     given up ─▶ letter appended to the log ─▶ dead ──redrive──▶ pending again, attempts from 0
-                (subject ns._dead_.name)        └───drop─────▶ forgotten; the letter stays readable
+                (subject ns._dead_.name)       │ └───drop─────▶ forgotten; the letter stays readable
+    its event is gone ─────────────────────────┘
 
-Until its letter is stored, an event counts as pending: a crash in between delivers it again.
+Until its letter is stored, an event counts as pending: a crash in between delivers it again. An event that the
+log has let go of leaves no letter, only what is known of it; it is listed until it is dropped, because nobody can
+get it again. So is one whose letter has gone as well.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
+from bus.engine.base import Redriven
 from bus.engine.consumer import Consumer
 from bus.engine.durable import Durable
 from bus.engine.gathering import Checked
-from bus.engine.pending import GivenUp
+from bus.engine.pending import Delivery, GivenUp
 from bus.engine.position import frame_at
 from bus.engine.store import Dead
 from bus.errors import BusError
@@ -26,6 +30,9 @@ from bus.subject import DEAD_SEGMENT
 from bus.wire import encode_extra, json_of
 
 log = logging.getLogger("bus.engine")
+
+DELETED = "deleted by retention"
+"""Why an event is given up that the log has let go of."""
 
 
 class _Letter(msgspec.Struct):
@@ -50,37 +57,40 @@ class DeadLetters:
         durable.burying[index] = gone.delivery.attempts
         frame = frame_at(namespace, index)
         if frame is None:
-            self._buried(durable, index, None)
+            reason = DELETED if index < namespace.first else gone.reason
+            self._buried(durable, _dead(gone.delivery, "", reason))
             return
         letter = _letter.decode(json_of(frame))
-        dead = _dead(gone, letter, now=time.time_ns())
+        dead = _dead(gone.delivery, letter.subject, gone.reason)
 
         def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
             if error:
                 log.error("consumer %s: the dead letter of event %d is not stored: %s", durable.name, index, error)
             else:
-                self._buried(durable, index, msgspec.structs.replace(dead, letter=receipts[0].index))
+                self._buried(durable, msgspec.structs.replace(dead, letter=receipts[0].index))
 
         try:
             namespace.append([_address(durable.consumer, letter, dead)], published, now=dead.time)
         except BusError as error:
             published((), error)
 
-    def _buried(self, durable: Durable, index: int, dead: Dead | None) -> None:
-        durable.burying.pop(index, None)
-        if dead:
-            durable.dead[index] = dead
+    def _buried(self, durable: Durable, dead: Dead) -> None:
+        durable.burying.pop(dead.index, None)
+        durable.dead[dead.index] = dead
         self._changed(durable.consumer)
 
-    def redrive(self, durable: Durable, indexes: Iterable[int] | None) -> int:
-        """Make dead events pending again, or their letters where the log has let go of them; returns how many."""
+    def lose(self, durable: Durable, lost: Iterable[Delivery], subjects: Mapping[int, str]) -> None:
+        """List events that retention has let go of before they were settled."""
+        for delivery in lost:
+            self._buried(durable, _dead(delivery, subjects.get(delivery.index, ""), DELETED))
+
+    def redrive(self, durable: Durable, indexes: Iterable[int] | None) -> Redriven:
+        """Make dead events pending again, or their letters where the log has let go of them."""
         chosen = durable.choose(indexes)
-        first = durable.consumer.namespace.first
-        for dead in chosen:
-            durable.consumer.readmit(dead.index if dead.index >= first else dead.letter)
-        self.drop(durable, [dead.index for dead in chosen])
+        sent = [dead.index for dead in chosen if _readmit(durable.consumer, dead)]
+        self.drop(durable, sent)
         durable.consumer.pump_soon()
-        return len(chosen)
+        return Redriven(len(sent), [dead.index for dead in chosen if dead.index in durable.dead])
 
     def drop(self, durable: Durable, indexes: Iterable[int] | None) -> int:
         """Forget dead events; returns how many."""
@@ -91,9 +101,13 @@ class DeadLetters:
         return len(chosen)
 
 
-def _dead(gone: GivenUp, letter: _Letter, *, now: int) -> Dead:
-    delivery = gone.delivery
-    return Dead(delivery.index, 0, delivery.event_id, letter.subject, delivery.attempts, gone.reason, now)
+def _dead(delivery: Delivery, subject: str, reason: str) -> Dead:
+    return Dead(delivery.index, delivery.event_id, subject, delivery.attempts, reason, time.time_ns())
+
+
+def _readmit(consumer: Consumer, dead: Dead) -> bool:
+    """Whether the event or its letter is left to be delivered."""
+    return consumer.readmit(dead.index) or (dead.letter > 0 and consumer.readmit(dead.letter))
 
 
 def _address(consumer: Consumer, letter: _Letter, dead: Dead) -> Checked:

@@ -49,4 +49,4 @@ class Durable:
         """The dead events of these indexes, all of them for None."""
         if indexes is None:
             return list(self.dead.values())
-        return [self.dead[index] for index in indexes if index in self.dead]
+        return [self.dead[index] for index in dict.fromkeys(indexes) if index in self.dead]

@@ -11,7 +11,7 @@ from functools import partial
 from hashlib import sha256
 from typing import Any
 
-from bus.config import Fsync, Keep, Settings
+from bus.config import Fsync, Settings
 from bus.engine.base import AckMode, Acknowledge, Published, Replied, Sink, Subscribe, Subscription
 from bus.engine.committer import make_committer
 from bus.engine.consumer import Consumer
@@ -23,6 +23,7 @@ from bus.engine.member import Member
 from bus.engine.namespace import Namespace
 from bus.engine.pending import GivenUp
 from bus.engine.position import locate
+from bus.engine.retaining import Retaining
 from bus.engine.settling import Settling
 from bus.engine.store import ConsumerStore
 from bus.engine.subscription import PlainSubscription
@@ -37,9 +38,7 @@ from bus.errors import (
 from bus.event import Draft
 from bus.storage.cipher import Cipher
 from bus.storage.log import Log
-from bus.storage.retention import Retention
 from bus.subject import INBOX_NAMESPACE, parse_subject
-from bus.units import SECOND_NS
 from bus.wire import Durability
 
 log = logging.getLogger("bus.engine")
@@ -58,6 +57,7 @@ class EmbeddedEngine:
         self._inboxes = Inboxes(loop)
         self._settling = Settling(self._namespaces, self._inboxes)
         self._consumers: Consumers | None = None
+        self._anonymous: set[Consumer] = set()
 
     @classmethod
     def open(cls, settings: Settings, loop: AbstractEventLoop) -> EmbeddedEngine:
@@ -86,6 +86,10 @@ class EmbeddedEngine:
             most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
+        self._retaining = Retaining(
+            self._settings.retention, force=self._settings.retention_force,
+            durable=self._consumers, anonymous=self._anonymous, given_up=self._given_up, loop=self._loop,
+        )  # fmt: skip
 
     @property
     def consumers(self) -> Consumers:
@@ -150,12 +154,14 @@ class EmbeddedEngine:
             namespace, Terms.of(wanted), position,
             loop=self._loop, closed=self._member_left, given_up=self._given_up,
         )  # fmt: skip
+        self._anonymous.add(consumer)
         return consumer.join(wanted, sink, position.gap)
 
     def _member_left(self, member: Member) -> None:
         self._settling.forget(member.consumer_id)
-        if not member.consumer.members and not member.consumer.name:
-            member.consumer.close()
+        if isinstance(consumer := member.consumer, Consumer) and not consumer.name:
+            self._anonymous.discard(consumer)
+            consumer.close()
 
     def _given_up(self, consumer: Consumer, gone: GivenUp) -> None:
         """Tell an anonymous consumer what it will not get again; the event itself stays in the log."""
@@ -190,15 +196,8 @@ class EmbeddedEngine:
 
     def retain(self, *, now: int) -> None:
         """Let go of what needn't be kept any more, whole segments at a time. *now* is in ns."""
-        for name, namespace in self._namespaces.items():
-            keep = self._settings.retention.get(name) or self._settings.retention.get("*")
-            if keep and namespace.failure is None:
-                self._retain(namespace, keep, now)
-
-    def _retain(self, namespace: Namespace, keep: Keep, now: int) -> None:
-        age = None if keep.age is None else int(keep.age * SECOND_NS)
-        needed = None if self._settings.retention_force else self.consumers.oldest_needed(namespace.name)
-        namespace.retain(Retention(age=age, bytes=keep.size, events=keep.events), needed=needed, now=now)
+        for namespace in self._namespaces.values():
+            self._retaining.retain(namespace, now=now)
 
     # -- the rest
 

@@ -43,9 +43,17 @@ class Feed:
         """Whether nothing of what was fetched is left."""
         return self.cursor >= self._fetched_to
 
+    def forget_fetched(self) -> None:
+        """Read again what was fetched and not taken yet: it may be gone."""
+        self._fetched = iter(())
+        self._fetched_to = self.cursor
+
     def fetch(self) -> bool:
-        """Read the next chunk of the log; False at its end. Raises `StorageError`."""
-        batches = self._namespace.read(self.cursor)
+        """Read the next chunk of the log; False at its end. Raises `StorageError`.
+
+        What the log has let go of may be in memory still, but whoever was told that it is missing won't get it.
+        """
+        batches = self._namespace.read(max(self.cursor, self._namespace.first))
         if not batches:
             return False
         if gap := gap_between(self._namespace, self.cursor, batches):

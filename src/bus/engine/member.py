@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import NamedTuple, Protocol
 
 from bus.engine.base import Acknowledge, Gap, Sink, Subscribe
@@ -66,6 +67,7 @@ class Member:
         self.left = wanted.limit
         self.until = None if wanted.follow else consumer.namespace.next
         self._started = False
+        self._missed_to = 0
 
     def start(self) -> None:
         self._started = True
@@ -88,6 +90,12 @@ class Member:
     def takes(self, index: int) -> bool:
         """Whether the event at *index* is within its bounds."""
         return self.until is None or index < self.until
+
+    def tell_gap(self, gap: Gap) -> None:
+        """Tell what is missing, as far as it wasn't told before."""
+        if gap.next_index > self._missed_to:
+            self.sink.tell("gap", asdict(replace(gap, first_missing=max(gap.first_missing, self._missed_to))))
+            self._missed_to = gap.next_index
 
     def count(self, events: int) -> None:
         """It was given *events* events."""

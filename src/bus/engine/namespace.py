@@ -36,7 +36,6 @@ from bus.storage.batch import Batch
 from bus.storage.damage import DamagedLogError
 from bus.storage.log import Log
 from bus.storage.reader import OutOfLogError
-from bus.storage.retention import Retention
 
 log = logging.getLogger("bus.engine")
 
@@ -225,23 +224,9 @@ class Namespace:
         """Index of the oldest event left."""
         return min(self.store.first, self.next)
 
-    # -- retention
-
-    def retain(self, retention: Retention, *, needed: int | None, now: int) -> None:
-        """Let go of what needn't be kept, but of nothing from index *needed* on. *now* is in ns."""
-        self._committer.maintain(lambda: self._retain(retention, needed, now))
-
-    def _retain(self, retention: Retention, needed: int | None, now: int) -> None:
-        try:
-            if retention.wants_roll(self.store.segments, now=now):
-                self.store.roll()
-            cut = retention.cut(self.store.segments, now=now)
-            removed = self.store.drop_before(cut if needed is None else min(cut, needed))
-        except StorageError as error:
-            log.error("namespace %s: %s", self.name, error)
-        else:
-            if removed:
-                log.info("namespace %s: let go of %d segments, before event %d", self.name, len(removed), self.first)
+    def maintain(self, work: Callable[[], None]) -> None:
+        """Do *work* on the log between commits, where it is written."""
+        self._committer.maintain(work)
 
     # -- the rest
 

@@ -166,6 +166,13 @@ class Pending:
         ended = [self._end_attempt(delivery, now=now, delay=0, reason="connection lost") for delivery in in_flight]
         return [gone for gone in ended if gone]
 
+    def forget_before(self, index: int) -> list[Delivery]:
+        """Forget the deliveries before *index*, whose events are gone; returns them."""
+        gone = [delivery for delivery in self._deliveries.values() if delivery.index < index]
+        for delivery in gone:
+            self._remove(delivery)
+        return gone
+
     @property
     def next_due(self) -> float | None:
         """When `expire` has something to do next; it may find then that there is nothing after all."""

@@ -25,16 +25,19 @@ from bus.storage.cipher import hash_id
 VERSION = 1
 
 
-class Dead(msgspec.Struct, frozen=True):
-    """An event a consumer gave up: its index, its letter's index, and why. ``time`` is in ns."""
+class Dead(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event a consumer gave up: its index, its letter's index, and why. ``time`` is in ns.
+
+    There is no letter, and its index is 0, if the event was gone by then.
+    """
 
     index: int
-    letter: int
     event_id: str
     subject: str
     attempts: int
     reason: str
     time: int
+    letter: int = 0
 
 
 class ConsumerState(msgspec.Struct):

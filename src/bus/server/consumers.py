@@ -69,7 +69,7 @@ class ConsumerRoutes:
         _respond(exchange, {"count": len(dead), "dead": dead})
 
     def _redrive(self, name: str, request: Request, exchange: Exchange) -> None:
-        _respond(exchange, {"redriven": self._consumers.redrive(name, _read_indexes(request))})
+        _respond(exchange, self._consumers.redrive(name, _read_indexes(request)))
 
     def _drop(self, name: str, request: Request, exchange: Exchange) -> None:
         _respond(exchange, {"dropped": self._consumers.drop(name, _read_indexes(request))})
