@@ -191,7 +191,12 @@ class Settings:
         "false",
         "Let go also of events that a durable consumer has yet to settle.",
     )
-    dup_size: int = _option(parse_count, "BUS_DUP_SIZE", "1000", "Keys a namespace remembers to refuse duplicates.")
+    dup_size: int = _option(
+        parse_count,
+        "BUS_DUP_SIZE",
+        "1000",
+        "Keys a namespace remembers to refuse duplicates, and those of the last minute; 0: none.",
+    )
     dup_ttl: float | None = _option(
         lambda text: parse_duration(text) if text else None,
         "BUS_DUP_TTL",

@@ -4,12 +4,22 @@
                        └────release────▶ free
 
 A key is claimed while its event is on its way to the disk and used only once it is stored. Who comes
-with a claimed key has to wait for what becomes of the claim. The window holds the last ``size`` keys,
-each for ``ttl`` seconds at most; a key counts together with the subject it came with.
+with a claimed key has to wait for what becomes of the claim. A key counts together with the subject it came with.
+
+The window moves on by number and by time. A key is free again when
+
+1. it is older than ``ttl``, if there is one; or
+2. ``size`` keys were used after it, and `FLOOR` has passed: a publisher that got no answer sends again for so
+   long, however many others publish meanwhile; or
+3. `size` keys were used after it, and all take more memory than `MOST_BYTES`: the log says so.
+
+A window of size 0 is none at all.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 import msgspec
@@ -17,23 +27,37 @@ import msgspec
 from bus.event import Receipt
 from bus.storage.batch import Batch
 from bus.storage.log import Log
-from bus.units import SECOND_NS
+from bus.units import SECOND_NS, format_duration
 from bus.wire import json_of
+
+log = logging.getLogger("bus.engine")
 
 Key = tuple[str, str]
 """A subject and the key of an event on it."""
 
+FLOOR = 60 * SECOND_NS
+"""How long a key is remembered at least, in ns: well above the time that clients go on trying."""
+
+MOST_BYTES = 128 * 1024 * 1024
+"""Memory that keys may take beyond the first ``size``, estimated."""
+
+KEY_BYTES = 640
+"""What a key takes beside its own text and that of its subject: a receipt, a time, a place in the table."""
+
 
 class Duplicates:
-    """The window of one namespace."""
+    """The window of the namespace *name*."""
 
-    __slots__ = ("_claimed", "_size", "_ttl", "_used")
+    __slots__ = ("_bytes", "_claimed", "_name", "_size", "_ttl", "_used", "_warned")
 
-    def __init__(self, *, size: int, ttl: float | None) -> None:
+    def __init__(self, name: str, *, size: int, ttl: float | None) -> None:
+        self._name = name
         self._size = size
         self._ttl = None if ttl is None else int(ttl * SECOND_NS)
-        self._used: dict[Key, tuple[Receipt, int]] = {}
+        self._used: OrderedDict[Key, tuple[Receipt, int]] = OrderedDict()
         self._claimed: set[Key] = set()
+        self._bytes = 0
+        self._warned = 0
 
     def first(self, key: Key, *, now: int) -> Receipt | None:
         """The receipt of the event that used *key*, if it is still in the window at *now* (ns)."""
@@ -43,7 +67,7 @@ class Duplicates:
         receipt, since = used
         if self._ttl is None or now - since < self._ttl:
             return receipt
-        del self._used[key]
+        self._forget(key)
         return None
 
     def is_claimed(self, key: Key) -> bool:
@@ -59,21 +83,59 @@ class Duplicates:
     def store(self, key: Key, receipt: Receipt, *, now: int) -> None:
         """The event of this key is stored since *now* (ns)."""
         self._claimed.discard(key)
-        self._used.pop(key, None)
+        if not self._size:
+            return
+        if key in self._used:
+            self._forget(key)
         self._used[key] = receipt, now
-        if len(self._used) > self._size:
-            del self._used[next(iter(self._used))]
+        self._bytes += _weight(key)
+        while len(self._used) > self._size and self._may_forget_oldest(now):
+            self._forget(next(iter(self._used)))
 
-    @property
-    def room(self) -> int:
-        """How many more keys the window takes before it forgets its oldest."""
-        return self._size - len(self._used)
+    def _may_forget_oldest(self, now: int) -> bool:
+        _, since = self._used[next(iter(self._used))]
+        if now - since >= FLOOR:
+            return True
+        if self._bytes <= MOST_BYTES:
+            return False
+        self._warn(now - since, now)
+        return True
+
+    def _warn(self, age: int, now: int) -> None:
+        if now - self._warned >= FLOOR:
+            self._warned = now
+            log.warning(
+                "namespace %s: keys are forgotten %s after their use: more come than the duplicate window's "
+                "memory holds",
+                self._name, format_duration(age / SECOND_NS),
+            )  # fmt: skip
+
+    def _forget(self, key: Key) -> None:
+        del self._used[key]
+        self._bytes -= _weight(key)
+
+    def refill(self, newest_first: Iterable[tuple[Key, Receipt, int]], *, now: int) -> None:
+        """Take up, at *now* (ns), those of the keys used before that belong into the window."""
+        found: dict[Key, tuple[Receipt, int]] = {}
+        weight = 0
+        for key, receipt, time in newest_first:
+            if len(found) >= self._size and (not self._size or now - time >= FLOOR or weight > MOST_BYTES):
+                break
+            if key not in found:
+                found[key] = receipt, time
+                weight += _weight(key)
+        for key, (receipt, time) in reversed(found.items()):
+            self.store(key, receipt, now=min(time, now))
 
     def __len__(self) -> int:
         return len(self._used)
 
     def __repr__(self) -> str:
-        return f"<Duplicates {len(self._used)} of {self._size} keys used, {len(self._claimed)} claimed>"
+        return f"<Duplicates {len(self._used)} keys used, {len(self._claimed)} claimed>"
+
+
+def _weight(key: Key) -> int:
+    return KEY_BYTES + len(key[0]) + len(key[1])
 
 
 class _Stored(msgspec.Struct):
@@ -87,24 +149,12 @@ class _Stored(msgspec.Struct):
 _stored = msgspec.json.Decoder(_Stored)
 
 
-def refill(duplicates: Duplicates, store: Log, *, now: int) -> None:
-    """Mark the keys of the newest keyed events as used, as many as the window holds at *now* (ns).
-
-    A key counts from the time of its batch, as it did when it was stored.
-    """
-    newest: dict[Key, tuple[Receipt, int]] = {}
-    for event, time in _keyed_events(store):
-        receipt = Receipt(event.id, event.created_at, event.index)
-        newest.setdefault((event.subject, event.key), (receipt, time))
-        if len(newest) >= duplicates.room:
-            break
-    for key, (receipt, time) in reversed(newest.items()):
-        duplicates.store(key, receipt, now=min(time, now))
-
-
-def _keyed_events(store: Log) -> Iterator[tuple[_Stored, int]]:
+def stored_keys(store: Log) -> Iterator[tuple[Key, Receipt, int]]:
+    """The keys of the events in *store*, newest first: each with its receipt, and the time of its batch (ns)."""
     for batch in store.keyed_batches():
-        yield from ((event, batch.time) for event in reversed(_events(batch)) if event.key)
+        for event in reversed(_events(batch)):
+            if event.key:
+                yield (event.subject, event.key), Receipt(event.id, event.created_at, event.index), batch.time
 
 
 def _events(batch: Batch) -> list[_Stored]:

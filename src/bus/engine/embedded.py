@@ -17,7 +17,7 @@ from bus.engine.committer import make_committer
 from bus.engine.consumer import Consumer
 from bus.engine.consumers import Consumers
 from bus.engine.directory import DataDirectory
-from bus.engine.duplicates import Duplicates, refill
+from bus.engine.duplicates import Duplicates, stored_keys
 from bus.engine.inbox import Inboxes
 from bus.engine.member import Member
 from bus.engine.namespace import Namespace
@@ -105,8 +105,8 @@ class EmbeddedEngine:
             log.warning("namespace %s: %s", name, store.torn)
         for damage in store.damage:
             log.error("namespace %s: %s", name, damage)
-        duplicates = Duplicates(size=settings.dup_size, ttl=settings.dup_ttl)
-        refill(duplicates, store, now=time.time_ns())
+        duplicates = Duplicates(name, size=settings.dup_size, ttl=settings.dup_ttl)
+        duplicates.refill(stored_keys(store), now=time.time_ns())
         committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=self._loop)
         return Namespace(name, store, committer, duplicates, self._loop)
 

@@ -1,0 +1,77 @@
+"""The duplicate window: by number, by time, and within its memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from bus.engine import duplicates
+from bus.engine.duplicates import FLOOR, Duplicates, Key
+from bus.event import Receipt
+from bus.units import SECOND_NS
+
+START = 1_000 * SECOND_NS
+
+
+def _key(number: int) -> Key:
+    return "app.a", f"key-{number}"
+
+
+def _receipt(number: int) -> Receipt:
+    return Receipt(f"e_{number}", "", number)
+
+
+def _window(*, size: int, keys: int, ttl: float | None = None) -> Duplicates:
+    """A window in which so many keys were used, one each second."""
+    window = Duplicates("app", size=size, ttl=ttl)
+    for number in range(keys):
+        window.store(_key(number), _receipt(number), now=START + number * SECOND_NS)
+    return window
+
+
+def _held(window: Duplicates, keys: int, now: int) -> list[int]:
+    return [number for number in range(keys) if window.first(_key(number), now=now)]
+
+
+def test_a_key_is_kept_for_its_number_or_its_age_whichever_is_longer() -> None:
+    now = START + 199 * SECOND_NS
+    assert _held(_window(size=3, keys=200), 200, now) == list(range(140, 200)), "the last minute"
+    assert _held(_window(size=90, keys=200), 200, now) == list(range(110, 200)), "the last ninety"
+
+
+def test_a_shorter_ttl_wins_and_a_size_of_zero_is_no_window() -> None:
+    now = START + 199 * SECOND_NS
+    assert _held(_window(size=90, keys=200, ttl=10), 200, now) == list(range(190, 200))
+    assert _held(_window(size=0, keys=200), 200, now) == []
+
+
+def test_memory_is_bounded_and_the_log_says_what_that_costs(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(duplicates, "MOST_BYTES", 20 * duplicates.KEY_BYTES)
+    window = Duplicates("app", size=3, ttl=None)
+    for number in range(1000):
+        window.store(_key(number), _receipt(number), now=START + number)
+    assert 15 < len(window) <= 21
+    (line,) = caplog.messages
+    assert line.startswith("namespace app: keys are forgotten")
+
+
+@pytest.mark.parametrize("size", [0, 3, 90, 1000])
+@pytest.mark.parametrize("down", [0, 30, 3600])
+def test_a_restart_takes_up_the_same_window(size: int, down: int) -> None:
+    now = START + (199 + down) * SECOND_NS
+    before = _window(size=size, keys=200)
+    after = Duplicates("app", size=size, ttl=None)
+    used = [(_key(number), _receipt(number), START + number * SECOND_NS) for number in range(200)]
+    after.refill(reversed(used), now=now)
+    young = {number for number in range(200) if now - (START + number * SECOND_NS) < FLOOR}
+    expected = (young | set(range(200 - min(size, 200), 200))) if size else set()
+    assert set(_held(after, 200, now)) == expected
+    assert expected <= set(_held(before, 200, now))
+
+
+def test_a_key_that_is_used_again_counts_anew() -> None:
+    window = _window(size=2, keys=2, ttl=0.5)
+    window.store(_key(0), _receipt(7), now=START + 5 * SECOND_NS)
+    window.store(_key(2), _receipt(8), now=START + 5 * SECOND_NS)
+    assert window.first(_key(0), now=START + 5 * SECOND_NS) == _receipt(7)
