@@ -12,6 +12,7 @@
     │       ├── HeadTooLargeError          431
     │       ├── NotImplementedMethodError  501
     │       └── VersionNotSupportedError   505
+    ├── ForbiddenError            403  who asks may not
     ├── MethodNotAllowedError     405
     ├── NotFoundError             404
     │   ├── UnknownNamespaceError
@@ -137,6 +138,13 @@ class VersionNotSupportedError(MalformedError):
 
     status = 505
     code = "version-not-supported"
+
+
+class ForbiddenError(BusError):
+    """Who asks may not have this done; nothing was changed."""
+
+    status = 403
+    code = "forbidden"
 
 
 class MethodNotAllowedError(BusError):

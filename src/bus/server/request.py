@@ -47,6 +47,7 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     chunked: bool
     in_pieces: bool
     origin: str
+    from_page: bool
     wants_problem: bool
     is_ndjson: bool
     method: bytes = b""
@@ -188,6 +189,7 @@ class _SectionReader:
             chunked=chunked,
             in_pieces=chunked or is_ndjson,
             origin=headers.get(b"origin", b"").decode("latin-1"),
+            from_page=b"origin" in headers or b"sec-fetch-site" in headers,
             wants_problem=b"application/json" in accept or PROBLEM.encode() in accept,
             is_ndjson=is_ndjson,
         )

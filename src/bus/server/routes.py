@@ -17,6 +17,7 @@ from bus.errors import BusError, MethodNotAllowedError, NotFoundError, Overloade
 from bus.server.acknowledge import acknowledge
 from bus.server.admin import Admin
 from bus.server.exchange import Carrier, Exchange, Route
+from bus.server.pages import check_page
 from bus.server.protocol import Connection
 from bus.server.publish import publish
 from bus.server.request import Request
@@ -68,11 +69,13 @@ class Routes:
     def upload(self, request: Request, exchange: Exchange) -> Upload | None:
         if not request.head.is_ndjson or request.head.method != b"POST" or request.head.path != "/":
             return None
+        check_page(request, self.cors.origins)
         chunked = request.head.version == b"1.1"
         return Upload(self._engine, exchange, longest=self.max_body, chunked=chunked, loop=self._loop)
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         try:
+            check_page(request, self.cors.origins)
             self._route(request)(request, exchange)
         except BusError as error:
             exchange.fail(error)
