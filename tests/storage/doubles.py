@@ -46,6 +46,9 @@ class FaultyFile:
     def size(self) -> int:
         return self.file.size()
 
+    def has_name(self) -> bool:
+        return self.file.has_name()
+
     def close(self) -> None:
         self.file.close()
 

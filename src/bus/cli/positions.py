@@ -22,6 +22,7 @@ from bus.config import Secret
 from bus.engine.directory import DataDirectory
 from bus.engine.store import ConsumerState, ConsumerStore
 from bus.errors import StorageError
+from bus.storage.files import check_regular
 
 _WAL_HEADER = 32
 
@@ -34,6 +35,8 @@ def read_positions(path: Path, *, secret: Secret) -> list[ConsumerState]:
     file = DataDirectory(path).consumers
     if not file.exists():
         return []
+    for name in (file, _wal(file)):
+        check_regular(name)
     with TemporaryDirectory() as scratch:
         snapshot = Path(scratch) / file.name
         while not _copied(file, snapshot):

@@ -15,8 +15,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.errors import DirectoryLockedError, StorageError
-from bus.storage.files import DISK
+from bus.errors import DirectoryLockedError, LogFailedError, StorageError
+from bus.storage.files import DISK, UnfitFileError, open_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +49,66 @@ class DataDirectory:
 
 
 class DirectoryLock:
-    """The lock on a data directory; the kernel lets go of it when the process ends, however it ends."""
+    """The lock on a data directory; the kernel lets go of it when the process ends, however it ends.
+
+    A directory may be removed, replaced or made read-only under a running server, which would go on writing into
+    files that nobody finds again: *watched* are the directories that have to stay where they are.
+    """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
+        self._watched: dict[Path, _Identity] = {}
         file = path / "lock"
         try:
-            self._fd = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._fd = open_regular(file, os.O_RDWR | os.O_CREAT, 0o644)
+        except UnfitFileError as error:
+            raise StorageError(f"{error}; the server makes its own lock") from None
         except OSError as error:
             raise StorageError(f"data directory {path} can't be written: {error.strerror}") from None
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            owner = os.pread(self._fd, 20, 0).decode().strip() or "unknown"
+            owner = _read_owner(self._fd)
             os.close(self._fd)
             raise DirectoryLockedError(
                 f"data directory {path} is in use by process {owner}: stop that server or choose another --path"
             ) from None
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, b"%d\n" % os.getpid(), 0)
+        self._watched[file] = _identity(os.fstat(self._fd))
+
+    def watch(self, directory: Path) -> None:
+        """Have *directory* looked at as well."""
+        self._watched[directory] = _identity(directory.stat())
+
+    def check(self) -> StorageError | None:
+        """What has become of the directory, None if all is where it was: a few system calls."""
+        for path, identity in self._watched.items():
+            try:
+                found = _identity(path.stat())
+            except OSError as error:
+                return self._lost(f"{path} is gone ({(error.strerror or '').lower()})")
+            if found != identity:
+                return self._lost(f"{path} was replaced by another")
+        if os.statvfs(self._path).f_flag & os.ST_RDONLY:
+            return StorageError(f"data directory {self._path} is mounted read-only: mount it for writing")
+        return None
+
+    def _lost(self, what: str) -> LogFailedError:
+        return LogFailedError(f"{what} while the server used it: no more events are taken; put it back, then restart")
 
     def release(self) -> None:
         os.close(self._fd)
+
+
+_Identity = tuple[int, int]
+
+
+def _identity(about: os.stat_result) -> _Identity:
+    return about.st_dev, about.st_ino
+
+
+def _read_owner(fd: int) -> str:
+    """The process that a lock names; another program may have written into it."""
+    text = os.pread(fd, 20, 0).strip()
+    return text.decode() if text.isdigit() else "unknown"

@@ -33,6 +33,8 @@ from bus.errors import (
     BusError,
     InvalidEventError,
     InvalidParameterError,
+    LogFailedError,
+    StorageError,
     UnknownNamespaceError,
 )
 from bus.event import Draft
@@ -101,6 +103,7 @@ class EmbeddedEngine:
         settings = self._settings
         cipher = Cipher(settings.secret_key, block_size=settings.block_size) if settings.secret_key else None
         store = Log.open(directory.log(name), cipher=cipher, segment_bytes=settings.segment_size)
+        self._lock.watch(directory.log(name))
         if store.torn:
             log.warning("namespace %s: %s", name, store.torn)
         for damage in store.damage:
@@ -196,8 +199,17 @@ class EmbeddedEngine:
 
     def retain(self, *, now: int) -> None:
         """Let go of what needn't be kept any more, whole segments at a time. *now* is in ns."""
+        self._check_directory()
         for namespace in self._namespaces.values():
             self._retaining.retain(namespace, now=now)
+
+    def _check_directory(self) -> StorageError | None:
+        """Take no more events if the files they would go to are no longer those of the data directory."""
+        trouble = self._lock.check()
+        if isinstance(trouble, LogFailedError):
+            for namespace in self._namespaces.values():
+                namespace.fail(trouble)
+        return trouble
 
     # -- the rest
 
@@ -211,7 +223,8 @@ class EmbeddedEngine:
 
     @property
     def failure(self) -> BusError | None:
-        return next((found.failure for found in self._namespaces.values() if found.failure), None)
+        trouble = self._check_directory()
+        return next((found.failure for found in self._namespaces.values() if found.failure), trouble)
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events; call *idle* when every publisher is answered."""

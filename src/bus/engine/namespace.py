@@ -82,6 +82,12 @@ class Namespace:
         """Why the namespace takes no more events; a sync between two commits may have failed too."""
         return self._broken or (LogFailedError(self.store.failure) if self.store.failure else None)
 
+    def fail(self, failure: StorageError) -> None:
+        """Take no more events, until a restart."""
+        if self._broken is None:
+            log.error("namespace %s: %s", self.name, failure)
+            self._broken = failure
+
     # -- publishing
 
     def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:

@@ -21,6 +21,7 @@ from nacl.secret import SecretBox
 
 from bus.errors import LogVersionError, StorageError, WrongKeyError
 from bus.storage.cipher import hash_id
+from bus.storage.files import UnfitFileError, check_regular
 
 VERSION = 1
 
@@ -69,8 +70,12 @@ class ConsumerStore:
         self._turns: dict[str, int] = {}
         self._box = SecretBox(key) if key else None
         try:
+            for name in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-journal")):
+                check_regular(name)
             self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
             self._prepare()
+        except UnfitFileError as error:
+            raise StorageError(str(error)) from None
         except sqlite3.Error as error:
             raise StorageError(f"{path} can't be opened: {error}") from None
 

@@ -15,7 +15,9 @@ Errors of the operating system pass through as OSError; ``log.py`` turns them in
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +46,10 @@ class File(Protocol):
 
     def size(self) -> int:
         """The size in bytes."""
+        ...
+
+    def has_name(self) -> bool:
+        """Whether a directory still lists the file: what is written to one that was removed is lost."""
         ...
 
     def close(self) -> None:
@@ -83,6 +89,41 @@ class FileSystem(Protocol):
         ...
 
 
+class UnfitFileError(OSError):
+    """What is at a path isn't a file of ours: a link that may lead anywhere, a directory, a pipe."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        super().__init__(errno.EINVAL, f"{what} stands where a file should be")
+        self._line = f"{path} is {what}, not a file: put the file itself there, or move it away"
+
+    def __str__(self) -> str:
+        return self._line
+
+
+_KINDS = {stat.S_IFLNK: "a symbolic link", stat.S_IFDIR: "a directory", stat.S_IFIFO: "a pipe"}
+
+
+def open_regular(path: Path, flags: int, mode: int = 0o600) -> int:
+    """A descriptor of the file *path*, which is neither followed if it is a link nor waited for if it is a pipe.
+
+    Raises `UnfitFileError` if it is anything but a file.
+    """
+    check_regular(path)
+    fd = os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, mode)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise UnfitFileError(path, "something else")
+    return fd
+
+
+def check_regular(path: Path) -> None:
+    """Raise `UnfitFileError` if *path* is there and no file."""
+    with suppress(FileNotFoundError):
+        kind = stat.S_IFMT(os.lstat(path).st_mode)
+        if kind != stat.S_IFREG:
+            raise UnfitFileError(path, _KINDS.get(kind, "a device or socket"))
+
+
 class DiskFile:
     """A file on disk. The descriptor closes with the last reference, so no reader loses it midway."""
 
@@ -91,7 +132,7 @@ class DiskFile:
     def __init__(self, path: Path, flags: int) -> None:
         self._fd = -1
         self._path = path
-        self._fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        self._fd = open_regular(path, flags)
 
     def read(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fd, size, offset)
@@ -120,6 +161,9 @@ class DiskFile:
 
     def size(self) -> int:
         return os.fstat(self._fd).st_size
+
+    def has_name(self) -> bool:
+        return os.fstat(self._fd).st_nlink > 0
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

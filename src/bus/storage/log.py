@@ -28,7 +28,7 @@ from pathlib import Path
 from bus.errors import DiskFullError, LogFailedError, StorageError
 from bus.storage.batch import Batch
 from bus.storage.cipher import Cipher
-from bus.storage.files import DISK, FileSystem
+from bus.storage.files import DISK, FileSystem, UnfitFileError
 from bus.storage.header import HEADER_SIZE, Header, segment_path
 from bus.storage.reader import Reader, View
 from bus.storage.recovery import Recovered, recover
@@ -39,6 +39,14 @@ SEGMENT_BYTES = 64 << 20
 _MAX_SEGMENT = 1 << 31
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
+
+
+def _advice(error: OSError) -> str:
+    if isinstance(error, UnfitFileError):
+        return "then start again"
+    if isinstance(error, PermissionError):
+        return "give it to the server's user, who has to read and write it"
+    return "check the path and the disk"
 
 
 class Log(Reader):
@@ -95,7 +103,7 @@ class Log(Reader):
                 files.make_directory(directory)
             found = recover(directory, files=files, cipher=cipher, read_only=read_only)
         except OSError as error:
-            raise StorageError(f"opening the log in {directory} failed: {error}") from error
+            raise StorageError(f"opening the log in {directory} failed: {error}: {_advice(error)}") from error
         failure = f"the log in {directory} is open for reading only" if read_only else None
         return cls(directory, files=files, cipher=cipher, found=found, segment_bytes=segment_bytes, failure=failure)
 

@@ -44,6 +44,9 @@ class MemoryFile:
     def size(self) -> int:
         return len(self.data)
 
+    def has_name(self) -> bool:
+        return True
+
     def close(self) -> None:
         pass
 

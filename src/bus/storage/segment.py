@@ -211,8 +211,11 @@ class ActiveSegment(Segment):
     def sync(self) -> None:
         """Makes everything appended so far durable.
 
-        The size is looked at first: a write that was claimed and not done is noticed here.
+        Name and size are looked at first: a file that was removed meanwhile would take the events with it, and a
+        write that was claimed and not done is noticed here.
         """
+        if not self.file.has_name():
+            raise OSError(errno.ENOENT, f"{self.path} was removed while it was written to")
         end, size = self.tail.end, self.file.size()
         if size != end:
             raise OSError(errno.EIO, f"{self.path} has {size} bytes where {end} were written")
