@@ -147,13 +147,20 @@ class Subscription(Protocol):
         """The connection is gone."""
 
 
+Description = dict[str, Any]
+"""What there is to say of a durable consumer."""
+
+Described = Callable[[Sequence[Description]], None]
+"""Called once with what was asked for."""
+
+
 class DurableConsumers(Protocol):
     """The durable consumers of an engine, by name. Unknown names raise `UnknownConsumerError`."""
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self, described: Described) -> None:
         """Every consumer: where it is, what it has pending, and why nothing is being delivered."""
 
-    def describe_one(self, name: str) -> dict[str, Any]:
+    def describe_one(self, name: str, described: Described) -> None:
         """One consumer, likewise."""
 
     def why(self, name: str) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bus.engine.backlog import Backlog
 from bus.engine.base import Acknowledge, Action, Gap, Sink, Subscribe
 from bus.engine.feed import Feed
 from bus.engine.member import Member, Settled
@@ -68,6 +69,7 @@ class Consumer:
         self._changed = changed
         self._refused: deque[str] = deque(maxlen=REMEMBERED_GIVEN_UP)
         self._feed = Feed(namespace, terms.filter, position.index, missed=self._tell_gap)
+        self.backlog = Backlog(namespace, terms.filter, self._feed)
         self._pumping = False
         self._timer: TimerHandle | None = None
 

@@ -12,11 +12,12 @@ from asyncio import AbstractEventLoop, Future, TimerHandle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import msgspec
 
-from bus.engine.base import Redriven, Sink, Subscribe
+from bus.engine.about import About
+from bus.engine.base import Described, Redriven, Sink, Subscribe
+from bus.engine.census import Census
 from bus.engine.consumer import Consumer
 from bus.engine.deadletters import DeadLetters
 from bus.engine.durable import Durable
@@ -27,6 +28,7 @@ from bus.engine.position import Position, locate
 from bus.engine.reviving import corrections, fit
 from bus.engine.store import ConsumerState, ConsumerStore, Dead
 from bus.engine.terms import Terms
+from bus.engine.turns import Turns
 from bus.engine.why import why
 from bus.errors import (
     ConsumerMismatchError,
@@ -54,6 +56,7 @@ class Consumers:
         namespaces: Mapping[str, Namespace],
         *,
         loop: AbstractEventLoop,
+        turns: Turns,
         left: Callable[[Member], None],
         refused: Callable[[Namespace, GivenUp], None],
         most: int,
@@ -64,6 +67,8 @@ class Consumers:
         self._left = left
         self._refused = refused
         self._most = most
+        self._turns = turns
+        self._census = Census(lambda: [self._about(found) for _, found in sorted(self._durables.items())], turns)
         self._letters = DeadLetters(self._changed)
         self._durables: dict[str, Durable] = {}
         self._unserved: dict[str, ConsumerState] = {}
@@ -252,27 +257,17 @@ class Consumers:
             del self._durables[name]
         self._store.save({name: b""}, turn=self._next_turn())
 
-    def describe(self) -> list[dict[str, Any]]:
+    def describe(self, described: Described) -> None:
         """Every durable consumer, for ``/v1/consumers``."""
-        return [self.describe_one(name) for name in sorted(self._durables)]
+        self._census.ask(described)
 
-    def describe_one(self, name: str) -> dict[str, Any]:
+    def describe_one(self, name: str, described: Described) -> None:
         """One durable consumer. Raises `UnknownConsumerError`."""
-        durable = self._get(name)
-        consumer = durable.consumer
-        return {
-            "name": name,
-            "namespace": consumer.namespace.name,
-            "patterns": [pattern.text for pattern in consumer.filter.patterns],
-            **durable.terms.describe(),
-            "next_index": consumer.cursor,
-            "behind": consumer.namespace.next - consumer.cursor,
-            "pending": len(consumer.pending),
-            "in_flight": sum(consumer.pending.in_flight(member.consumer_id) for member in consumer.members),
-            "dead": len(durable.dead),
-            "connections": len(consumer.members),
-            "why": self.why(name),
-        }
+        found = [self._about(self._get(name))]
+        Census(lambda: found, self._turns).ask(described)
+
+    def _about(self, durable: Durable) -> About:
+        return About(durable, self._loop)
 
     def why(self, name: str) -> str:
         """Why nothing is being delivered, in a line. Raises `UnknownConsumerError`."""

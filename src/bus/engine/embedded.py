@@ -84,8 +84,8 @@ class EmbeddedEngine:
         secret = self._settings.secret_key
         store = ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
         self._consumers = Consumers(
-            store, self._namespaces, loop=self._loop, left=self._member_left, refused=self._refuse_request,
-            most=self._settings.max_consumers,
+            store, self._namespaces, loop=self._loop, turns=self._turns,
+            left=self._member_left, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
         self._retaining = Retaining(
@@ -218,7 +218,6 @@ class EmbeddedEngine:
             "namespaces": [namespace.stats() for namespace in self._namespaces.values()],
             "inboxes": len(self._inboxes),
             "subscriptions": len(self._settling),
-            "consumers": self.consumers.describe(),
         }
 
     @property

@@ -16,11 +16,13 @@ class Feed:
     """The events of a namespace that a filter takes, from an index on.
 
     ``cursor`` is the index to go on from: everything before it was handed out, isn't wanted, or is missing,
-    which *missed* is told.
+    which *missed* is told. ``handed`` counts the events handed out, ``skipped`` the times that some were missing.
     """
 
     def __init__(self, namespace: Namespace, wanted: Filter, index: int, *, missed: Callable[[Gap], None]) -> None:
         self.cursor = index
+        self.handed = 0
+        self.skipped = 0
         self._namespace = namespace
         self._filter = wanted
         self._missed = missed
@@ -30,13 +32,18 @@ class Feed:
     def take(self) -> tuple[int, bytes] | None:
         """Index and frame of the next event among those fetched, None when they are used up."""
         found = next(self._fetched, None)
-        self.cursor = self._fetched_to if found is None else found[0] + 1
+        if found is None:
+            self.cursor = self._fetched_to
+        else:
+            self.cursor = found[0] + 1
+            self.handed += 1
         return found
 
     def put_back(self, index: int, frame: bytes) -> None:
         """Hand this event, the last one taken, out again."""
         self._fetched = chain([(index, frame)], self._fetched)
         self.cursor = index
+        self.handed -= 1
 
     @property
     def used_up(self) -> bool:
@@ -57,6 +64,7 @@ class Feed:
         if not batches:
             return False
         if gap := gap_between(self._namespace, self.cursor, batches):
+            self.skipped += 1
             self._missed(gap)
         self._fetched = matching(batches, self._filter, start=self.cursor)
         self._fetched_to = batches[-1].next

@@ -54,6 +54,15 @@ def matching(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Iterato
             yield from _sliced(batch, taken, start)
 
 
+def count_matching(batch: Batch, wanted: Filter, *, start: int) -> int:
+    """How many events of *batch* *wanted* takes, from index *start* on."""
+    taken = [wanted.matches(subject) for subject in batch.subjects]
+    skipped = max(start - batch.first, 0)
+    if all(taken):
+        return batch.count - skipped
+    return sum(islice(_mask(batch, taken), skipped, None)) if any(taken) else 0
+
+
 def _sliced(batch: Batch, taken: list[bool], start: int) -> Iterator[tuple[int, bytes]]:
     frames = batch.frames
     spans: Iterable[tuple[int, tuple[int, int]]] = enumerate(pairwise(batch.offsets()), batch.first)
@@ -64,7 +73,7 @@ def _sliced(batch: Batch, taken: list[bool], start: int) -> Iterator[tuple[int, 
     return ((index, frames[begin:end]) for index, (begin, end) in islice(spans, skipped, None))
 
 
-def _mask(batch: Batch, taken: list[bool]) -> Iterable[bool] | bytes:
+def _mask(batch: Batch, taken: list[bool]) -> Iterable[int]:
     """For each event of the batch, whether its subject is taken."""
     if isinstance(batch.which, bytes):
         return batch.which.translate(bytes(taken).ljust(256, b"\0"))

@@ -12,14 +12,14 @@ DELETE /v1/consumers/NAME/dead       forget them: all, or ?index=7,9
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from bus.engine.base import DurableConsumers
-from bus.errors import InvalidParameterError
+from bus.engine.base import Description, DurableConsumers
+from bus.errors import BusError, InvalidParameterError
 from bus.server.exchange import Exchange, Route
 from bus.server.request import Request
 from bus.server.response import format_headers
@@ -35,6 +35,7 @@ class ConsumerRoutes:
 
     def __init__(self, consumers: DurableConsumers) -> None:
         self._consumers = consumers
+        self._encoded: tuple[Sequence[Description], bytes] = ((), b"")
 
     def routes(self, path: str) -> Mapping[bytes, Route] | None:
         """What can be done at *path*, by method; None if it is none of these paths."""
@@ -52,10 +53,22 @@ class ConsumerRoutes:
         return {b"GET": partial(self._show, name), b"DELETE": partial(self._delete, name)}
 
     def _list(self, request: Request, exchange: Exchange) -> None:
-        _respond(exchange, {"consumers": self._consumers.describe()})
+        exchange.when_first(lambda: self._consumers.describe(lambda found: self._respond_all(exchange, found)))
+
+    def _respond_all(self, exchange: Exchange, found: Sequence[Description]) -> None:
+        """Answers that were found together are encoded once."""
+        if self._encoded[0] is not found:
+            self._encoded = found, msgspec.json.encode({"consumers": found})
+        exchange.respond(200, _JSON, self._encoded[1])
 
     def _show(self, name: str, request: Request, exchange: Exchange) -> None:
-        _respond(exchange, self._consumers.describe_one(name))
+        exchange.when_first(lambda: self._show_first(name, exchange))
+
+    def _show_first(self, name: str, exchange: Exchange) -> None:
+        try:
+            self._consumers.describe_one(name, lambda found: _respond(exchange, found[0]))
+        except BusError as error:
+            exchange.fail(error)
 
     def _delete(self, name: str, request: Request, exchange: Exchange) -> None:
         self._consumers.delete(name)

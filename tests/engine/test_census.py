@@ -1,0 +1,97 @@
+"""Describing many consumers: in pieces, and never with an answer older than its question."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+from bus.engine.census import COST_OF_A_TURN, COST_OF_ONE, MOST_PIECES, Census
+from bus.engine.turns import Turns
+
+
+@dataclass
+class Uncounted:
+    """A backlog of so many pieces."""
+
+    pieces: int = 0
+
+    @property
+    def is_exact(self) -> bool:
+        return not self.pieces
+
+    def look(self) -> None:
+        self.pieces -= 1
+
+
+@dataclass
+class Someone:
+    """A consumer that says what turn it is described in."""
+
+    loop: Counting
+    backlog: Any = field(default_factory=Uncounted)
+    size: int = 0
+
+    def describe(self) -> dict[str, Any]:
+        return {"turn": self.loop.turn, "left": self.backlog.pieces}
+
+
+class Counting:
+    """Counts the turns of the loop."""
+
+    def __init__(self) -> None:
+        self.turn = 0
+
+    async def until(self, answers: list[Any], count: int) -> None:
+        while len(answers) < count:
+            self.turn += 1
+            await asyncio.sleep(0)
+
+
+def test_a_turn_describes_only_so_many() -> None:
+    async def run() -> None:
+        loop, answers = Counting(), list[Any]()
+        people = [Someone(loop) for _ in range(1000)]
+        Census(lambda: people, Turns(asyncio.get_running_loop())).ask(answers.append)
+        await loop.until(answers, 1)
+        turns = [about["turn"] for about in answers[0]]
+        assert len(turns) == 1000
+        assert max(turns.count(turn) for turn in set(turns)) <= COST_OF_A_TURN // COST_OF_ONE
+
+    asyncio.run(run())
+
+
+def test_counting_is_bounded_in_a_round_and_goes_on_in_the_next() -> None:
+    async def run() -> None:
+        loop, answers = Counting(), list[Any]()
+        people = [Someone(loop, Uncounted(MOST_PIECES + 10)), Someone(loop, Uncounted(5))]
+        census = Census(lambda: people, Turns(asyncio.get_running_loop()))
+        census.ask(answers.append)
+        await loop.until(answers, 1)
+        assert [about["left"] for about in answers[0]] == [10, 5]
+        assert loop.turn >= MOST_PIECES
+        census.ask(answers.append)
+        await loop.until(answers, 2)
+        assert [about["left"] for about in answers[1]] == [0, 0]
+
+    asyncio.run(run())
+
+
+def test_who_asks_during_a_round_is_answered_by_the_next() -> None:
+    async def run() -> None:
+        loop, answers = Counting(), list[Any]()
+        people = [Someone(loop) for _ in range(200)]
+        census = Census(lambda: people, Turns(asyncio.get_running_loop()))
+        for _ in range(3):
+            census.ask(answers.append)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        loop.turn = asked = 1000
+        for _ in range(3):
+            census.ask(answers.append)
+        await loop.until(answers, 6)
+        assert answers[0] is answers[2], "those who ask together are answered together"
+        assert answers[3] is answers[5] is not answers[0]
+        assert min(about["turn"] for about in answers[3]) >= asked
+
+    asyncio.run(run())
