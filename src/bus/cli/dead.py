@@ -74,14 +74,17 @@ def _ask_dead(server: Server, consumer: str, indexes: set[int]) -> list[dict[str
 
 
 def _settle(server: Server, action: str, consumer: str, indexes: set[int]) -> int:
-    """Redrive or drop, say how many, and return the exit status: 1 if an event asked for is not among the dead."""
+    """Redrive or drop, say how many, and return the exit status: 1 if an event asked for is not among the dead, or gone."""
     query = f"?index={','.join(map(str, sorted(indexes)))}" if indexes else ""
     result = server.ask("POST" if action == "redrive" else "DELETE", f"{path_of(consumer)}/dead{query}")
-    [(done, count)] = result.items()
+    gone = result.get("gone", [])
+    done, count = next(iter(result.items()))
     if not sys.stdout.isatty():
         emit(msgspec.json.encode(result))
     else:
         emit(f"{done} {count} events of {consumer}".encode())
+    if gone:
+        return complain(f"of events {', '.join(map(str, gone))} nothing is left to send: drop them")
     if count < len(indexes):
         return complain(f"{len(indexes) - count} of {len(indexes)} events are not among the dead of {consumer}")
     return 0

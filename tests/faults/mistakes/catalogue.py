@@ -13,6 +13,12 @@ CONSUMERS = "tests/faults/test_consumers.py"
 DURABILITY = "tests/storage/test_durability.py"
 RECOVERY = "tests/storage/test_recovery.py"
 FAULTS = "tests/storage/test_faults.py"
+DIRECTORY = "tests/server/test_directory.py"
+TERMS = "tests/server/test_terms.py"
+SHORTER = "tests/server/test_shorter_log.py"
+WINDOW = "tests/engine/test_duplicates.py"
+PAGES = "tests/server/test_pages.py"
+RETAINED = "tests/server/test_retention.py"
 CIPHER = "tests/storage/test_cipher.py"
 
 
@@ -34,6 +40,51 @@ class Mistake:
 
 
 MISTAKES = (
+    Mistake(
+        "a file that was removed is synced all the same",
+        "storage/segment.py",
+        (("if not self.file.has_name():", "if False:"),),
+        (DIRECTORY,),
+    ),
+    Mistake(
+        "a file of the data directory may be a link or a pipe",
+        "storage/files.py",
+        (("        if kind != stat.S_IFREG:", "        if False:"), (" | os.O_NOFOLLOW | os.O_NONBLOCK", "")),
+        (f"{DIRECTORY}::test_what_is_no_file_is_named_and_left_alone",),
+    ),
+    Mistake(
+        "a look at a consumer changes its terms",
+        "engine/terms.py",
+        (
+            ("if wanted.redelivery is not None:", "if True:"),
+            ("redelivery=wanted.redelivery,", "redelivery=wanted.redelivery or (5.0,),"),
+        ),
+        (TERMS,),
+    ),
+    Mistake(
+        "a place beyond the end of the log is corrected in memory only",
+        "engine/consumers.py",
+        (("            self._rewrite(fitting)\n", ""),),
+        (SHORTER,),
+    ),
+    Mistake(
+        "keys are remembered by their number alone",
+        "engine/duplicates.py",
+        (("if now - since >= FLOOR:", "if True:"),),
+        (WINDOW,),
+    ),
+    Mistake(
+        "what a page asks is not looked at when it uploads",
+        "server/routes.py",
+        (("            return None\n        check_page(request, self.cors.origins)\n", "            return None\n"),),
+        (PAGES,),
+    ),
+    Mistake(
+        "retention by force says nothing",
+        "engine/retaining.py",
+        (("            self._loop.call_soon_threadsafe(self._tell, namespace, subjects)\n", ""),),
+        (RETAINED,),
+    ),
     Mistake(
         "the sync of a file does nothing",
         "storage/files.py",
