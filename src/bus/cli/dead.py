@@ -74,7 +74,7 @@ def _ask_dead(server: Server, consumer: str, indexes: set[int]) -> list[dict[str
 
 
 def _settle(server: Server, action: str, consumer: str, indexes: set[int]) -> int:
-    """Redrive or drop, say how many, and return the exit status: 1 if an event asked for is not among the dead, or gone."""
+    """Redrive or drop, say how many, and return the exit status: 1 if one asked for is not there, or gone."""
     query = f"?index={','.join(map(str, sorted(indexes)))}" if indexes else ""
     result = server.ask("POST" if action == "redrive" else "DELETE", f"{path_of(consumer)}/dead{query}")
     gone = result.get("gone", [])
