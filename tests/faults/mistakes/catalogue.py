@@ -241,8 +241,8 @@ MISTAKES = (
     ),
     Mistake(
         "retention looks at no consumer",
-        "engine/embedded.py",
-        (("None if self._settings.retention_force else self.consumers.oldest_needed(namespace.name)", "None"),),
+        "engine/retaining.py",
+        (("needed = self._durable.oldest_needed(namespace.name)", "needed: int | None = None"),),
         (CONSUMERS,),
     ),
     Mistake(
