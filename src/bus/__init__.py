@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bus.client import Dropped as Dropped
     from bus.client import Gap as Gap
     from bus.client import Stream as Stream
+    from bus.client import UndecodableEventError as UndecodableEventError
     from bus.client import Worker as Worker
     from bus.errors import BusError as BusError
     from bus.errors import ConflictError as ConflictError
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 
 _CLIENT = (
     "AsyncClient", "AsyncDelivery", "AsyncStream", "AsyncWorker", "Client", "Delivery", "Dropped", "Gap",
-    "Stream", "Worker",
+    "Stream", "UndecodableEventError", "Worker",
 )  # fmt: skip
 _ERRORS = (
     "BusError", "ConflictError", "ConnectionFailedError", "ConsumerMismatchError", "DuplicateKeyError",

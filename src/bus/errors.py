@@ -264,8 +264,8 @@ class StoppingError(UnavailableError):
     code = "stopping"
 
 
-class TimedOutError(BusError):
-    """No answer within the time allowed.
+class TimedOutError(BusError, TimeoutError):
+    """No answer within the time allowed; also Python's own `TimeoutError`.
 
     Attributes:
         receipt: that of the event, if the server stored it before the time ran out.
@@ -335,8 +335,11 @@ class RejectError(BusError):
     code = "rejected"
 
 
-class ConnectionFailedError(BusError):
-    """The server can't be reached, or the connection broke before the answer."""
+class ConnectionFailedError(BusError, ConnectionError):
+    """The server can't be reached, or the connection broke before the answer.
+
+    It is also Python's own `ConnectionError`.
+    """
 
     code = "connection-failed"
 

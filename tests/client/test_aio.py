@@ -226,7 +226,7 @@ def test_a_stream_that_waits_to_reconnect_can_be_closed(start_peer: StartPeer) -
     async def main() -> None:
         async with AsyncClient(peer.url) as client:
             events = client.get("app.a")
-            with listening("will be taken up again") as broken:
+            with listening("broke and will go on") as broken:
                 reading = asyncio.create_task(anext(events, None))
                 assert await asyncio.to_thread(broken.wait, PATIENCE)
             await events.close()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+import pickle
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
 import pytest
 
+from bus.client.core.decode import UndecodableEventError
 from bus.client.core.delivery import Delivered
 from bus.client.core.notice import Dropped, Gap
 from bus.client.core.query import Query
+from bus.client.core.request import Acknowledgement
+from bus.client.core.response import Response
 from bus.client.core.stream import StreamState, reconnects
 from bus.errors import (
     ConnectionFailedError,
@@ -18,6 +24,7 @@ from bus.errors import (
     InvalidParameterError,
     StorageError,
     UnavailableError,
+    UnknownConsumerError,
     UnknownNamespaceError,
 )
 from bus.sse import PING, encode_event
@@ -26,6 +33,9 @@ from bus.wire import encode_frame
 OPEN = encode_event(
     "open", {"consumer_id": "c_1", "namespace": "app", "first_index": 1, "next_index": 5}, retry_ms=1000
 )
+
+
+HEAD = Response(200, {b"content-type": b"text/event-stream", b"x-bus-consumer-id": b"c_1"})
 
 
 def frame(index: int, payload: bytes = b"null", **attempts: int) -> bytes:
@@ -37,16 +47,28 @@ def state(**options: Any) -> StreamState[Delivered]:
     """A stream that is connected for the first time."""
     hearing = {name: options.pop(name) for name in ("on_gap", "on_dropped", "payload_type") if name in options}
     made = StreamState(Query(subjects=("app.*",), **options), Delivered, **hearing)
-    made.connected(None, "c_1")
+    made.connected(None, HEAD)
     return made
+
+
+def acked(event: Delivered) -> Acknowledgement:
+    return Acknowledgement(event.consumer_id, [event.id])
+
+
+def repeated(stream: StreamState[Delivered]) -> list[tuple[str, list[str]]]:
+    """What is to be said of events that came again."""
+    return [(said.action, list(said.event_ids)) for said in stream.late.due()]
 
 
 def reconnected(stream: StreamState[Delivered]) -> tuple[dict[str, str], str]:
     """Break the connection; returns what the next one asks for."""
     stream.disconnected()
     parameters, last_event_id = stream.target()
-    stream.connected(None, "c_2")
-    return dict(parameters), last_event_id
+    stream.connected(None, HEAD)
+    asked = dict(parameters)
+    assert ("worker" in asked) is stream.query.manual
+    asked.pop("worker", None)
+    return asked, last_event_id
 
 
 def taken(stream: StreamState[Delivered]) -> list[int]:
@@ -105,19 +127,19 @@ def test_with_acknowledgement_it_goes_on_at_the_oldest_unsettled_event() -> None
     stream.feed(OPEN + b"".join(frame(index, attempts=1) for index in range(1, 6)))
     events = take_all(stream)
     for event in (events[0], events[2], events[3]):
-        stream.settled(event)
+        stream.settled(event, acked(event))
     parameters, last_event_id = reconnected(stream)
     assert (parameters["start"], last_event_id) == ("2", "")
     stream.feed(b"".join(frame(index, attempts=1) for index in range(2, 7)))
     assert taken(stream) == [2, 5, 6]
-    assert stream.repeated == ["e_3", "e_4"]
+    assert repeated(stream) == [("ack", ["e_3", "e_4"])]
 
 
 def test_with_everything_settled_it_goes_on_after_the_last_event() -> None:
     stream = state(ack="manual")
     stream.feed(OPEN + frame(5, attempts=1))
     (event,) = take_all(stream)
-    stream.settled(event)
+    stream.settled(event, acked(event))
     assert reconnected(stream) == ({"subject": "app.*", "ack": "manual"}, "e_5")
 
 
@@ -126,7 +148,7 @@ def test_what_was_not_taken_yet_is_left_to_the_next_connection() -> None:
     stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
     stream.disconnected()
     assert stream.pop() is None
-    stream.connected(None, "c_2")
+    stream.connected(None, HEAD)
     stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
     assert taken(stream) == [1, 2]
 
@@ -137,10 +159,10 @@ def test_an_event_settled_after_its_connection_broke_is_not_delivered_again() ->
     (event,) = take_all(stream)
     parameters, _ = reconnected(stream)
     assert parameters["start"] == "1"
-    stream.settled(event)
+    assert stream.put_off(event, acked(event), UnknownConsumerError("gone"))
     stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
     assert taken(stream) == [2]
-    assert stream.repeated == ["e_1"]
+    assert repeated(stream) == [("ack", ["e_1"])]
 
 
 def test_a_redelivery_is_delivered() -> None:
@@ -233,7 +255,7 @@ def test_payloads_are_decoded_as_the_type_asked_for() -> None:
     first = stream.pop()
     assert first is not None
     assert first.payload == {"a": 1}
-    with pytest.raises(InvalidEventError, match="not of the type asked for"):
+    with pytest.raises(InvalidEventError, match="event e_2 at index 2 can't be decoded: Expected `object`"):
         stream.pop()
     assert taken(stream) == [3]
 
@@ -276,3 +298,104 @@ def test_only_what_may_pass_is_waited_for() -> None:
     assert reconnects(ConnectionFailedError(""))
     assert reconnects(UnavailableError(""))
     assert not reconnects(UnknownNamespaceError(""))
+
+
+def test_numbers_beyond_a_float_are_read_as_they_are() -> None:
+    stream = state()
+    stream.feed(frame(1, b"1e400") + frame(2, b'{"n":[%b,1]}' % (b"9" * 5000)) + frame(3))
+    payloads = [event.payload for event in take_all(stream)]
+    assert payloads == [Decimal("1e400"), {"n": [Decimal("9" * 5000), 1]}, None]
+
+
+@pytest.mark.parametrize("payload", [b"1e999999999999999999999", b'"\xff"', b"[" * 9000 + b"]" * 9000, b"nonsense"])
+def test_an_event_that_can_not_be_read_is_named_and_passed(payload: bytes) -> None:
+    stream = state(ack="manual", prefetch=3)
+    stream.feed(frame(1, attempts=1) + frame(2, payload, attempts=1) + frame(3, attempts=1))
+    assert stream.pop() is not None
+    with pytest.raises(UndecodableEventError, match="event e_2") as caught:
+        stream.pop()
+    assert caught.value.event.id == "e_2"
+    assert caught.value.event.consumer_id == "c_1"
+    assert taken(stream) == [3]
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_a_stream_goes_on_behind_an_event_that_can_not_be_read() -> None:
+    stream = state(start="oldest")
+    stream.feed(frame(1) + frame(2, b"nonsense"))
+    assert reconnected(stream)[1] == "e_2"
+    stream.feed(b'id: e_3\nevent: msg\ndata: {"index": "three"}\n\n')
+    assert reconnected(stream)[1] == "e_3"
+
+
+def test_what_can_be_read_of_an_event_is_told_with_it() -> None:
+    stream = state(payload_type=dict[str, int])
+    stream.feed(frame(1, b'["no"]'))
+    with pytest.raises(UndecodableEventError) as caught:
+        stream.pop()
+    event = caught.value.event
+    assert (event.index, event.subject, bytes(event.payload)) == (1, "app.a", b'["no"]')
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_events_written_another_way_are_read(end: bytes) -> None:
+    """The Go server's: other fields first, a payload over several lines, any line end."""
+    data = b'%b\ndata: {"id":"e_1","subject":"app.a",\ndata:  "index":%d,"payload":{\ndata: }}\nother: 1\n\n'
+    stream = state()
+    written = OPEN + data % (b"event: msg\nid: e_1", 1) + frame(2) + data % (b"id: e_3\nevent: msg", 3)
+    for byte in written.replace(b"\n", end):
+        stream.feed(bytes([byte]))
+    assert [(event.index, event.payload) for event in take_all(stream)] == [(1, {}), (2, None), (3, {})]
+
+
+@pytest.mark.parametrize(("heartbeat", "silence"), [({}, 45), ({"heartbeat": 15}, 45), ({"heartbeat": 120.5}, 361.5)])
+def test_silence_is_measured_by_the_servers_heartbeat(heartbeat: dict[str, float], silence: float) -> None:
+    stream = state()
+    stream.feed(encode_event("open", {"consumer_id": "c_1", "next_index": 1, **heartbeat}))
+    assert stream.silence == silence
+
+
+def test_an_id_that_would_break_a_header_is_not_sent() -> None:
+    stream = state()
+    stream.feed(OPEN + frame(7).replace(b'"id":"e_7"', b'"id":"e_7\\r\\nX: 1"'))
+    assert reconnected(stream) == ({"subject": "app.*", "start": "8"}, "")
+
+
+def test_an_outage_is_told_once_with_its_reason_and_where_it_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bus.client")
+    stream = state(start="oldest")
+    stream.report_standing()
+    stream.feed(frame(1))
+    for _ in range(3):
+        stream.disconnected()
+        stream.report_lost(ConnectionFailedError("the server closed the stream"))
+    stream.report_standing()
+    stream.report_standing()
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "the stream of app.* broke and will go on after event e_1: the server closed the stream"),
+        ("INFO", "the stream of app.* is back"),
+    ]
+
+
+def test_a_rejection_that_came_too_late_is_said_and_not_an_acknowledgement() -> None:
+    stream = state(ack="manual", consumer="w")
+    stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
+    first, second = take_all(stream)
+    stream.disconnected()
+    for event, said in (
+        (first, Acknowledgement("c_1", ["e_1"], "reject", reason="never")),
+        (second, Acknowledgement("c_1", ["e_2"], reply=b"2")),
+    ):
+        assert stream.put_off(event, said, UnknownConsumerError("gone"))
+    assert not stream.put_off(first, Acknowledgement("c_1", ["e_1"], "extend"), UnknownConsumerError("gone"))
+    stream.connected(None, HEAD)
+    stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
+    assert taken(stream) == []
+    assert [(said.action, said.reason, said.reply) for said in stream.late.due()] == [
+        ("reject", "never", b""), ("ack", "", b"2"),
+    ]  # fmt: skip
+
+
+def test_terms_that_are_not_given_are_not_sent() -> None:
+    for query in (Query(subjects=("app.*",)), Query(subjects=("app.*",), ack="manual", consumer="w")):
+        assert not {"redelivery", "redelivery_count", "prefetch", "order"} & dict(query.parameters()).keys()

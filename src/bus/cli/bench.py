@@ -18,7 +18,8 @@ from bus.cli.console import emit, progress
 from bus.cli.load import Asker, Gauge, Listener, Load, payload
 from bus.cli.options import Duration, host_option
 from bus.client import AsyncClient
-from bus.client.aio.stream import AsyncDelivery, AsyncStream
+from bus.client.aio.delivery import AsyncDelivery
+from bus.client.aio.stream import AsyncStream
 from bus.client.core.request import Endpoint, Requests
 from bus.errors import BusError
 from bus.subject import parse_subject

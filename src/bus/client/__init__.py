@@ -10,28 +10,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bus.client.aio.client import AsyncClient as AsyncClient
-    from bus.client.aio.stream import AsyncDelivery as AsyncDelivery
+    from bus.client.aio.delivery import AsyncDelivery as AsyncDelivery
     from bus.client.aio.stream import AsyncStream as AsyncStream
     from bus.client.aio.worker import AsyncWorker as AsyncWorker
     from bus.client.blocking.client import Client as Client
-    from bus.client.blocking.stream import Delivery as Delivery
+    from bus.client.blocking.delivery import Delivery as Delivery
     from bus.client.blocking.stream import Stream as Stream
     from bus.client.blocking.worker import Worker as Worker
+    from bus.client.core.decode import UndecodableEventError as UndecodableEventError
     from bus.client.core.draft import EventFields as EventFields
     from bus.client.core.notice import Dropped as Dropped
     from bus.client.core.notice import Gap as Gap
 
 _HOMES = {
     "AsyncClient": "aio.client",
-    "AsyncDelivery": "aio.stream",
+    "AsyncDelivery": "aio.delivery",
     "AsyncStream": "aio.stream",
     "AsyncWorker": "aio.worker",
     "Client": "blocking.client",
-    "Delivery": "blocking.stream",
+    "Delivery": "blocking.delivery",
     "Dropped": "core.notice",
     "EventFields": "core.draft",
     "Gap": "core.notice",
     "Stream": "blocking.stream",
+    "UndecodableEventError": "core.decode",
     "Worker": "blocking.worker",
 }
 

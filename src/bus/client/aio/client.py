@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from bus.client.aio.connection import Pool
+from bus.client.aio.delivery import AsyncDelivery
 from bus.client.aio.gathering import Ack, AckGatherer, Put, PutGatherer
-from bus.client.aio.stream import AsyncDelivery, AsyncStream
+from bus.client.aio.stream import AsyncStream
 from bus.client.aio.worker import AsyncHandler, AsyncWorker
+from bus.client.core import forks
 from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft, encode_event
 from bus.client.core.notice import Dropped, Gap
@@ -70,6 +72,7 @@ class AsyncClient:
         self._acks = AckGatherer(self._requests, self._pool)
         self._timeout = timeout
         self._streams: WeakSet[AsyncStream] = WeakSet()
+        forks.on_fork(self._forked)
 
     # -- publishing
 
@@ -191,7 +194,7 @@ class AsyncClient:
         """Say something about deliveries of a consumer, by their ids; see [Client.ack][bus.Client.ack]."""
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
-        for part in fitting_ids(ids):
+        for part in fitting_ids(ids, reason=reason):
             await self._acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
 
     async def _acknowledge(self, said: Acknowledgement) -> None:
@@ -267,6 +270,11 @@ class AsyncClient:
         seconds = self._timeout if timeout is None else timeout
         deadline = asyncio.get_running_loop().time() + seconds
         return await pool.call(asked, read, Retry(deadline=deadline, repeatable=repeatable))
+
+    def _forked(self) -> None:
+        """In a child: leave the connections and the loop to the parent."""
+        for part in (self._puts, self._acks, self._pool, self._waiting):
+            part.forked()
 
     async def close(self) -> None:
         """Send the puts and acknowledgements that have gathered, end every subscription, close every connection."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
+from bus.client.core import forks
 from bus.client.core.request import Endpoint
 from bus.client.core.response import Response, ResponseReader
 from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, reason
@@ -28,6 +30,7 @@ class Connection(asyncio.Protocol):
         self.heard_at = 0.0
         self._endpoint = endpoint
         self._loop = asyncio.get_running_loop()
+        self._process = os.getpid()
         self._transport: asyncio.Transport | None = None
         self._poll = select.poll()
         self._answered: asyncio.Future[None] | None = None
@@ -59,11 +62,17 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_reading():
             self._transport.resume_reading()
+            self.heard_at = self._loop.time()  # the silence was ours
+
+    def fail(self, error: BusError) -> None:
+        """End what was asked by *error*."""
+        self._finish(error)
+        self.close()
 
     def close(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and self._process == os.getpid():  # else it is the parent's
             self._transport.abort()
 
     # What follows is called by the event loop.
@@ -82,8 +91,8 @@ class Connection(asyncio.Protocol):
             self.reader.feed(data)
             if self._heard is not None:
                 self._heard(self.reader)
-        except ConnectionFailedError as error:
-            self._finish(error)
+        except BusError as error:
+            self.fail(error)
         if self.reader.complete:
             self._finish(None)
 
@@ -98,15 +107,15 @@ class Connection(asyncio.Protocol):
             self.reader.feed_eof()
             if self._heard is not None:
                 self._heard(self.reader)
-        except ConnectionFailedError as error:
-            self._finish(self._broken(exc) if exc else error)
+        except BusError as error:
+            self._finish(self._broken(exc) if exc and isinstance(error, ConnectionFailedError) else error)
         else:
             self._finish(None)
 
     def _broken(self, error: Exception) -> ConnectionFailedError:
         return ConnectionFailedError(f"the connection to {self._endpoint} broke ({reason(error)}): {UNKNOWN_OUTCOME}")
 
-    def _finish(self, error: ConnectionFailedError | None) -> None:
+    def _finish(self, error: BusError | None) -> None:
         answered, self._answered, self._heard = self._answered, None, None
         if answered is None or answered.done():
             return
@@ -126,7 +135,7 @@ async def connect(endpoint: Endpoint, *, tls: SSLContext | None) -> Connection:
         _, connection = await loop.create_connection(
             lambda: Connection(endpoint), endpoint.host, endpoint.port, ssl=tls or endpoint.secure or None
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a ValueError is of a host that no name server could know
         raise not_connected(endpoint, error) from None
     return connection
 
@@ -137,6 +146,7 @@ class Pool:
     def __init__(self, endpoint: Endpoint, *, limit: int, tls: SSLContext | None) -> None:
         self._endpoint = endpoint
         self._tls = tls
+        self._limit = limit
         self._slots = asyncio.Semaphore(limit)
         self._idle: list[Connection] = []
         self._closed = False
@@ -149,6 +159,8 @@ class Pool:
         try:
             async with asyncio.timeout_at(deadline), self._slots:
                 return await self._exchange(request, heard)
+        except BusError:
+            raise
         except TimeoutError:
             raise TimedOutError(f"{self._endpoint} did not answer in time: {UNKNOWN_OUTCOME}") from None
 
@@ -189,6 +201,12 @@ class Pool:
         if self._closed:
             raise BusError("the client is closed: make a new one")
         return await connect(self._endpoint, tls=self._tls)
+
+    def forked(self) -> None:
+        """A child must not talk on the connections of its parent."""
+        forks.keep(self._idle)
+        self._idle = []
+        self._slots = asyncio.Semaphore(self._limit)
 
     def close(self) -> None:
         """Close what is idle; what is in use closes when it is done."""

@@ -20,6 +20,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from bus.client.aio.connection import Pool
+from bus.client.core import forks
 from bus.client.core.answer import check
 from bus.client.core.lines import Lines, fitting
 from bus.client.core.request import MOST_ID_BYTES, MOST_IDS, Acknowledgement, Requests
@@ -128,6 +129,12 @@ class Gatherer(Generic[Item]):
         for item in (*self._flying, *self._queue):
             item.future.cancel()
         self._queue.clear()
+
+    def forked(self) -> None:
+        """In a child: what has gathered is the parent's to send, on its loop."""
+        forks.keep((self._task, self._timer, self._queue, self._flying))
+        self._queue, self._flying = deque(), []
+        self._task = self._timer = None
 
     async def close(self) -> None:
         """Send what has gathered, then stop."""

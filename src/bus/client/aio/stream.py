@@ -3,75 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 from types import TracebackType
-from typing import Any
-from weakref import WeakMethod
 
+from bus.client.aio.callbacks import looked_at, weakly
 from bus.client.aio.connection import Connection, Pool
+from bus.client.aio.delivery import AsyncDelivery
+from bus.client.core import forks
 from bus.client.core.answer import check
-from bus.client.core.delivery import Delivered, settles, too_late
-from bus.client.core.query import Duration
-from bus.client.core.request import Acknowledgement, Requests, fitting_ids
+from bus.client.core.delivery import Delivered
+from bus.client.core.jobs import Jobs
+from bus.client.core.request import Acknowledgement, Requests
 from bus.client.core.response import ResponseReader
 from bus.client.core.retry import Retry
-from bus.client.core.stream import SILENCE, StreamState, reconnects
+from bus.client.core.stream import StreamState, reconnects
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
-from bus.wire import CONSUMER_ID
-
-log = logging.getLogger("bus.client")
 
 MOST_HELD = 1 << 20
 """Bytes received and not taken yet at which the connection stops reading."""
-
-
-class AsyncDelivery(Delivered, dict=True):
-    """An event delivered to an `AsyncStream`.
-
-    It has the fields of an [Event][bus.Event]; its methods do and raise what those of [Delivery][bus.Delivery] do.
-    """
-
-    async def ack(self) -> None:
-        """Say that the event is done. It answers a publisher that waits for confirmation."""
-        await self.session.stream.settle(self, self._acknowledged())
-
-    async def reply(self, payload: Any) -> None:
-        """Answer a request, and acknowledge it.
-
-        Parameters:
-            payload: anything msgspec can write as JSON.
-
-        Raises:
-            InvalidEventError: the event asks for no reply, or *payload* can't be written as JSON.
-        """
-        await self.session.stream.settle(self, self._replied(payload))
-
-    async def nack(self, *, delay: Duration = 0, reason: str = "") -> None:
-        """Have the event delivered again.
-
-        Parameters:
-            delay: seconds, or text such as ``"30s"``, until then.
-            reason: why; kept with the dead letter if this was the last attempt.
-        """
-        await self.session.stream.settle(self, self._said("nack", delay=delay, reason=reason))
-
-    async def extend(self, *, delay: Duration | None = None) -> None:
-        """Ask for more time before redelivery.
-
-        Parameters:
-            delay: seconds from now, or text such as ``"1m"``; by default the redelivery time again.
-        """
-        await self.session.stream.settle(self, self._said("extend", delay=delay))
-
-    async def reject(self, *, reason: str = "") -> None:
-        """Give the event up: a durable consumer's goes to the dead letters, and who asked gets a `ServiceError`.
-
-        Parameters:
-            reason: why; kept with the dead letter, and the message of the requester's error.
-        """
-        await self.session.stream.settle(self, self._said("reject", reason=reason))
 
 
 class AsyncStream:
@@ -103,6 +54,7 @@ class AsyncStream:
         self._held = 0
         self._begun = False
         self._closed = False
+        forks.on_fork(self._forked)
 
     @property
     def consumer_id(self) -> str:
@@ -131,7 +83,7 @@ class AsyncStream:
         if not self._begun:
             await self.open()
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout) as limit:
                 while not self._closed:
                     event = self._state.pop()
                     if event is not None:
@@ -140,6 +92,8 @@ class AsyncStream:
                         break
                     await self._advance()
         except TimeoutError:
+            if not limit.expired():
+                raise  # it is an error of ours
             raise TimedOutError(f"no event on {self._state.query} within {self._timeout:g}s") from None
         await self.close()
         raise StopAsyncIteration
@@ -153,6 +107,7 @@ class AsyncStream:
                 await self._receive(self._connection)
         except BusError as error:
             await self._lose(error)
+        await self._say_late()
 
     async def _receive(self, connection: Connection) -> None:
         if self._over is not None and self._over.done():
@@ -161,18 +116,23 @@ class AsyncStream:
         self._held = 0
         connection.resume()
         self._news.clear()
+        await self._say_late()  # of what came while nobody waited
+        silence = self._state.silence
         try:
-            async with asyncio.timeout_at(connection.heard_at + SILENCE):
+            async with asyncio.timeout_at(connection.heard_at + silence):
                 await self._news.wait()
         except TimeoutError:
-            if asyncio.get_running_loop().time() >= connection.heard_at + SILENCE:
-                raise ConnectionFailedError(f"the stream was silent for {SILENCE:g}s") from None
-        await self._acknowledge_repeated()
+            if asyncio.get_running_loop().time() >= connection.heard_at + silence:
+                raise ConnectionFailedError(f"the stream was silent for {silence:g}s") from None
 
-    async def _acknowledge_repeated(self) -> None:
-        repeated, self._state.repeated = self._state.repeated, []
-        for part in fitting_ids(repeated):
-            await self._acknowledge(Acknowledgement(self.consumer_id, part))
+    async def _say_late(self) -> None:
+        for said in self._state.late.due():
+            try:
+                await self._acknowledge(said)
+            except BusError as error:
+                self._state.late.failed(said, error)
+            else:
+                self._state.late.done(said)
 
     async def _lose(self, error: BusError) -> None:
         """The connection broke: try another one later, or raise *error* if that can't help."""
@@ -182,7 +142,7 @@ class AsyncStream:
         if not reconnects(error):
             await self.close()
             raise error
-        log.info("stream of %s broke and will be taken up again: %s", self._state.query, error)
+        self._state.report_lost(error)
 
     async def open(self) -> None:
         """Subscribe for the first time. Raises what the server refuses that with, or that it can't be reached."""
@@ -208,44 +168,54 @@ class AsyncStream:
         try:
             async with asyncio.timeout_at(deadline):
                 await self._subscribe(await self._pool.connect())
+        except BusError:
+            raise
         except TimeoutError:
             raise TimedOutError(f"no answer to the subscription to {self._state.query} in time") from None
         except asyncio.CancelledError:
             self._disconnect()
             raise
+        self._state.report_standing()
 
     async def _subscribe(self, connection: Connection) -> None:
         parameters, last_event_id = self._state.target()
         self._connection = connection
         # The connection knows the stream only weakly, so that one which is dropped is closed.
         over = connection.send(
-            self._requests.subscribe(parameters, last_event_id=last_event_id), heard=_weakly(self._hear)
+            self._requests.subscribe(parameters, last_event_id=last_event_id), heard=weakly(self._hear)
         )
         self._over = over
-        over.add_done_callback(_weakly(self._end))
-        over.add_done_callback(_looked_at)
-        while not (over.done() or (connection.reader.head and connection.reader.head.status == 200)):
+        over.add_done_callback(weakly(self._end))
+        over.add_done_callback(looked_at)
+        while not (over.done() or self._state.stands):
             self._news.clear()
             await self._news.wait()
         if over.done():
             over.result()
         if connection.reader.head and connection.reader.head.status != 200:
             check(connection.reader.response())
+        if not self._state.stands:
+            raise ConnectionFailedError("the server closed the stream before it had begun")
 
     def _hear(self, reader: ResponseReader) -> None:
-        """Bytes have come."""
+        """Bytes have come. Raises `NotBusError`, `StoodStillError`, `TooLargeError`, which break the connection."""
         connection = self._connection
         if connection is None or reader is not connection.reader:
             return
         if reader.head is not None and reader.head.status == 200:
             if self._state.session is None:
-                self._state.connected(self, reader.head.header(CONSUMER_ID))
-            data = reader.take_body()
-            self._state.feed(data)
-            self._held += len(data)
-            if self._held >= MOST_HELD:
-                connection.pause()
+                self._state.connected(self, reader.head)
+            self._take_in(connection)
         self._news.set()
+
+    def _take_in(self, connection: Connection) -> None:
+        if self._state.jobs is not None:
+            self._state.jobs.wake()
+        data = connection.reader.take_body()
+        self._state.feed(data)
+        self._held += len(data)
+        if self._held >= MOST_HELD:
+            connection.pause()
 
     def _end(self, over: asyncio.Future[None]) -> None:
         """The connection has ended."""
@@ -254,17 +224,37 @@ class AsyncStream:
             self._news.set()
 
     async def settle(self, event: Delivered, said: Acknowledgement) -> None:
-        """Say *said* about *event*; what came too late because the connection broke is made good later."""
+        """Say *said* about *event*; what can't be said because the connection broke is said when it comes again."""
         try:
             await self._acknowledge(said)
         except BusError as error:
-            if self._closed or self._state.finished or not too_late(error, event.session):
+            if event.consumer_id != said.consumer_id:  # its job took a new delivery over meanwhile
+                await self.settle(event, replace(said, consumer_id=event.consumer_id))
+            elif self._closed or not self._state.put_off(event, said, error):
                 raise
-            log.warning("%s of event %s came after its connection broke", said.action, event.id)
-            if said.reply not in (b"", b"null"):
-                return
-        if settles(said):
-            self._state.settled(event)
+        else:
+            self._state.settled(event, said)
+
+    # -- what a worker runs
+
+    def serve(self, jobs: Jobs[AsyncDelivery]) -> None:
+        """Have what comes from now on known to *jobs*, so that nothing is begun twice or too late."""
+        self._state.serve(jobs)
+
+    def wake(self) -> None:
+        """Look at the clock: a loop that stood still can't tell how old what it finds is."""
+        jobs = self._state.jobs
+        if jobs is None:
+            return
+        if self._connection is None:
+            jobs.rest()
+            return
+        try:
+            jobs.wake()
+        except BusError as error:
+            self._connection.fail(error)
+
+    # -- the end
 
     def _disconnect(self) -> None:
         connection, self._connection, self._over = self._connection, None, None
@@ -278,6 +268,13 @@ class AsyncStream:
         if self._connection is not None:
             self._connection.close()
         self._news.set()
+
+    def _forked(self) -> None:
+        """A child has neither the loop nor a right to the connection."""
+        forks.keep((self._connection, self._over))
+        self._connection = self._over = None
+        self._news = asyncio.Event()
+        self._state.forked()
 
     async def __aenter__(self) -> AsyncStream:
         await self.open()
@@ -297,19 +294,3 @@ class AsyncStream:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._connection else "not connected"
         return f"<AsyncStream of {self._state.query}, {state}>"
-
-
-def _looked_at(over: asyncio.Future[None]) -> None:
-    """Keep asyncio from complaining that nobody asked how a dropped stream ended."""
-    over.exception()
-
-
-def _weakly(method: Callable[[Any], None]) -> Callable[[Any], None]:
-    """*method* for as long as its object lives."""
-    found = WeakMethod(method)
-
-    def call(argument: Any) -> None:
-        if (alive := found()) is not None:
-            alive(argument)
-
-    return call

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
-from bus.client.aio.stream import AsyncDelivery, AsyncStream
+from bus.client.aio.delivery import AsyncDelivery
+from bus.client.aio.stream import AsyncStream
+from bus.client.core.decode import UndecodableEventError
+from bus.client.core.jobs import Jobs
 from bus.client.core.query import Duration, Start
-from bus.client.core.work import Plan, announce_stop, describe, rejection, report, stopping_on_signals
+from bus.client.core.signals import stopping_on_signals
+from bus.client.core.work import Plan, announce_stop, describe, rejection, report, report_stale
 from bus.errors import BusError, InvalidEventError
 
 AsyncHandler = Callable[[AsyncDelivery], Awaitable[Any]]
@@ -41,6 +45,8 @@ class AsyncWorker:
         redelivery: seconds, or text such as ``"30s"``, after which others get the events of a worker that died.
         redelivery_count: attempts in all before an event goes to the dead letters; 0 for no limit.
         backoff: seconds, or text, until the second, third, … attempt; the last one repeats.
+        signals: stop on SIGTERM and SIGINT, if `run` is called in the main thread and the program handles them
+            nowhere else; False leaves them alone.
     """
 
     def __init__(
@@ -56,6 +62,7 @@ class AsyncWorker:
         redelivery: Duration = "30s",
         redelivery_count: int = 5,
         backoff: Sequence[Duration] = ("1s", "5s", "30s"),
+        signals: bool = True,
     ) -> None:
         self._client = client
         self._subject = subject
@@ -67,11 +74,15 @@ class AsyncWorker:
         self._redelivery = redelivery
         self._redelivery_count = redelivery_count
         self._plan = Plan.make(redelivery, backoff)
-        self._running: dict[asyncio.Task[None], AsyncDelivery] = {}
+        self._signals = signals
+        self._jobs: Jobs[AsyncDelivery] = Jobs(redelivery=self._plan.redelivery)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._slots = asyncio.Semaphore(concurrency)
         self._stopped = asyncio.Event()
+        self._cancelled = False
 
     async def run(self) -> None:
-        """Work until `stop` is called, or SIGTERM or SIGINT comes if this is the main thread.
+        """Work until `stop` is called, or SIGTERM or SIGINT comes (see *signals*).
 
         Then what is running is finished, what was not begun goes back, and this returns.
 
@@ -80,8 +91,9 @@ class AsyncWorker:
                 `ConsumerMismatchError`.
         """
         loop = asyncio.get_running_loop()
-        with stopping_on_signals(lambda: loop.call_soon_threadsafe(self.stop)):
+        with stopping_on_signals(lambda: loop.call_soon_threadsafe(self.stop), wanted=self._signals):
             async with self._subscribe() as stream:
+                stream.serve(self._jobs)
                 await self._work(stream)
 
     def stop(self) -> None:
@@ -101,40 +113,62 @@ class AsyncWorker:
         )
 
     async def _work(self, stream: AsyncStream) -> None:
-        helpers = [asyncio.create_task(work) for work in (self._read(stream), self._extend(), self._stopped.wait())]
+        ending = [asyncio.create_task(work) for work in (self._read(stream), self._stopped.wait())]
+        beside = [asyncio.create_task(work) for work in (self._extend(), self._wake(stream))]
         try:
-            ended, _ = await asyncio.wait(helpers, return_when=asyncio.FIRST_COMPLETED)
-            for helper in helpers:
+            ended, _ = await asyncio.wait(ending, return_when=asyncio.FIRST_COMPLETED)
+            self._stopped.set()
+            for helper in ending:
                 helper.cancel()
-            announce_stop(self._consumer, len(self._running))
-            await self._finish_running()
+            announce_stop(self._consumer, self._jobs.count)
+            while self._tasks:
+                await asyncio.wait(self._tasks)
             for helper in ended:
                 helper.result()
         finally:
-            for task in (*helpers, *self._running):
+            self._cancelled = True
+            for task in (*ending, *beside, *self._tasks):
                 task.cancel()
 
-    async def _finish_running(self) -> None:
-        extending = asyncio.create_task(self._extend())
-        try:
-            while self._running:
-                await asyncio.wait(self._running)
-        finally:
-            extending.cancel()
-
     async def _read(self, stream: AsyncStream) -> None:
-        async for event in stream:
-            task = asyncio.create_task(self._handle(event))
-            self._running[task] = event
-            task.add_done_callback(self._running.pop)
+        while (taken := await _take(stream)) is not None:
+            task = asyncio.create_task(self._handle(*taken))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    async def _handle(self, event: AsyncDelivery) -> None:
+    async def _handle(self, event: AsyncDelivery, problem: UndecodableEventError | None) -> None:
+        async with self._slots:
+            if self._stopped.is_set():
+                if event.session.live:
+                    await self._settle(event, event.nack(reason="the worker is stopping"))
+            elif self._jobs.begin(event):
+                try:
+                    await self._run(event, problem)
+                finally:
+                    self._jobs.end(event)
+            else:
+                report_stale(event)
+
+    async def _run(self, event: AsyncDelivery, problem: UndecodableEventError | None) -> None:
+        """Await the handler, and say what came of it."""
         try:
+            if problem is not None:
+                raise problem
             result = await self._handler(event)
-        except Exception as error:
+        except BaseException as error:
+            if self._ends_by(error):
+                raise
             await self._settle(event, self._fail(event, error))
         else:
             await self._settle(event, self._finish(event, result))
+
+    def _ends_by(self, error: BaseException) -> bool:
+        """Whether *error* came from outside of the handler: `run` is cancelled, the loop is closed, Ctrl-C again."""
+        if isinstance(error, asyncio.CancelledError):
+            return self._cancelled
+        if isinstance(error, GeneratorExit):
+            return not _in_task()
+        return isinstance(error, KeyboardInterrupt) and self._stopped.is_set()
 
     async def _settle(self, event: AsyncDelivery, said: Awaitable[None]) -> None:
         try:
@@ -151,7 +185,7 @@ class AsyncWorker:
         except InvalidEventError as error:  # what the handler returned can't be JSON
             await self._fail(event, error)
 
-    async def _fail(self, event: AsyncDelivery, error: Exception) -> None:
+    async def _fail(self, event: AsyncDelivery, error: BaseException) -> None:
         if reason := rejection(event, error):
             await event.reject(reason=reason)
         else:
@@ -160,9 +194,33 @@ class AsyncWorker:
     async def _extend(self) -> None:
         while True:
             await asyncio.sleep(self._plan.extension)
-            for event in list(self._running.values()):
+            for event in self._jobs.running():
                 with suppress(BusError):
-                    await event.extend()
+                    if event.session.live:
+                        await event.extend()
+
+    async def _wake(self, stream: AsyncStream) -> None:
+        while True:
+            stream.wake()
+            await asyncio.sleep(self._jobs.tick)
 
     def __repr__(self) -> str:
-        return f"<AsyncWorker {self._consumer} on {self._subject}, {len(self._running)} running>"
+        return f"<AsyncWorker {self._consumer} on {self._subject}, {self._jobs.count} running>"
+
+
+async def _take(stream: AsyncStream) -> tuple[AsyncDelivery, UndecodableEventError | None] | None:
+    """The next event, with what is wrong with it if it can't be decoded; None at the end."""
+    try:
+        return await anext(stream), None
+    except StopAsyncIteration:
+        return None
+    except UndecodableEventError as error:
+        return cast(AsyncDelivery, error.event), error
+
+
+def _in_task() -> bool:
+    """Whether this is called by a task of a running loop, rather than while a coroutine is taken apart."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
 from bus.client.blocking.connection import Pool
+from bus.client.blocking.delivery import Delivery
 from bus.client.blocking.lines import put_lines
-from bus.client.blocking.stream import Delivery, Stream
+from bus.client.blocking.stream import Stream
 from bus.client.blocking.worker import Handler, Worker
+from bus.client.core import forks
 from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft
 from bus.client.core.notice import Dropped, Gap
@@ -54,6 +56,7 @@ class Client:
         self._pool = Pool(endpoint, tls=tls)
         self._timeout = timeout
         self._streams: WeakSet[Stream] = WeakSet()
+        forks.on_fork(self._forked)
 
     # -- publishing
 
@@ -265,7 +268,7 @@ class Client:
         """
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
-        for part in fitting_ids(ids):
+        for part in fitting_ids(ids, reason=reason):
             self._acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
 
     def _acknowledge(self, said: Acknowledgement) -> None:
@@ -349,6 +352,10 @@ class Client:
     ) -> T:
         seconds = self._timeout if timeout is None else timeout
         return self._pool.call(asked, read, Retry(deadline=monotonic() + seconds, repeatable=repeatable))
+
+    def _forked(self) -> None:
+        """In a child: leave the connections to the parent."""
+        self._pool.forked()
 
     def close(self) -> None:
         """End every subscription and close every connection."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 from collections import deque
@@ -11,9 +10,10 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar
 
+from bus.client.blocking.dial import connect, default_tls, left
 from bus.client.core.request import Endpoint
 from bus.client.core.response import Response, ResponseReader
-from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, reason
+from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, reason
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 
 if TYPE_CHECKING:
@@ -30,17 +30,18 @@ MOST_IDLE = 64
 
 
 class Connection:
-    """One connection to a server, used by one thread at a time."""
+    """One connection to a server, used by one thread at a time. Deadlines are on the monotonic clock."""
 
-    __slots__ = ("_endpoint", "_poll", "_socket", "_timeout", "reader")
+    __slots__ = ("_endpoint", "_poll", "_socket", "_timeout", "heard_at", "reader")
 
     def __init__(self, endpoint: Endpoint, *, deadline: float, tls: SSLContext | None) -> None:
-        """Connect. Raises `NotConnectedError` when that isn't done by *deadline* (on the monotonic clock)."""
+        """Connect. Raises `NotConnectedError` when that isn't done by *deadline*."""
         self._endpoint = endpoint
-        self._timeout = _left(deadline)
-        self._socket = _connect(endpoint, self._timeout, tls)
+        self._socket = connect(endpoint, deadline=deadline, tls=tls)
+        self._timeout = self._socket.gettimeout() or 0.0
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
+        self.heard_at = monotonic()
         self.reader = ResponseReader()
 
     @property
@@ -52,18 +53,18 @@ class Connection:
         """Send *request* and expect its answer. Raises `ConnectionFailedError`, `TimedOutError`."""
         self.reader.expect()
         try:
-            self._limit(_left(deadline))
+            self._limit(left(deadline))
             self._socket.sendall(request)
         except TimeoutError:
             raise self._timed_out() from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
             # What the server managed to answer before it closed says more than the broken pipe.
-            self._receive_last(error)
+            self._receive_last(error, deadline)
 
-    def _receive_last(self, error: OSError) -> None:
-        with suppress(OSError, ConnectionFailedError):
-            while not self.reader.complete and (data := self._socket.recv(RECEIVE_SIZE)):
-                self.reader.feed(data)
+    def _receive_last(self, error: Exception, deadline: float) -> None:
+        with suppress(BusError):
+            while not self.reader.complete:
+                self.receive(timeout=self.left(deadline))
         if not self.reader.complete:
             raise self._broken(error) from None
 
@@ -74,12 +75,13 @@ class Connection:
         connection ends before the answer does.
         """
         try:
-            self._limit(timeout)
+            self._limit(max(timeout, 0.001))
             data = self._socket.recv(RECEIVE_SIZE)
         except TimeoutError:
             raise self._timed_out() from None
         except (OSError, ValueError) as error:
             raise self._broken(error) from None
+        self.heard_at = monotonic()
         if data:
             self.reader.feed(data)
         else:
@@ -92,7 +94,7 @@ class Connection:
         """
         self.send(request, deadline=deadline)
         while not self.reader.complete:
-            self.receive(timeout=_left(deadline))
+            self.receive(timeout=self.left(deadline))
             if heard:
                 heard(self.reader)
 
@@ -102,6 +104,13 @@ class Connection:
     def _broken(self, error: Exception) -> ConnectionFailedError:
         return ConnectionFailedError(f"the connection to {self._endpoint} broke ({reason(error)}): {UNKNOWN_OUTCOME}")
 
+    def left(self, deadline: float) -> float:
+        """Seconds until *deadline*. Raises `TimedOutError` when there are none, whatever the server goes on sending."""
+        try:
+            return left(deadline)
+        except TimeoutError:
+            raise self._timed_out() from None
+
     def _limit(self, seconds: float) -> None:
         # Each change is a system call, and what is left of a deadline always differs a little.
         if not 0.99 <= seconds / self._timeout <= 1.01:
@@ -109,7 +118,7 @@ class Connection:
             self._socket.settimeout(seconds)
 
     def interrupt(self) -> None:
-        """Make a `receive` that is going on in another thread fail."""
+        """Make a `receive` that is going on in another thread fail. It ends the connection of every process."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
@@ -124,20 +133,16 @@ class Connection:
 class Pool:
     """Connections that are kept for the next request, the last used first."""
 
-    __slots__ = ("_closed", "_endpoint", "_idle", "_process", "_tls")
+    __slots__ = ("_closed", "_endpoint", "_idle", "_tls")
 
     def __init__(self, endpoint: Endpoint, *, tls: SSLContext | None) -> None:
         self._endpoint = endpoint
-        self._tls = tls or (_default_tls() if endpoint.secure else None)
+        self._tls = tls or (default_tls() if endpoint.secure else None)
         self._idle: deque[Connection] = deque()
-        self._process = os.getpid()
         self._closed = False
 
     def take(self, *, deadline: float) -> Connection:
         """An idle connection that still stands, or a new one. Raises `NotConnectedError`."""
-        if self._process != os.getpid():
-            # A forked child must not talk on the connections of its parent.
-            self._idle, self._process = deque(), os.getpid()
         while True:
             try:
                 connection = self._idle.pop()
@@ -185,6 +190,10 @@ class Pool:
         else:
             self._idle.append(connection)
 
+    def forked(self) -> None:
+        """A child must not talk on the connections of its parent."""
+        self._idle = deque()
+
     def close(self) -> None:
         """Close what is idle; what is in use is closed when it is given back."""
         self._closed = True
@@ -193,30 +202,3 @@ class Pool:
 
     def __repr__(self) -> str:
         return f"<Pool of {len(self._idle)} idle connections to {self._endpoint}>"
-
-
-def _connect(endpoint: Endpoint, timeout: float, tls: SSLContext | None) -> socket.socket:
-    try:
-        plain = socket.create_connection((endpoint.host, endpoint.port), timeout)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return _secure(plain, endpoint, tls) if tls else plain
-    except OSError as error:
-        raise not_connected(endpoint, error) from None
-
-
-def _secure(plain: socket.socket, endpoint: Endpoint, tls: SSLContext) -> socket.socket:
-    try:
-        return tls.wrap_socket(plain, server_hostname=endpoint.host)
-    except OSError:
-        plain.close()
-        raise
-
-
-def _default_tls() -> SSLContext:
-    from ssl import create_default_context  # loaded late: most servers are reached in the clear
-
-    return create_default_context()
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - monotonic(), 0.001)

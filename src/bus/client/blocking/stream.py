@@ -2,78 +2,23 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from threading import Lock
 from time import monotonic, sleep
 from types import TracebackType
-from typing import Any
 
 from bus.client.blocking.connection import Connection, Pool
+from bus.client.blocking.delivery import Delivery
+from bus.client.core import forks
 from bus.client.core.answer import check
-from bus.client.core.delivery import Delivered, settles, too_late
-from bus.client.core.query import Duration
-from bus.client.core.request import Acknowledgement, Requests, fitting_ids
+from bus.client.core.delivery import Delivered
+from bus.client.core.jobs import Jobs
+from bus.client.core.request import Acknowledgement, Requests
 from bus.client.core.retry import Retry
-from bus.client.core.stream import SILENCE, StreamState, reconnects
+from bus.client.core.stream import StreamState, reconnects
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
-from bus.wire import CONSUMER_ID
-
-log = logging.getLogger("bus.client")
-
-
-class Delivery(Delivered, dict=True):
-    """An event delivered to a `Stream`. What is said about it returns once the server has taken it.
-
-    It has the fields of an [Event][bus.Event], and this can be said about it. Each method may raise these:
-
-    Raises:
-        UnknownEventError: the event was given up.
-        NotOwnerError: it went to another connection of the consumer meanwhile.
-        TimedOutError: the server doesn't answer.
-        ConnectionFailedError: the server can't be reached.
-    """
-
-    def ack(self) -> None:
-        """Say that the event is done. It answers a publisher that waits for confirmation."""
-        self.session.stream.settle(self, self._acknowledged())
-
-    def reply(self, payload: Any) -> None:
-        """Answer a request, and acknowledge it.
-
-        Parameters:
-            payload: anything msgspec can write as JSON.
-
-        Raises:
-            InvalidEventError: the event asks for no reply, or *payload* can't be written as JSON.
-        """
-        self.session.stream.settle(self, self._replied(payload))
-
-    def nack(self, *, delay: Duration = 0, reason: str = "") -> None:
-        """Have the event delivered again.
-
-        Parameters:
-            delay: seconds, or text such as ``"30s"``, until then.
-            reason: why; kept with the dead letter if this was the last attempt.
-        """
-        self.session.stream.settle(self, self._said("nack", delay=delay, reason=reason))
-
-    def extend(self, *, delay: Duration | None = None) -> None:
-        """Ask for more time before redelivery.
-
-        Parameters:
-            delay: seconds from now, or text such as ``"1m"``; by default the redelivery time again.
-        """
-        self.session.stream.settle(self, self._said("extend", delay=delay))
-
-    def reject(self, *, reason: str = "") -> None:
-        """Give the event up: a durable consumer's goes to the dead letters, and who asked gets a `ServiceError`.
-
-        Parameters:
-            reason: why; kept with the dead letter, and the message of the requester's error.
-        """
-        self.session.stream.settle(self, self._said("reject", reason=reason))
 
 
 class Stream:
@@ -103,6 +48,7 @@ class Stream:
         self._lock = Lock()  # guards the state, which acknowledgements change from other threads
         self._closing: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
         self._closed = False
+        forks.on_fork(self._forked)
 
     @property
     def consumer_id(self) -> str:
@@ -137,9 +83,15 @@ class Stream:
                 return event
             if self._state.finished:
                 break
+            self._check(deadline)
             self._advance(deadline)
         self.close()
         raise StopIteration
+
+    def _check(self, deadline: float | None) -> None:
+        """Raise when the caller's own time is up; the connection is as good as before."""
+        if deadline is not None and monotonic() >= deadline:
+            raise TimedOutError(f"no event on {self._state.query} within {self._timeout:g}s")
 
     def _advance(self, deadline: float | None) -> None:
         """Take in what the connection brings next, or make a new connection."""
@@ -152,38 +104,45 @@ class Stream:
             self._lose(error)
 
     def _receive(self, connection: Connection, deadline: float | None) -> None:
-        wait = SILENCE if deadline is None else min(SILENCE, deadline - monotonic())
+        silent_at, jobs = connection.heard_at + self._state.silence, self._state.jobs
+        until = silent_at if deadline is None else min(silent_at, deadline)
+        wait = until - monotonic()
         try:
-            connection.receive(timeout=max(wait, 0.001))
+            connection.receive(timeout=wait if jobs is None else min(wait, jobs.tick))
         except TimedOutError:
-            self._check(deadline)
-            raise
+            if monotonic() >= silent_at:
+                raise ConnectionFailedError(f"the stream was silent for {self._state.silence:g}s") from None
+        if jobs is not None:
+            jobs.wake()
         self._take_in(connection)
 
     def _take_in(self, connection: Connection) -> None:
         with self._lock:
             self._state.feed(connection.reader.take_body())
-            repeated, self._state.repeated = self._state.repeated, []
-        for part in fitting_ids(repeated):
-            self._acknowledge(Acknowledgement(self.consumer_id, part))
+            late = self._state.late.due()
+        for said in late:
+            self._say_late(said)
         if connection.reader.complete and not self._state.finished:
             raise ConnectionFailedError("the server closed the stream")
 
-    def _check(self, deadline: float | None) -> None:
-        if deadline is not None and monotonic() >= deadline:
-            raise _QuietError(f"no event on {self._state.query} within {self._timeout:g}s")
+    def _say_late(self, said: Acknowledgement) -> None:
+        try:
+            self._acknowledge(said)
+        except BusError as error:
+            self._state.late.failed(said, error)
+        else:
+            with self._lock:
+                self._state.late.done(said)
 
     def _lose(self, error: BusError) -> None:
         """The connection broke: try another one later, or raise *error* if that can't help."""
-        if isinstance(error, _QuietError):
-            raise TimedOutError(error.message) from None
         self._disconnect()
         if self._closed or self._state.finished:
             return
         if not reconnects(error):
             self.close()
             raise error
-        log.info("stream of %s broke and will be taken up again: %s", self._state.query, error)
+        self._state.report_lost(error)
 
     def _reconnect(self, deadline: float | None) -> None:
         delay = self._state.backoff.next()
@@ -192,8 +151,8 @@ class Stream:
         try:
             self._closing.get(timeout=max(delay, 0))
         except Empty:
-            self._check(deadline)
-            self._connect(monotonic() + self._patience)
+            if deadline is None or monotonic() < deadline:
+                self._connect(monotonic() + self._patience)
 
     def open(self) -> None:
         """Subscribe for the first time. Raises what the server refuses that with, or that it can't be reached."""
@@ -203,6 +162,7 @@ class Stream:
             try:
                 self._connect(deadline)
             except BusError as error:
+                self._disconnect()
                 sleep(retry.delay(error, now=monotonic()))
 
     def _connect(self, deadline: float) -> None:
@@ -213,6 +173,7 @@ class Stream:
             connection.close()
             raise
         self._connection = connection
+        self._state.report_standing()
 
     def _begin(self, connection: Connection, deadline: float) -> None:
         with self._lock:
@@ -220,25 +181,41 @@ class Stream:
         connection.send(self._requests.subscribe(parameters, last_event_id=last_event_id), deadline=deadline)
         reader = connection.reader
         while reader.head is None or (reader.head.status != 200 and not reader.complete):
-            connection.receive(timeout=max(deadline - monotonic(), 0.001))
+            connection.receive(timeout=connection.left(deadline))
         if reader.head.status != 200:
             check(reader.response())
-        self._state.connected(self, reader.head.header(CONSUMER_ID))
+        with self._lock:
+            self._state.connected(self, reader.head)
         self._take_in(connection)
+        while not self._state.stands and not self._state.finished:
+            connection.receive(timeout=connection.left(deadline))
+            self._take_in(connection)
 
-    def settle(self, event: Delivery, said: Acknowledgement) -> None:
-        """Say *said* about *event*; what came too late because the connection broke is made good later."""
+    def settle(self, event: Delivered, said: Acknowledgement) -> None:
+        """Say *said* about *event*; what can't be said because the connection broke is said when it comes again."""
         try:
             self._acknowledge(said)
         except BusError as error:
-            if self._closed or self._state.finished or not too_late(error, event.session):
+            if event.consumer_id != said.consumer_id:  # its job took a new delivery over meanwhile
+                self.settle(event, replace(said, consumer_id=event.consumer_id))
+            elif self._closed or not self._put_off(event, said, error):
                 raise
-            log.warning("%s of event %s came after its connection broke", said.action, event.id)
-            if said.reply not in (b"", b"null"):
-                return
-        if settles(said):
+        else:
             with self._lock:
-                self._state.settled(event)
+                self._state.settled(event, said)
+
+    def _put_off(self, event: Delivered, said: Acknowledgement, error: BusError) -> bool:
+        with self._lock:
+            return self._state.put_off(event, said, error)
+
+    # -- what a worker runs
+
+    def serve(self, jobs: Jobs[Delivery]) -> None:
+        """Have what comes from now on known to *jobs*, so that nothing is begun twice or too late."""
+        with self._lock:
+            self._state.serve(jobs)
+
+    # -- the end
 
     def _disconnect(self) -> None:
         if self._connection is not None:
@@ -258,6 +235,15 @@ class Stream:
             connection.interrupt()
             connection.close()
 
+    def _forked(self) -> None:
+        """A child has neither the threads that hold the lock nor a right to the connection."""
+        self._lock = Lock()
+        self._closing = SimpleQueue()
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._state.forked()
+
     def __enter__(self) -> Stream:
         return self
 
@@ -271,7 +257,3 @@ class Stream:
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._connection else "reconnecting"
         return f"<Stream of {self._state.query}, {state}>"
-
-
-class _QuietError(BusError):
-    """The caller's own time-out: the connection is as good as before."""

@@ -7,20 +7,28 @@ stream ──reader thread──▶ queue ──▶ concurrent handlers ─ ─�
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from queue import SimpleQueue
 from threading import Event as Flag
 from threading import Thread
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
-from bus.client.blocking.stream import Delivery, Stream
+from bus.client.blocking.delivery import Delivery
+from bus.client.blocking.stream import Stream
+from bus.client.core.decode import UndecodableEventError
+from bus.client.core.jobs import Jobs
 from bus.client.core.query import Duration, Start
-from bus.client.core.work import Plan, announce_stop, describe, rejection, report, stopping_on_signals
+from bus.client.core.signals import stopping_on_signals
+from bus.client.core.work import Plan, announce_stop, describe, rejection, report, report_stale
 from bus.errors import BusError, InvalidEventError
 
 Handler = Callable[[Delivery], Any]
 """What is called with each event; a result other than None answers a request."""
+
+
+_Taken = tuple[Delivery, UndecodableEventError | None]
 
 
 class Subscribing(Protocol):
@@ -50,6 +58,8 @@ class Worker:
         redelivery: seconds, or text such as ``"30s"``, after which others get the events of a worker that died.
         redelivery_count: attempts in all before an event goes to the dead letters; 0 for no limit.
         backoff: seconds, or text, until the second, third, … attempt; the last one repeats.
+        signals: stop on SIGTERM and SIGINT, if `run` is called by the main thread and the program handles them
+            nowhere else; False leaves them alone.
     """
 
     def __init__(
@@ -65,6 +75,7 @@ class Worker:
         redelivery: Duration = "30s",
         redelivery_count: int = 5,
         backoff: Sequence[Duration] = ("1s", "5s", "30s"),
+        signals: bool = True,
     ) -> None:
         self._client = client
         self._subject = subject
@@ -76,13 +87,16 @@ class Worker:
         self._redelivery = redelivery
         self._redelivery_count = redelivery_count
         self._plan = Plan.make(redelivery, backoff)
-        self._queue: SimpleQueue[Delivery | None] = SimpleQueue()
+        self._signals = signals
+        self._queue: SimpleQueue[_Taken | None] = SimpleQueue()
         self._stops: SimpleQueue[BaseException | None] = SimpleQueue()  # its put is safe in a signal handler
-        self._running: dict[int, Delivery] = {}
+        self._jobs: Jobs[Delivery] = Jobs(redelivery=self._plan.redelivery)
         self._draining = Flag()
+        self._drained = Flag()
+        self._process = os.getpid()
 
     def run(self) -> None:
-        """Work until `stop` is called, or SIGTERM or SIGINT comes if this is the main thread.
+        """Work until `stop` is called, or SIGTERM or SIGINT comes (see *signals*).
 
         Then what is running is finished, what was not begun goes back, and this returns.
 
@@ -90,12 +104,16 @@ class Worker:
             BusError: what ends the subscription for good, such as `UnknownNamespaceError` or
                 `ConsumerMismatchError`.
         """
-        with stopping_on_signals(self.stop), self._subscribe() as stream:
+        self._process = os.getpid()
+        with stopping_on_signals(self.stop, wanted=self._signals), self._subscribe() as stream:
+            stream.serve(self._jobs)
             reader = self._begin(self._read, stream)
-            others = [self._begin(self._work) for _ in range(self._concurrency)] + [self._begin(self._extend)]
+            handlers = [self._begin(self._work) for _ in range(self._concurrency)]
+            extender = self._begin(self._extend)
             failure = self._stops.get()
-            self._drain(others)
+            self._drain(handlers)
         reader.join()
+        extender.join()
         if failure is not None:
             raise failure
 
@@ -120,42 +138,62 @@ class Worker:
         thread.start()
         return thread
 
-    def _drain(self, threads: list[Thread]) -> None:
+    def _drain(self, handlers: list[Thread]) -> None:
         self._draining.set()
-        announce_stop(self._consumer, len(self._running))
-        for _ in range(self._concurrency):
+        announce_stop(self._consumer, self._jobs.count)
+        for _ in handlers:
             self._queue.put(None)
-        for thread in threads:
+        for thread in handlers:
             thread.join()
+        self._drained.set()
 
     def _read(self, stream: Stream) -> None:
         try:
-            for event in stream:
-                self._queue.put(event)
+            while (taken := _take(stream)) is not None:
+                self._queue.put(taken)
             self._stops.put(None)
-        except Exception as error:
+        except BaseException as error:
             self._stops.put(error)
 
     def _work(self) -> None:
-        while (event := self._queue.get()) is not None:
+        while (taken := self._queue.get()) is not None:
             try:
-                self._handle(event)
+                self._handle(*taken)
             except BusError as error:
-                report(event, error)
+                report(taken[0], error)
+            if self._forked:
+                return
 
-    def _handle(self, event: Delivery) -> None:
+    def _handle(self, event: Delivery, problem: UndecodableEventError | None) -> None:
         if self._draining.is_set():
-            event.nack(reason="the worker is stopping")
-            return
-        self._running[id(event)] = event
+            if event.session.live:
+                event.nack(reason="the worker is stopping")
+        elif self._jobs.begin(event):
+            try:
+                self._run(event, problem)
+            finally:
+                self._jobs.end(event)
+        else:
+            report_stale(event)
+
+    def _run(self, event: Delivery, problem: UndecodableEventError | None) -> None:
+        """Call the handler, and say what came of it."""
         try:
+            if problem is not None:
+                raise problem
             result = self._handler(event)
-        except Exception as error:
+        except BaseException as error:
+            if self._forked:
+                raise
             self._fail(event, error)
         else:
-            self._finish(event, result)
-        finally:
-            del self._running[id(event)]
+            if not self._forked:
+                self._finish(event, result)
+
+    @property
+    def _forked(self) -> bool:
+        """Whether this is a child that a handler has forked, which has nothing to say about events."""
+        return os.getpid() != self._process
 
     def _finish(self, event: Delivery, result: Any) -> None:
         if result is None or not event.response_subject:
@@ -166,17 +204,28 @@ class Worker:
         except InvalidEventError as error:  # what the handler returned can't be JSON
             self._fail(event, error)
 
-    def _fail(self, event: Delivery, error: Exception) -> None:
+    def _fail(self, event: Delivery, error: BaseException) -> None:
         if reason := rejection(event, error):
             event.reject(reason=reason)
         else:
             event.nack(delay=self._plan.delay(event.attempts), reason=describe(error))
 
     def _extend(self) -> None:
-        while not self._draining.wait(self._plan.extension):
-            for event in list(self._running.values()):
+        while not self._drained.wait(self._plan.extension):
+            for event in self._jobs.running():
                 with suppress(BusError):
-                    event.extend()
+                    if event.session.live:
+                        event.extend()
 
     def __repr__(self) -> str:
-        return f"<Worker {self._consumer} on {self._subject}, {len(self._running)} running>"
+        return f"<Worker {self._consumer} on {self._subject}, {self._jobs.count} running>"
+
+
+def _take(stream: Stream) -> _Taken | None:
+    """The next event, with what is wrong with it if it can't be decoded; None at the end."""
+    try:
+        return next(stream), None
+    except StopIteration:
+        return None
+    except UndecodableEventError as error:
+        return cast(Delivery, error.event), error

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from bus.client.core.decode import UNREADABLE, decode_payload
 from bus.client.core.response import Response
 from bus.errors import (
     BusError,
@@ -25,6 +26,11 @@ from bus.wire import EVENT_CREATED_AT, EVENT_ID, EVENT_INDEX
 
 _ID, _CREATED_AT, _INDEX = (name.lower().encode() for name in (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX))
 _LONGEST_SHOWN = 300
+_LONGEST_READ = 4 * _LONGEST_SHOWN
+_LONGEST_NUMBER = 18
+
+LONGEST_LINE = 1 << 20
+"""Bytes of one line of the answer to an NDJSON publish."""
 
 # For what answers without a code: proxies, and servers of the same protocol that are not ours.
 _BY_STATUS: dict[int, type[BusError]] = {
@@ -70,8 +76,8 @@ def payload_in(response: Response) -> Any:
     """The decoded body of a successful answer, None when it is empty; otherwise raises the error it tells of."""
     check(response)
     try:
-        return msgspec.json.decode(response.body) if response.body else None
-    except msgspec.DecodeError as error:
+        return decode_payload(response.body) if response.body else None
+    except UNREADABLE as error:
         raise ServiceError(f"the reply is not JSON: {error}") from None
 
 
@@ -96,10 +102,11 @@ def _error(kind: type[BusError], message: str, receipt: Receipt | None) -> BusEr
 
 def _problem(response: Response) -> _Problem:
     try:
-        return _problem_decoder.decode(response.body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        text = " ".join(response.body.decode("utf-8", "replace").split())
-        return _Problem(detail=text[:_LONGEST_SHOWN])
+        problem = _problem_decoder.decode(response.body)
+    except UNREADABLE:
+        problem = _Problem(detail=response.body[:_LONGEST_READ].decode("utf-8", "replace"))
+    problem.detail = " ".join(problem.detail.split())[:_LONGEST_SHOWN]
+    return problem
 
 
 def _receipt(response: Response) -> Receipt | None:
@@ -110,7 +117,7 @@ def _receipt(response: Response) -> Receipt | None:
     return Receipt(
         headers[_ID].decode("latin-1"),
         headers.get(_CREATED_AT, b"").decode("latin-1"),
-        int(index) if index.isdigit() else 0,
+        int(index) if index.isdigit() and len(index) <= _LONGEST_NUMBER else 0,
     )
 
 
@@ -123,8 +130,16 @@ class OutcomeReader:
         self._rest = b""
 
     def feed(self, data: bytes) -> list[Receipt | BusError]:
-        """Take in the next bytes and return the outcomes they complete."""
+        """Take in the next bytes and return the outcomes they complete. Raises `ConnectionFailedError`."""
         whole, _, self._rest = (self._rest + data).rpartition(b"\n")
+        if len(self._rest) > LONGEST_LINE:
+            raise ConnectionFailedError("a receipt is longer than 1 MiB: is this a Bus server?")
+        try:
+            return self._read(whole)
+        except UNREADABLE as error:
+            raise ConnectionFailedError(f"the answer holds no receipts ({error}): is this a Bus server?") from None
+
+    def _read(self, whole: bytes) -> list[Receipt | BusError]:
         # Nearly always every line is a receipt; none can hold this text.
         if b'"error":' not in whole:
             return _receipts_decoder.decode_lines(whole)  # type: ignore[return-value]

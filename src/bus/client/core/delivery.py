@@ -8,7 +8,7 @@ from typing import Any
 from bus.client.core.draft import encode_payload
 from bus.client.core.query import Duration
 from bus.client.core.request import Acknowledgement, Action
-from bus.errors import BusError, InvalidEventError, NotFoundError, NotOwnerError, UnknownConsumerError
+from bus.errors import InvalidEventError
 from bus.event import Event
 from bus.units import parse_duration
 
@@ -61,13 +61,3 @@ class Delivered(Event, dict=True):
 def settles(said: Acknowledgement) -> bool:
     """Whether the event will not be delivered again once this is accepted."""
     return said.action in ("ack", "reject")
-
-
-def too_late(error: BusError, session: Session) -> bool:
-    """Whether an acknowledgement was refused only because the connection it belongs to is gone.
-
-    The server may know that before the client does: it forgets a consumer with its connection.
-    """
-    if isinstance(error, UnknownConsumerError):
-        session.live = False
-    return not session.live and isinstance(error, NotFoundError | NotOwnerError)

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Generic, Protocol, TypeVar
 
-from bus.client.core.answer import OutcomeReader, error_in, receipt_in
+from bus.client.core.answer import OutcomeReader, receipt_in
 from bus.client.core.request import Requests
-from bus.client.core.response import ResponseReader
+from bus.client.core.response import Response, ResponseReader
 from bus.client.core.retry import broke, may_repeat
 from bus.errors import BusError, ConnectionFailedError, DuplicateKeyError
 from bus.event import Receipt
@@ -69,16 +69,13 @@ class Lines(Generic[Item]):
         return requests.publish_lines([item.line for item in self._items])
 
     def receive(self, reader: ResponseReader) -> None:
-        """Settle what the answer tells so far."""
+        """Settle what the answer tells so far. Raises `ConnectionFailedError` when it is no such answer."""
         if reader.head is None:
             return
         if len(self._items) > 1 and reader.head.status in (200, 202):
             self._take(self._outcomes.feed(reader.take_body()))
         elif reader.complete:
-            response = reader.response()
-            accepted = response.status in (200, 202)
-            outcome = receipt_in(response) if accepted else error_in(response)
-            self._take([outcome] * len(self._items))
+            self._take([_outcome(reader.response())] * len(self._items))
 
     def ended(self, error: BusError | None, *, now: float) -> list[Item]:
         """The request is over, by *error* if there was one.
@@ -93,6 +90,8 @@ class Lines(Generic[Item]):
         return [item for item in self._again if item.deadline > now]
 
     def _take(self, outcomes: Sequence[Receipt | BusError]) -> None:
+        if self._settled + len(outcomes) > len(self._items):
+            raise ConnectionFailedError("the answer has more receipts than there were events: is this a Bus server?")
         for outcome in outcomes:
             item = self._items[self._settled]
             self._settled += 1
@@ -114,6 +113,13 @@ class Lines(Generic[Item]):
 
     def __repr__(self) -> str:
         return f"<Lines {self._settled} of {len(self._items)} settled>"
+
+
+def _outcome(response: Response) -> Receipt | BusError:
+    try:
+        return receipt_in(response)
+    except BusError as error:
+        return error
 
 
 def _cut_short() -> BusError:

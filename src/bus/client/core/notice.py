@@ -6,6 +6,10 @@ import logging
 
 import msgspec
 
+from bus.client.core.retry import NotBusError
+from bus.errors import StorageError
+from bus.sse import ServerSentEvent
+
 log = logging.getLogger("bus.client")
 
 
@@ -44,15 +48,42 @@ class Dropped(msgspec.Struct, frozen=True):
 
 
 class Open(msgspec.Struct):
-    """The stream stands, and begins at ``next_index``."""
+    """The stream stands, and begins at ``next_index``; *heartbeat* is the time between signs of life, in seconds."""
 
     next_index: int | None = None
+    consumer_id: str = ""
+    heartbeat: float = 0.0
+    retry: float | None = None
 
 
 class Done(msgspec.Struct):
     """The stream is over: ``limit``, ``tail``, ``shutdown``, ``deleted`` or ``error``."""
 
     reason: str = ""
+
+
+Notice = Open | Gap | Dropped | Done | StorageError
+
+
+def read_notice(event: ServerSentEvent) -> Notice | None:
+    """What the server says, None for a kind this version doesn't know. Raises `NotBusError` if it can't be read."""
+    if event.kind == "error":
+        return StorageError(event.data.decode("utf-8", "replace"))
+    kind = _KINDS.get(event.kind)
+    if kind is None:
+        return None
+    try:
+        told = msgspec.json.decode(event.data, type=kind)
+    except ValueError as error:
+        raise NotBusError(
+            f"the stream says {event.kind!a} with what can't be read ({error}): is this a Bus server?"
+        ) from None
+    if isinstance(told, Open) and event.retry_ms is not None:
+        told.retry = event.retry_ms / 1000
+    return told
+
+
+_KINDS: dict[str, type[Open | Gap | Dropped | Done]] = {"open": Open, "gap": Gap, "dropped": Dropped, "done": Done}
 
 
 def log_gap(gap: Gap) -> None:

@@ -43,8 +43,12 @@ class Query:
         """Whether the server keeps the position, under the consumer's name."""
         return self.consumer is not None
 
-    def parameters(self, *, start: int | None = None, limit: int | None = None) -> Parameters:
-        """The query, with *start* and *limit* in place of its own if given."""
+    def parameters(self, *, start: int | None = None, limit: int | None = None, worker: str = "") -> Parameters:
+        """The query, with *start* and *limit* in place of its own if given.
+
+        *worker* names who subscribes: what was on its way to a connection that is lost goes on with the next
+        one of the same name, as the same attempt.
+        """
         values = {
             "start": _written_start(self.start if start is None else start),
             "ack": self.ack if self.manual else None,
@@ -52,6 +56,7 @@ class Query:
             "redelivery_count": self.redelivery_count,
             "prefetch": self.prefetch,
             "consumer": self.consumer,
+            "worker": worker if self.manual and worker else None,
             "order": self.order,
             "limit": self.limit if limit is None else limit,
             "follow": None if self.follow else "false",

@@ -20,6 +20,9 @@ MOST_IDS = 256
 MOST_ID_BYTES = 7000
 """What one request acknowledges, commas included. It is in its first line, of which servers take 8 kB."""
 
+MOST_REASON_BYTES = 2000
+"""Of a reason, which goes along in the first line with up to three characters for each byte."""
+
 DEFAULT_URL = "http://localhost:2021"
 
 _PORTS = {"http": 80, "https": 443}
@@ -39,12 +42,14 @@ class Endpoint:
         """Read a URL such as ``http://localhost:2021``. Raises `InvalidParameterError`."""
         try:
             parts = urlsplit(url)
-            port = parts.port or _PORTS[parts.scheme]
-        except (KeyError, ValueError):
-            parts = None
-        if parts is None or not parts.hostname or parts.query or not url.isprintable() or " " in url:
+            port = _PORTS[parts.scheme] if parts.port is None else parts.port
+            endpoint = cls(parts.scheme, parts.hostname or "", port, quote(parts.path.rstrip("/"), safe="/%") + "/")
+            readable = bool(endpoint.host and port and endpoint.authority)
+        except (KeyError, ValueError):  # among them what no host may be called
+            readable = False
+        if not readable or parts.query or not url.isprintable() or " " in url:
             raise InvalidParameterError(f"server {url!a} can't be read: write it like http://localhost:2021")
-        return cls(parts.scheme, parts.hostname, port, quote(parts.path.rstrip("/"), safe="/%") + "/")
+        return endpoint
 
     @property
     def secure(self) -> bool:
@@ -78,16 +83,22 @@ class Acknowledgement:
         if self.delay is not None:
             found.append(("delay", format_duration(self.delay)))
         if self.reason:
-            found.append(("reason", self.reason))
+            found.append(("reason", _shortened(self.reason)))
         return found
 
 
-def fitting_ids(event_ids: Sequence[str]) -> Iterator[Sequence[str]]:
-    """*event_ids* in parts that one request can acknowledge."""
+def _shortened(reason: str) -> str:
+    """As much of *reason* as fits; half of a surrogate pair becomes a question mark."""
+    return reason.encode("utf-8", "replace")[:MOST_REASON_BYTES].decode("utf-8", "ignore")
+
+
+def fitting_ids(event_ids: Sequence[str], *, reason: str = "") -> Iterator[Sequence[str]]:
+    """*event_ids* in parts that one request can acknowledge, each beside the *reason*."""
+    room = MOST_ID_BYTES - len(quote(_shortened(reason)))
     begin = size = 0
     for at, event_id in enumerate(event_ids):
         size += len(event_id) + 1
-        if size > MOST_ID_BYTES or at - begin == MOST_IDS:
+        if size > room or at - begin == MOST_IDS:
             yield event_ids[begin:at]
             begin, size = at, len(event_id) + 1
     if event_ids:
@@ -145,7 +156,12 @@ class Requests:
         return f"{method} {self._target(query or [])}{self._headers}{described}".encode()
 
     def _target(self, query: Parameters) -> str:
-        return f"{self._path}?{urlencode(query, safe=',*>:', quote_via=quote)}" if query else self._path
+        try:
+            return f"{self._path}?{urlencode(query, safe=',*>:', quote_via=quote)}" if query else self._path
+        except UnicodeEncodeError as error:
+            raise InvalidParameterError(
+                f"{error.object[:80]!a} can't be sent: it holds half of a surrogate pair"
+            ) from None
 
     def __repr__(self) -> str:
         return f"<Requests to {self.endpoint}>"

@@ -39,6 +39,10 @@ class UntrustedServerError(NotConnectedError):
     """The server's certificate isn't one the client trusts, which another attempt won't change."""
 
 
+class NotBusError(ConnectionFailedError):
+    """What answered isn't a Bus server, or not of a kind this client knows, which another attempt won't change."""
+
+
 class Backoff:
     """Delays that double, each drawn at random below its limit so that clients don't come back in step."""
 
@@ -69,7 +73,7 @@ def broke(error: BusError) -> bool:
 
 def may_repeat(error: BusError, *, repeatable: bool) -> bool:
     """Whether what failed with *error* can be sent again without harm; see the table above."""
-    if isinstance(error, UntrustedServerError):
+    if isinstance(error, UntrustedServerError | NotBusError):
         return False
     if isinstance(error, NotConnectedError | OverloadedError | StoppingError):
         return True
@@ -108,7 +112,7 @@ def reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def not_connected(endpoint: Endpoint, error: OSError) -> NotConnectedError:
+def not_connected(endpoint: Endpoint, error: Exception) -> NotConnectedError:
     """What to raise when connecting to *endpoint* failed with *error*."""
     from ssl import SSLCertVerificationError  # loaded late: most servers are reached in the clear
 

@@ -1,58 +1,57 @@
-"""A subscription over as many connections as it takes: bytes in, events out, and where to go on.
+"""A subscription over as many connections as it takes: bytes in, events out.
 
               target()                     connected()
     broken ──────────────▶ connecting ──────────────────▶ open ── feed() ──▶ events
       ▲                                                    │  └── done: limit or tail ──▶ finished
       └────────────────────── disconnected() ──────────────┘
 
-Where a new connection goes on:
-
-    durable consumer       the server knows
-    ack=none               after the last event received (Last-Event-ID)
-    ack=manual             at the oldest event that is not settled yet (start=index), because the consumer
-                           and what was in flight ended with the connection; what was settled after that
-                           event comes again and is acknowledged here, unseen by the caller
-    nothing received yet   where the first connection began, which its `open` event told
+``position`` knows where the next connection goes on; ``late`` what is still to be said of events of the last one;
+``jobs`` which events a worker has begun.
 """
 
 from __future__ import annotations
 
+import logging
+import secrets
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
-import msgspec
-
-from bus.client.core.delivery import Delivered, Session
-from bus.client.core.notice import Done, Dropped, Gap, Open, log_dropped, log_gap
+from bus.client.core.decode import UndecodableEventError
+from bus.client.core.delivery import Delivered, Session, settles
+from bus.client.core.jobs import Jobs
+from bus.client.core.late import Late
+from bus.client.core.notice import Done, Dropped, Gap, Notice, Open, log_dropped, log_gap
+from bus.client.core.position import Position
 from bus.client.core.query import Query
-from bus.client.core.request import Parameters
-from bus.client.core.retry import Backoff, UntrustedServerError
+from bus.client.core.reading import StreamReader
+from bus.client.core.request import Acknowledgement, Parameters
+from bus.client.core.response import Response
+from bus.client.core.retry import Backoff, NotBusError, UntrustedServerError
 from bus.errors import (
     BusError,
     ConnectionFailedError,
-    InvalidEventError,
+    NotFoundError,
+    NotOwnerError,
     StorageError,
     TimedOutError,
     UnavailableError,
     UnknownConsumerError,
 )
-from bus.sse import EventReader, ServerSentEvent
+from bus.wire import CONSUMER_ID, SSE
+
+log = logging.getLogger("bus.client")
 
 SILENCE = 45.0
-"""Seconds without a byte after which a connection counts as broken: three of the server's heartbeats."""
+"""Seconds without a byte after which a connection counts as broken, unless heartbeats are rarer than three in it."""
 
-_FRAME = b"id: "
-_DATA = b"\nevent: msg\ndata: "
+HEARTBEATS = 3
 
 D = TypeVar("D", bound=Delivered)
 
 
 class StreamState(Generic[D]):
-    """What is known of one subscription, whatever its connection is doing.
-
-    ``repeated`` holds the ids of events that came again although they are settled: acknowledge them.
-    """
+    """What is known of one subscription, whatever its connection is doing."""
 
     def __init__(
         self,
@@ -65,37 +64,45 @@ class StreamState(Generic[D]):
     ) -> None:
         self.query = query
         self.finished = False
+        self.silence = SILENCE
         self.session: Session | None = None
-        self.repeated: list[str] = []
+        self.late = Late()
+        self.jobs: Jobs[D] | None = None
         self.backoff = Backoff()
-        self._decode = msgspec.json.Decoder(_typed(kind, payload_type)).decode
+        self.position = Position(query)
+        self._reader = StreamReader(kind, payload_type)
         self._on_gap = on_gap or log_gap
         self._on_dropped = on_dropped or log_dropped
-        self._rest = b""
         self._ready: deque[D | BusError | Gap | Dropped] = deque()
-        self._received = 0
-        self._last: tuple[int, str] = 0, ""
-        self._began: int | None = None
-        self._window: dict[int, bool] = {}  # received index → settled; its first one is not settled
-        self._answered: set[int] = set()
+        self._worker = _new_worker()
+        self._lost = False
 
     # -- connections
 
     def target(self) -> tuple[Parameters, str]:
-        """What the next connection asks for: parameters and the id to resume after."""
-        limit = None if self.query.limit is None else self.query.limit - self._received + len(self._window)
-        if self.query.durable:
-            return self.query.parameters(limit=limit), ""
-        if self._window:
-            return self.query.parameters(start=next(iter(self._window)), limit=limit), ""
-        if self._last[1]:
-            return self.query.parameters(limit=limit), self._last[1]
-        return self.query.parameters(start=self._began, limit=limit), ""
+        """What the next connection asks for: parameters and the id to resume after. It has yet to be recognised."""
+        self._reader.expect(trusted=False)
+        return self.position.target(worker=self._worker)
 
-    def connected(self, stream: Any, consumer_id: str) -> None:
-        """A connection was accepted; *stream* is what its deliveries are acknowledged through."""
+    def connected(self, stream: Any, head: Response) -> None:
+        """A connection was answered by *head*; *stream* is what its deliveries are acknowledged through.
+
+        Raises `NotBusError` if that isn't the head of a stream.
+        """
+        consumer_id = head.header(CONSUMER_ID)
+        content_type = head.header("content-type").partition(";")[0].strip().lower()
+        if content_type != SSE and (content_type or not consumer_id):
+            raise NotBusError(f"answered {content_type or 'with no type'} in place of a stream: is this a Bus server?")
+        self.silence = SILENCE
+        self._reader.expect(trusted=bool(consumer_id))
         self.session = Session(stream, consumer_id)
-        self._rest = b""
+        if self.jobs is not None:
+            self.jobs.connect()
+
+    @property
+    def stands(self) -> bool:
+        """Whether the last connection was found to be a stream of Bus."""
+        return self._reader.trusted
 
     def disconnected(self) -> None:
         """The connection is gone, and with it what was in flight."""
@@ -104,19 +111,44 @@ class StreamState(Generic[D]):
             self.session = None
         if self.query.manual:
             self._forget_undelivered()
-        if self.query.limit is not None and self._received - len(self._window) >= self.query.limit:
-            self.finished = True
+        self.finished = self.finished or self.position.complete
 
     def _forget_undelivered(self) -> None:
         """What waits here came by a consumer that is gone: it will come again."""
-        kept = [told for told in self._ready if not isinstance(told, Delivered)]
+        kept = [told for told in self._ready if not isinstance(told, Delivered | UndecodableEventError)]
         if self.query.durable:
-            self._received -= len(self._ready) - len(kept)
+            self.position.receive(len(kept) - len(self._ready))
         self._ready = deque(kept)
-        self.repeated.clear()
-        self._answered |= {index for index, settled in self._window.items() if settled}
+        self.late.disconnect()
+
+    def forked(self) -> None:
+        """This is a child's copy: it goes on as somebody else."""
+        self.disconnected()
+        self._worker = _new_worker()
+
+    # -- what is told of connections
+
+    def report_lost(self, error: BusError) -> None:
+        """The connection broke by *error*; told once, however many attempts fail after that."""
+        level = logging.DEBUG if self._lost else logging.WARNING
+        self._lost = True
+        log.log(level, "the stream of %s broke and will go on %s: %s", self.query, self.position, error)
+
+    def report_standing(self) -> None:
+        """The stream stands, for the first time or again."""
+        if self._lost:
+            log.info("the stream of %s is back", self.query)
+        self._lost = False
 
     # -- events
+
+    def serve(self, jobs: Jobs[D]) -> None:
+        """Have what comes known to *jobs*, and what waits here already."""
+        self.jobs = jobs
+        for told in self._ready:
+            if isinstance(told, UndecodableEventError | Delivered):
+                event: Any = told.event if isinstance(told, UndecodableEventError) else told
+                jobs.arrive(event)
 
     @property
     def waiting(self) -> int:
@@ -140,85 +172,102 @@ class StreamState(Generic[D]):
         else:
             self._on_dropped(told)
 
-    def settled(self, event: Delivered) -> None:
-        """*event* needs no further delivery."""
-        if event.index in self._window:
-            self._window[event.index] = True
-            self._advance()
-        if not event.session.live:
-            self._answered.add(event.index)
-
-    def _advance(self) -> None:
-        while self._window and self._window[first := next(iter(self._window))]:
-            del self._window[first]
-
     def feed(self, data: bytes) -> None:
-        """Take in the next bytes of the open connection."""
-        *blocks, self._rest = (self._rest + data).split(b"\n\n")
-        frames: list[bytes] = []
-        for block in blocks:
-            at = block.find(_DATA) if block[:4] == _FRAME else -1
-            if at > 0:
-                frames.append(block[at + len(_DATA) :])
-                continue
-            self._take(frames)
-            frames = []
-            if event := _read(block):
-                self._hear(event)
-        self._take(frames)
-
-    def _take(self, frames: list[bytes]) -> None:
-        """Take in stored events, many at once because there may be hundreds of thousands a second."""
-        try:
-            events = [self._decode(frame) for frame in frames]
-        except msgspec.MsgspecError as error:
-            if len(frames) == 1:
-                self._ready.append(InvalidEventError(f"an event is not of the type asked for: {error}"))
-                return
-            for frame in frames:
-                self._take([frame])
-        else:
-            self._accept(events)
+        """Take in the next bytes of the open connection. Raises `NotBusError`, `TooLargeError`."""
+        for told in self._reader.feed(data):
+            if isinstance(told, list):
+                self._accept(told)
+            elif isinstance(told, UndecodableEventError):
+                self._accept_undecodable(told)
+            else:
+                self._hear(told)
 
     def _accept(self, events: list[D]) -> None:
+        session = self.session
         for event in events:
-            event.__dict__["session"] = self.session
+            event.__dict__["session"] = session
+        if events:
+            self.position.reach(events[-1].index, events[-1].id)
         if self.query.manual:
-            for event in events:
-                self._await(event)
-        else:
-            self._received += len(events)
-            self._ready.extend(events)
-        if events and events[-1].index > self._last[0]:
-            self._last = events[-1].index, events[-1].id
+            events = self._to_do(events)
+        self.position.receive(len(events))
+        self._ready.extend(events)
 
-    def _await(self, event: D) -> None:
-        """An event to be settled, unless that has been done before this connection."""
-        if event.index in self._answered:
-            self._answered.discard(event.index)
-            self.repeated.append(event.id)
-            return
-        self._received += 1
-        self._ready.append(event)
-        if not self.query.durable:
-            self._window.setdefault(event.index, False)
+    def _accept_undecodable(self, error: UndecodableEventError) -> None:
+        event: Any = error.event
+        event.__dict__["session"] = self.session
+        self.position.reach(event.index, event.id)
+        if not self.query.manual or self._is_to_do(event):
+            self.position.receive(1)
+            self._ready.append(error)
 
-    def _hear(self, event: ServerSentEvent) -> None:
-        """An event that isn't stored: what the server says about the stream."""
-        match event.kind:
-            case "open":
-                self._open(event)
-            case "msg":
-                self._take([event.data])
-            case "gap":
-                self._skip(msgspec.json.decode(event.data, type=Gap))
-            case "dropped":
-                self._drop(msgspec.json.decode(event.data, type=Dropped))
-            case "error":
-                self._ready.append(StorageError(event.data.decode()))
+    def _to_do(self, events: list[D]) -> list[D]:
+        if self.query.durable and self.jobs is None and self.late.is_empty:
+            return events
+        return [event for event in events if self._is_to_do(event)]
+
+    def _is_to_do(self, event: D) -> bool:
+        """Whether an event has to be settled: that may have been done before this connection, or be under way."""
+        if self.late.settles(event):
+            return False
+        if self.position.is_settled(event.index):
+            self.late.acknowledge(event)
+            return False
+        if self.jobs is not None and not self.jobs.arrive(event):
+            return False
+        self.position.await_settled(event.index)
+        return True
+
+    # -- what is said of events
+
+    def settled(self, event: Delivered, said: Acknowledgement) -> None:
+        """The server has taken *said*."""
+        if settles(said):
+            self.position.settle(event.index)
+
+    def put_off(self, event: Delivered, said: Acknowledgement, error: BusError) -> bool:
+        """Whether *said*, which failed with *error*, will be said when *event* comes again.
+
+        The server may know that a connection is gone before the client does: it forgets a consumer with it. A
+        job that is done is done, even if nobody can be told for now.
+        """
+        session = event.session
+        if isinstance(error, UnknownConsumerError) and session.consumer_id == said.consumer_id:
+            session.live = False
+        refused = isinstance(error, NotFoundError | NotOwnerError) and not session.live
+        unreachable = isinstance(error, ConnectionFailedError | TimedOutError | UnavailableError)
+        unheard = unreachable and (not session.live or (self.jobs is not None and self.jobs.runs(event)))
+        if self.finished or said.action == "extend" or not (refused or unheard):
+            return False
+        log.warning("%s of event %s will be said when it comes again: %s", said.action, event.id, error)
+        self.late.keep(event, said)
+        self.settled(event, said)
+        return True
+
+    # -- what isn't an event
+
+    def _hear(self, told: Notice) -> None:
+        match told:
+            case Open():
+                self._open(told)
+            case Gap():
+                self.position.skip(told)
+                self._ready.append(told)
+            case Dropped():
+                self.position.settle(told.index)
+                self._ready.append(told)
+            case Done():
+                self._finish(told.reason)
+            case StorageError():
+                self._ready.append(told)
                 self.finished = True
-            case "done":
-                self._finish(msgspec.json.decode(event.data, type=Done).reason)
+
+    def _open(self, told: Open) -> None:
+        self.position.open(told.next_index)
+        self.silence = max(SILENCE, HEARTBEATS * told.heartbeat)
+        self.backoff.reset(told.retry)
+        if self.session is not None and not self.session.consumer_id:
+            self.session.consumer_id = told.consumer_id
 
     def _finish(self, reason: str) -> None:
         """The server ended the stream: for good, or to be taken up again when it is back."""
@@ -226,42 +275,17 @@ class StreamState(Generic[D]):
             self._ready.append(UnknownConsumerError("the consumer was deleted: subscribe again to make it anew"))
         self.finished = self.finished or reason in ("limit", "tail", "deleted")
 
-    def _open(self, event: ServerSentEvent) -> None:
-        if self._began is None:
-            self._began = msgspec.json.decode(event.data, type=Open).next_index
-        self.backoff.reset(None if event.retry_ms is None else event.retry_ms / 1000)
-
-    def _skip(self, gap: Gap) -> None:
-        self._began, self._last = gap.next_index, (0, "")
-        self._ready.append(gap)
-
-    def _drop(self, dropped: Dropped) -> None:
-        if dropped.index in self._window:
-            self._window[dropped.index] = True
-            self._advance()
-        self._ready.append(dropped)
-
     def __repr__(self) -> str:
         state = "finished" if self.finished else "open" if self.session else "broken"
-        return f"<StreamState of {self.query}, {state}, {self._received} received>"
+        return f"<StreamState of {self.query}, {state}, {self.position!r}>"
 
 
 def reconnects(error: BusError) -> bool:
     """Whether a stream that ended with *error* is taken up again; other errors would only come again."""
-    if isinstance(error, UntrustedServerError):
+    if isinstance(error, UntrustedServerError | NotBusError):
         return False
     return isinstance(error, ConnectionFailedError | TimedOutError | UnavailableError | StorageError)
 
 
-def _typed(kind: type[D], payload_type: Any) -> type[D]:
-    """*kind* with payloads decoded as *payload_type*."""
-    if payload_type is Any:
-        return kind
-    fields: list[tuple[str, Any] | tuple[str, Any, Any]]
-    fields = [("id", str), ("subject", str), ("payload", payload_type, msgspec.Raw(b"null"))]
-    return msgspec.defstruct(kind.__name__, fields, bases=(kind,), dict=True)  # type: ignore[return-value]
-
-
-def _read(block: bytes) -> ServerSentEvent | None:
-    found = EventReader().feed(block + b"\n\n")
-    return found[0] if found else None
+def _new_worker() -> str:
+    return f"w_{secrets.token_hex(8)}"

@@ -4,19 +4,20 @@ handler returns             ack; a value other than None answers a request
 handler raises RejectError  reject: dead letter, and the requester gets the reason
 handler raises otherwise    a request is rejected, for somebody waits for it now
                             anything else is delivered again after the next delay of the back-off
+event can't be decoded      reject: no worker with this code could handle it
+
+What ends a thread or a program elsewhere (SystemExit, KeyboardInterrupt, a CancelledError of the handler's own)
+fails its event like any other error here: a handler that exits must not take the worker along.
 """
 
 from __future__ import annotations
 
 import logging
-import signal
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import FrameType
 from typing import Literal, Required, TypedDict
 
+from bus.client.core.decode import UndecodableEventError
 from bus.client.core.query import Duration, Start
 from bus.errors import BusError, RejectError
 from bus.event import Event
@@ -24,7 +25,9 @@ from bus.units import parse_duration
 
 log = logging.getLogger("bus.client")
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+LONGEST_REASON = 1000
+"""Characters of an error that go along with its event."""
+
 EXTENSIONS = 3
 """How often within the redelivery time a running handler asks for more: two may get lost."""
 
@@ -39,6 +42,7 @@ class WorkOptions(TypedDict, total=False):
     redelivery: Duration
     redelivery_count: int
     backoff: Sequence[Duration]
+    signals: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +70,17 @@ def rejection(event: Event, error: BaseException) -> str:
     """The reason to reject *event* with, empty if it is to be tried again."""
     if isinstance(error, RejectError):
         return error.message or "rejected"
+    if isinstance(error, UndecodableEventError):
+        return error.message
     if event.response_subject:
         return describe(error)
     log.warning("event %s failed in attempt %d", event.id, event.attempts, exc_info=error)
     return ""
+
+
+def report_stale(event: Event) -> None:
+    """*event* isn't begun, for it belongs to another connection by now, or its job runs already."""
+    log.info("event %s came too long ago to be begun: it will be delivered again", event.id)
 
 
 def announce_stop(consumer: str, running: int) -> None:
@@ -78,37 +89,18 @@ def announce_stop(consumer: str, running: int) -> None:
 
 
 def describe(error: BaseException) -> str:
-    """An error as one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    """An error as one line; a handler's may be one that can't even be shown."""
+    try:
+        text = str(error)
+    except Exception:
+        text = "its message can't be shown"
+    name = type(error).__name__
+    return " ".join(f"{name}: {text}".split())[:LONGEST_REASON] if text else name
 
 
 def report(event: Event, error: BusError) -> None:
     """What was to be said of *event* did not get through: it will be delivered again."""
     log.warning("event %s could not be settled: %s", event.id, error)
-
-
-@contextmanager
-def stopping_on_signals(stop: Callable[[], object]) -> Iterator[None]:
-    """Call *stop* on the first SIGTERM or SIGINT of the block; a second one acts as it did before."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def stop_once(number: int, frame: FrameType | None) -> None:
-        restore()
-        stop()
-
-    for number in before:
-        signal.signal(number, stop_once)
-    try:
-        yield
-    finally:
-        restore()
 
 
 def _seconds(duration: Duration) -> float:

@@ -1,0 +1,61 @@
+"""An event in the hands of a program with threads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bus.client.core.delivery import Delivered
+from bus.client.core.query import Duration
+
+
+class Delivery(Delivered, dict=True):
+    """An event delivered to a `Stream`. What is said about it returns once the server has taken it.
+
+    It has the fields of an [Event][bus.Event], and this can be said about it. Each method may raise these:
+
+    Raises:
+        UnknownEventError: the event was given up.
+        NotOwnerError: it went to another connection of the consumer meanwhile.
+        TimedOutError: the server doesn't answer.
+        ConnectionFailedError: the server can't be reached.
+    """
+
+    def ack(self) -> None:
+        """Say that the event is done. It answers a publisher that waits for confirmation."""
+        self.session.stream.settle(self, self._acknowledged())
+
+    def reply(self, payload: Any) -> None:
+        """Answer a request, and acknowledge it.
+
+        Parameters:
+            payload: anything msgspec can write as JSON.
+
+        Raises:
+            InvalidEventError: the event asks for no reply, or *payload* can't be written as JSON.
+        """
+        self.session.stream.settle(self, self._replied(payload))
+
+    def nack(self, *, delay: Duration = 0, reason: str = "") -> None:
+        """Have the event delivered again.
+
+        Parameters:
+            delay: seconds, or text such as ``"30s"``, until then.
+            reason: why; kept with the dead letter if this was the last attempt.
+        """
+        self.session.stream.settle(self, self._said("nack", delay=delay, reason=reason))
+
+    def extend(self, *, delay: Duration | None = None) -> None:
+        """Ask for more time before redelivery.
+
+        Parameters:
+            delay: seconds from now, or text such as ``"1m"``; by default the redelivery time again.
+        """
+        self.session.stream.settle(self, self._said("extend", delay=delay))
+
+    def reject(self, *, reason: str = "") -> None:
+        """Give the event up: a durable consumer's goes to the dead letters, and who asked gets a `ServiceError`.
+
+        Parameters:
+            reason: why; kept with the dead letter, and the message of the requester's error.
+        """
+        self.session.stream.settle(self, self._said("reject", reason=reason))
