@@ -15,7 +15,12 @@ from bus.client import EventFields
 from bus.event import Dead
 from tests.docs.blocks import ROOT
 
-LEFT_OUT = ("open", "settle")  # what a stream and its events say to each other; mkdocs.yml leaves it out, too
+LEFT_OUT = (
+    "open",
+    "settle",
+    "serve",
+    "wake",
+)  # between a stream, its events and its worker; mkdocs.yml leaves it out, too
 _REFERS = re.compile(r"see \[Client\.\w+\]\[bus\.Client\.\w+\]")
 _SECTION = r"^{}:\n((?: {{4,}}.*\n|\n)+)"
 
