@@ -20,6 +20,10 @@ WINDOW = "tests/engine/test_duplicates.py"
 PAGES = "tests/server/test_pages.py"
 RETAINED = "tests/server/test_retention.py"
 CIPHER = "tests/storage/test_cipher.py"
+JOBS = "tests/client/test_jobs.py"
+TAKEOVER = "tests/client/test_takeover.py"
+STREAM = "tests/client/test_stream.py"
+HOSTILE = "tests/client/test_hostile.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,5 +254,81 @@ MISTAKES = (
         "engine/directory.py",
         (("            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)\n", "            pass\n"),),
         ("tests/faults/test_two_servers.py",),
+    ),
+    Mistake(
+        "a handler that exits takes its thread along",
+        "client/blocking/worker.py",
+        (
+            (
+                "        except BaseException as error:\n            if self._forked:",
+                "        except Exception as error:\n            if self._forked:",
+            ),
+        ),
+        (f"{TAKEOVER}::test_what_ended_while_the_stream_was_down_is_said_when_it_is_back",),
+    ),
+    Mistake(
+        "a running job is begun again when its event comes again",
+        "client/core/jobs.py",
+        (("        if job is None:\n", "        if True:\n"),),
+        (JOBS, TAKEOVER),
+    ),
+    Mistake(
+        "what came by a connection that is gone is begun",
+        "client/core/jobs.py",
+        (("not event.session.live or ", ""), ("        self._waiting.clear()\n", "")),
+        (JOBS,),
+    ),
+    Mistake(
+        "a worker that was stopped begins what came meanwhile",
+        "client/core/jobs.py",
+        (("if self._awake_at - before >= self._standstill:", "if False:"),),
+        (JOBS,),
+    ),
+    Mistake(
+        "a rejection that came too late becomes an acknowledgement",
+        "client/core/late.py",
+        (("replace(said, consumer_id=event.consumer_id)", "Acknowledgement(event.consumer_id, [event.id])"),),
+        (f"{STREAM}::test_a_rejection_that_came_too_late_is_said_and_not_an_acknowledgement",),
+    ),
+    Mistake(
+        "an event that can't be decoded ends the stream",
+        "client/core/decode.py",
+        (
+            (
+                "        except UNREADABLE:\n            yield from",
+                "        except AssertionError:\n            yield from",
+            ),
+        ),
+        (f"{STREAM}::test_an_event_that_can_not_be_read_is_named_and_passed",),
+    ),
+    Mistake(
+        "the client reads heads without end",
+        "client/core/response.py",
+        (("self._before_body > LONGEST_HEAD or ", ""),),
+        (f"{HOSTILE}::test_no_more_of_an_answer_is_held_than_one_can_have",),
+    ),
+    Mistake(
+        "a page that is no stream is waited for",
+        "client/core/stream.py",
+        (("if content_type != SSE and (content_type or not consumer_id):", "if False:"),),
+        (f"{HOSTILE}::test_what_is_no_stream_of_bus_is_an_error_at_once",),
+    ),
+    Mistake(
+        "a child talks on the connections of its parent",
+        "client/core/forks.py",
+        (("        if (method := found()) is not None:\n            method()", "        found()"),),
+        ("tests/client/test_forks.py",),
+    ),
+    Mistake(
+        "a worker takes signals from its program",
+        "client/core/signals.py",
+        (("if number not in self._before and _is_default(number, before):", "if number not in self._before:"),),
+        ("tests/client/test_signals.py",),
+    ),
+    Mistake(
+        "a line of the stream ends in LF alone",
+        "sse.py",
+        (('if self._after_cr or b"\\r" in data:', "if False:"),),
+        ("tests/test_sse.py",),
     ),
 )
