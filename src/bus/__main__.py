@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 
+from bus.cli.standard_streams import secure
+
 
 def main() -> int:
     """Run the command line that the process was given and return its exit status.
 
     A plain ``pip install busd`` brings the SDK alone; what is missing for a command is then named in one line.
     """
+    secure()
     try:
         from bus.cli.main import run
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -29,8 +29,11 @@ from bus.units import parse_time
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _MADE_ID = re.compile(r"e_([0-9a-f]{12})[0-9a-z]{10}", re.ASCII)
+_MADE_IDS = re.compile(rf"(?:{_MADE_ID.pattern}\n)*+", re.ASCII)
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
-_ZERO_TIME = "0001-01-01T00:00:00Z"
+NO_TIME = "0001-01-01T00:00:00Z"
+"""What a client sends whose language has no empty time; it counts as not given."""
+
 LONGEST_LABEL = 1024
 
 
@@ -47,7 +50,7 @@ class Draft(msgspec.Struct, omit_defaults=True):
 
     def time(self, now: int) -> int:
         """When the event happened, in ns: what the publisher says, else *now*."""
-        if not self.created_at or self.created_at == _ZERO_TIME:
+        if not self.created_at or self.created_at == NO_TIME:
             return now
         return parse_time(self.created_at)
 
@@ -127,6 +130,13 @@ def index_in(event_id: str) -> int | None:
     """The index that *event_id* carries, or None if Bus didn't make it."""
     found = _MADE_ID.fullmatch(event_id)
     return int(found[1], 16) if found else None
+
+
+def carry_indexes(event_ids: Sequence[str], first: int) -> bool:
+    """Whether Bus made all of *event_ids* and they carry the indexes from *first* on: `index_in` for many at once."""
+    if not _MADE_IDS.fullmatch("\n".join([*event_ids, ""])):
+        return False
+    return [int(made[2:14], 16) for made in event_ids] == [*range(first, first + len(event_ids))]
 
 
 def new_consumer_id() -> str:

@@ -14,7 +14,7 @@ import click
 import msgspec
 import uvloop
 
-from bus.cli.console import emit, progress
+from bus.cli.console import emit, progress, say
 from bus.cli.load import Asker, Gauge, Listener, Load, payload
 from bus.cli.options import Duration, host_option
 from bus.client import AsyncClient
@@ -209,10 +209,10 @@ def _show_result(result: Result, latencies: Iterable[float]) -> None:
     if not sys.stdout.isatty():
         emit(msgspec.json.encode(result))
         return
-    emit(f"{result.events:,} events in {result.seconds:g}s: {result.events_per_second:,.0f}/s".encode())
-    emit("  ".join(f"{name} {value:g} ms" for name, value in result.latency_ms.items()).encode())
+    say(f"{result.events:,} events in {result.seconds:g}s: {result.events_per_second:,.0f}/s")
+    say("  ".join(f"{name} {value:g} ms" for name, value in result.latency_ms.items()))
     for line in histogram(latencies):
-        emit(line.encode())
+        say(line)
 
 
 def histogram(latencies: Iterable[float]) -> list[str]:

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote
 
 import click
 import msgspec
 
-from bus.cli.console import emit, note
+from bus.cli.console import emit, note, say
 from bus.cli.options import host_option
 from bus.cli.remote import Server
 from bus.cli.table import Column, show
 
-_COLUMNS: tuple[Column[dict[str, Any]], ...] = (
-    Column("consumer", lambda row: row["name"]),
-    Column("patterns", lambda row: " ".join(row["patterns"]), wraps=True),
-    Column("behind", lambda row: f"{row['behind']:,}", number=True),
-    Column("pending", lambda row: f"{row['pending']:,}", number=True),
-    Column("dead", lambda row: f"{row['dead']:,}", number=True),
-    Column("streams", lambda row: str(row["connections"]), number=True),
-    Column("why nothing comes", lambda row: row["why"], wraps=True),
+Answer = dict[str, object]
+"""What a server says of one thing, more than is shown here."""
+
+
+class _Shown(msgspec.Struct):
+    """What the table shows of a consumer."""
+
+    name: str
+    patterns: list[str]
+    behind: int
+    pending: int
+    dead: int
+    connections: int
+    why: str
+
+
+_COLUMNS: tuple[Column[_Shown], ...] = (
+    Column("consumer", lambda row: row.name),
+    Column("patterns", lambda row: " ".join(row.patterns), wraps=True),
+    Column("behind", lambda row: f"{row.behind:,}", number=True),
+    Column("pending", lambda row: f"{row.pending:,}", number=True),
+    Column("dead", lambda row: f"{row.dead:,}", number=True),
+    Column("streams", lambda row: str(row.connections), number=True),
+    Column("why nothing comes", lambda row: row.why, wraps=True),
 )
 
 
@@ -48,18 +63,18 @@ def consumers(*, action: str, name: str | None, host: str) -> None:
     """
     server = Server(host)
     if action == "list":
-        show(list_consumers(server), *_COLUMNS)
+        show(list_consumers(server), _Shown, *_COLUMNS)
         return
     if name is None:
         raise click.UsageError(f"{action} needs the NAME of a consumer")
     path = path_of(name)
     match action:
         case "show":
-            _show_one(server.ask("GET", path))
+            _show_one(server.ask("GET", path, Answer))
         case "why":
-            emit(server.ask("GET", f"{path}/why").encode())
+            say(server.ask_text("GET", f"{path}/why"))
         case "delete":
-            server.ask("DELETE", path)
+            server.ask_text("DELETE", path)
             if sys.stderr.isatty():
                 note(f"deleted consumer {name}")
 
@@ -69,16 +84,19 @@ def path_of(consumer: str) -> str:
     return f"v1/consumers/{quote(consumer, safe='')}"
 
 
-def list_consumers(server: Server) -> Sequence[dict[str, Any]]:
+class _Consumers(msgspec.Struct):
+    consumers: list[Answer]
+
+
+def list_consumers(server: Server) -> Sequence[Answer]:
     """What *server* says of each of its durable consumers."""
-    found: Sequence[dict[str, Any]] = server.ask("GET", "v1/consumers")["consumers"]
-    return found
+    return server.ask("GET", "v1/consumers", _Consumers).consumers
 
 
-def _show_one(consumer: dict[str, Any]) -> None:
+def _show_one(consumer: Answer) -> None:
     if not sys.stdout.isatty():
         emit(msgspec.json.encode(consumer))
         return
     for name, value in consumer.items():
-        text = " ".join(value) if isinstance(value, list) else str(value)
-        emit(f"{name.replace('_', ' '):<12}{text}".encode())
+        text = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+        say(f"{name.replace('_', ' '):<12}{text}")

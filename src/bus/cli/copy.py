@@ -1,8 +1,9 @@
 """``bus copy``: from a directory or a server to another, and from one secret key to another.
 
-ours ─▶ directory      batch by batch, opened and sealed anew, indexes kept; durable consumers come along
-ours ─▶ server         event by event, under new indexes
-others ─▶ anywhere     the same
+directory ─▶ directory      batch by batch, opened and sealed anew, indexes kept; durable consumers come along
+our server ─▶ directory     event by event, each checked, indexes kept
+anything ─▶ server          event by event, each checked, under new indexes
+others' server ─▶ anywhere  the same
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import click
 
 from bus.cli.console import progress
 from bus.cli.keys import block_size_option, make_cipher, secret_options
+from bus.cli.odd_events import OddEvents, Piece, skip_invalid_option
 from bus.cli.places import is_address, namespace_option
 from bus.cli.positions import read_positions, write_positions
 from bus.cli.remote import Server
 from bus.cli.report import Tally
+from bus.cli.server_target import ServerTarget
 from bus.cli.source import DirectorySource, Source, open_source
-from bus.cli.target import DirectoryTarget, ServerTarget, Target
+from bus.cli.target import DirectoryTarget, Target
 from bus.config import Secret
 
 
@@ -36,11 +39,21 @@ Examples:
 @click.option("--from", "origin", required=True, metavar="DIR|URL", help="Where the events are.")
 @click.option("--to", "goal", required=True, metavar="DIR|URL", help="Where they go.")
 @namespace_option("Copy this namespace only; may be repeated.")
+@click.option("--append", is_flag=True, help="Go on behind the last event that is there.")
+@skip_invalid_option
 @block_size_option
 @secret_options("src_", of="the directory to copy from")
 @secret_options("dst_", of="the directory to copy to")
 def copy(
-    *, origin: str, goal: str, only: Sequence[str], block_size: int, src_secret: Secret, dst_secret: Secret
+    *,
+    origin: str,
+    goal: str,
+    only: Sequence[str],
+    append: bool,
+    skip_invalid: bool,
+    block_size: int,
+    src_secret: Secret,
+    dst_secret: Secret,
 ) -> int:
     """Copy all events, with their ids, times and keys.
 
@@ -49,37 +62,49 @@ def copy(
 
     From a server of another kind, which doesn't tell where its log ends, copying ends when no event has come for 5
     seconds, or at Ctrl-C; its events are given new indexes.
+
+    An event of a server that can't be taken ends it. With --skip-invalid it is named and left out, and what comes
+    after it gets the next indexes. With --append, what came before an error stays in the directory, and the same
+    command goes on behind the last event that is there.
     """
+    kept = "those before it are stored" if append or is_address(goal) else "nothing is stored"
+    odd = OddEvents(skip=skip_invalid, kept=kept)
     positions = [] if is_address(origin) else read_positions(Path(origin), secret=src_secret)
     source = open_source(origin, secret=src_secret, only=only)
+    if append and (isinstance(source, DirectorySource) or is_address(goal)):
+        raise click.UsageError("--append is for copying from a server to a directory")
     if is_address(goal):
-        return _copy_events(source, ServerTarget(goal))
-    target = DirectoryTarget(Path(goal), cipher=make_cipher(dst_secret, block_size), keep=source.is_log)
-    if not source.is_log:
-        return _copy_events(source, target)
-    with _counting(source) as count, target:
-        same = isinstance(source, DirectorySource) and src_secret == dst_secret
-        _copy_batches(source, target, count, rehash=not same)
-        write_positions(target, [state for state in positions if state.namespace in source.namespaces], dst_secret)
-    return 0
+        status = _copy_events(source, ServerTarget(goal, odd=odd))
+    else:
+        cipher, ours = make_cipher(dst_secret, block_size), source.is_log
+        target = DirectoryTarget(Path(goal), cipher=cipher, odd=odd, keep=ours, append=append)
+        if isinstance(source, DirectorySource):
+            positions = [state for state in positions if state.namespace in source.namespaces]
+            with target:
+                _copy_batches(source, target, rehash=src_secret != dst_secret)
+                write_positions(target, positions, dst_secret)
+            return 0
+        status = _copy_events(source, target, after=target.last_id if append else None)
+    odd.report()
+    return status
 
 
-def _copy_batches(source: Source, target: DirectoryTarget, count: Callable[[int], None], *, rehash: bool) -> None:
-    for namespace in source.namespaces:
-        writer = target.writer(namespace)
-        for batches in source.batches(namespace):
-            writer.append(batches, rehash=rehash)
-            count(sum(batch.count for batch in batches))
+def _copy_batches(source: DirectorySource, target: DirectoryTarget, *, rehash: bool) -> None:
+    with _counting(source) as count:
+        for namespace in source.namespaces:
+            writer = target.writer(namespace)
+            for batches in source.batches(namespace):
+                writer.append(batches, rehash=rehash)
+                count(sum(batch.count for batch in batches))
 
 
-def _copy_events(source: Source, target: Target) -> int:
+def _copy_events(source: Source, target: Target, *, after: Callable[[str], str] | None = None) -> int:
+    """Copy event by event; *after* says behind which event of a namespace to begin."""
     with _counting(source) as count, target, _ending_at_interrupt(source):
         for namespace in source.namespaces:
-            for lines in source.lines(namespace):
-                events = lines.splitlines()
-                for event in events:
-                    target.add(event)
-                count(len(events))
+            for lines in source.lines(namespace, after=after(namespace) if after else ""):
+                target.add(Piece(lines, namespace=namespace))
+                count(lines.count(b"\n"))
     return 1 if target.refused else 0
 
 

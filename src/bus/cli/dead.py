@@ -4,26 +4,44 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
 
 import click
 import msgspec
 
-from bus.cli.console import complain, emit
-from bus.cli.consumers import list_consumers, path_of
-from bus.cli.options import host_option
+from bus.cli.console import complain, emit, say
+from bus.cli.consumers import Answer, list_consumers, path_of
+from bus.cli.options import host_option, read_index
 from bus.cli.remote import Server
 from bus.cli.table import Column, show
-from bus.units import format_time
+from bus.units import format_time, parse_time
 
-_COLUMNS: tuple[Column[dict[str, Any]], ...] = (
-    Column("consumer", lambda row: row["consumer"]),
-    Column("index", lambda row: str(row["index"]), number=True),
-    Column("subject", lambda row: row["subject"], wraps=True),
-    Column("attempts", lambda row: str(row["attempts"]), number=True),
-    Column("given up", lambda row: format_time(row["time"])[:19].replace("T", " "), wraps=True),
-    Column("reason", lambda row: row["reason"], wraps=True),
+_LATEST = parse_time("9999-12-31T23:59:59Z")
+
+
+class _Shown(msgspec.Struct):
+    """What the table shows of an event that was given up; *time* is in ns."""
+
+    consumer: str
+    index: int
+    subject: str
+    attempts: int
+    time: Annotated[int, msgspec.Meta(ge=0)]
+    reason: str
+
+
+_COLUMNS: tuple[Column[_Shown], ...] = (
+    Column("consumer", lambda row: row.consumer),
+    Column("index", lambda row: str(row.index), number=True),
+    Column("subject", lambda row: row.subject, wraps=True),
+    Column("attempts", lambda row: str(row.attempts), number=True),
+    Column("given up", lambda row: format_time(min(row.time, _LATEST))[:19].replace("T", " "), wraps=True),
+    Column("reason", lambda row: row.reason, wraps=True),
 )
+
+
+class _Dead(msgspec.Struct):
+    dead: list[Answer]
 
 
 @click.command(
@@ -53,8 +71,8 @@ def dead(*, action: str, consumer: str | None, given: Sequence[str], host: str) 
     """
     server, indexes = Server(host), _read_indexes(given)
     if action == "list":
-        names = [consumer] if consumer else [row["name"] for row in list_consumers(server) if row["dead"]]
-        show([row for name in names for row in _ask_dead(server, name, indexes)], *_COLUMNS)
+        names = [consumer] if consumer else [str(row["name"]) for row in list_consumers(server) if row.get("dead")]
+        show([row for name in names for row in _ask_dead(server, name, indexes)], _Shown, *_COLUMNS)
         return 0
     if consumer is None:
         raise click.UsageError(f"{action} needs the name of a CONSUMER")
@@ -63,27 +81,29 @@ def dead(*, action: str, consumer: str | None, given: Sequence[str], host: str) 
 
 def _read_indexes(given: Sequence[str]) -> set[int]:
     texts = [text for several in given for text in several.split(",")]
-    if not all(text.isascii() and text.isdigit() for text in texts):
+    indexes = [read_index(text) for text in texts]
+    if None in indexes:
         raise click.UsageError(f"--index {' '.join(given)} can't be read: write it like 7 or 7,9")
-    return set(map(int, texts))
+    return {index for index in indexes if index is not None}
 
 
-def _ask_dead(server: Server, consumer: str, indexes: set[int]) -> list[dict[str, Any]]:
-    found = server.ask("GET", f"{path_of(consumer)}/dead")["dead"]
-    return [{"consumer": consumer, **row} for row in found if not indexes or row["index"] in indexes]
+def _ask_dead(server: Server, consumer: str, indexes: set[int]) -> list[Answer]:
+    found = server.ask("GET", f"{path_of(consumer)}/dead", _Dead).dead
+    return [{"consumer": consumer, **row} for row in found if not indexes or row.get("index") in indexes]
 
 
 def _settle(server: Server, action: str, consumer: str, indexes: set[int]) -> int:
     """Redrive or drop, say how many, and return the exit status: 1 if one asked for is not there, or gone."""
     query = f"?index={','.join(map(str, sorted(indexes)))}" if indexes else ""
-    result = server.ask("POST" if action == "redrive" else "DELETE", f"{path_of(consumer)}/dead{query}")
-    gone = result.get("gone", [])
-    done, count = next(iter(result.items()))
+    method = "POST" if action == "redrive" else "DELETE"
+    result = server.ask(method, f"{path_of(consumer)}/dead{query}", dict[str, int | list[int]])
+    gone = result.get("gone")
+    done, count = next(((name, value) for name, value in result.items() if isinstance(value, int)), ("settled", 0))
     if not sys.stdout.isatty():
         emit(msgspec.json.encode(result))
     else:
-        emit(f"{done} {count} events of {consumer}".encode())
-    if gone:
+        say(f"{done} {count} events of {consumer}")
+    if isinstance(gone, list) and gone:
         return complain(f"of events {', '.join(map(str, gone))} nothing is left to send: drop them")
     if count < len(indexes):
         return complain(f"{len(indexes) - count} of {len(indexes)} events are not among the dead of {consumer}")

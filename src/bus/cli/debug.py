@@ -12,9 +12,10 @@ from typing import Any
 import click
 import msgspec
 
-from bus.cli.console import emit, progress
+from bus.cli.console import emit, progress, say
 from bus.cli.keys import secret_options
 from bus.cli.listing import Selection, read_directory, read_server
+from bus.cli.options import read_index
 from bus.cli.overview import Overview, Segment, Subject, count_subjects, survey
 from bus.cli.places import everything_in, is_address, namespace_option, path_option
 from bus.cli.remote import Server
@@ -60,9 +61,11 @@ class Indexes(click.ParamType[tuple[int, int | None]]):
         if isinstance(value, tuple):
             return value
         first, dots, last = value.partition("..")
-        if not all(part.isascii() and part.isdigit() for part in (first, last) if part) or not (first or last):
-            self.fail(f"{value!r} can't be read: write indexes like 7..9, 7.., ..9 or 7", param, ctx)
-        return int(first or 1), int(last) if last else None if dots else int(first)
+        begin = read_index(first or "1")
+        end = read_index(last) if last else None
+        if begin is None or (last and end is None) or not (first or last):
+            self.fail(f"{value[:80]!r} can't be read: write indexes like 7..9, 7.., ..9 or 7", param, ctx)
+        return begin, end if dots else begin
 
 
 @click.command(
@@ -116,7 +119,7 @@ def debug(
 
 
 def _overview(path: str, only: Sequence[str], secret: Secret, *, segments: bool, most: int) -> None:
-    damage: list[Damage] = []
+    damage: list[Damage | str] = []
     source = open_source(path, secret=secret, only=only, on_damage=damage.append)
     counts = _count_subjects(source, most) if most else {}
     overviews = survey(source, damage)
@@ -173,7 +176,7 @@ def _draw(overviews: Sequence[Overview], *, segments: bool) -> None:
     if subjects := [subject for overview in overviews for subject in overview.subjects]:
         draw(subjects, *_SUBJECT)
     for damage in (damage for overview in overviews for damage in overview.damage):
-        emit(f"damaged: {damage}".encode())
+        say(f"damaged: {damage}")
 
 
 def _shown_time(text: str | None) -> str:

@@ -11,9 +11,10 @@ import click
 
 from bus.cli.console import note, progress, write
 from bus.cli.keys import secret_options
+from bus.cli.odd_events import OddEvents, Piece, lines_in_order, skip_invalid_option
 from bus.cli.places import namespace_option, path_option
 from bus.cli.report import Tally
-from bus.cli.source import Source, open_source
+from bus.cli.source import DirectorySource, Source, open_source
 from bus.config import Secret
 from bus.storage import Damage
 
@@ -31,26 +32,34 @@ Examples:
 @click.option("--output", default="-", metavar="FILE", help="Where the lines go; - is standard output.  [-]")
 @namespace_option("Dump this namespace only; may be repeated.")
 @click.option("--skip-damaged", is_flag=True, help="Dump what is left of a damaged log.")
+@skip_invalid_option
 @secret_options(of="the directory")
-def dump(*, path: str, output: str, only: Sequence[str], skip_damaged: bool, secret: Secret) -> int:
+def dump(*, path: str, output: str, only: Sequence[str], skip_damaged: bool, skip_invalid: bool, secret: Secret) -> int:
     """Write all events as NDJSON, one a line, with their ids, times, keys and indexes, in their order.
 
     A directory may be in use by a server: it is read without disturbing it, up to the last event that is there when
     the command begins. A file appears under its name only when it is complete.
+
+    What a server sends is written as it is, if it is an event at all; what isn't ends the dump, or is named and left
+    out with --skip-invalid. Whether a log takes an event is for bus restore to say.
     """
-    damaged: list[Damage] = []
+    odd = OddEvents(skip=skip_invalid)
+    damaged: list[Damage | str] = []
     source = open_source(path, secret=secret, only=only, on_damage=damaged.append if skip_damaged else None)
     with _opened(output) as write_lines:
-        _dump(source, write_lines)
+        _dump(source, write_lines, odd)
+    odd.report()
     for damage in damaged:
         note(f"left out: {damage}")
     return 1 if damaged else 0
 
 
-def _dump(source: Source, write_lines: Write) -> None:
+def _dump(source: Source, write_lines: Write, odd: OddEvents) -> None:
     with Tally("dumped") as tally, progress("dump", total=source.events, unit="events") as show:
         for namespace in source.namespaces:
             for lines in source.lines(namespace):
+                if not isinstance(source, DirectorySource):
+                    lines = lines_in_order(Piece(lines, namespace=namespace), odd)
                 write_lines(lines)
                 show(tally.add(lines.count(b"\n")))
 

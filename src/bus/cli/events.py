@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from bus.cli.console import emit, note
+from bus.cli.console import emit, note, say
 from bus.cli.lines import payload_of, put_lines
 from bus.cli.options import Duration, Durations, connect, host_option
 from bus.event import Event, Receipt
@@ -112,7 +112,7 @@ def _put_one(
 def _show(receipt: Receipt, subject: str) -> None:
     """A sentence for a person, a line of JSON for a program."""
     if sys.stdout.isatty():
-        emit(f"stored in {subject} as {receipt.id}, index {receipt.index}".encode())
+        say(f"stored in {subject} as {receipt.id}, index {receipt.index}")
     else:
         emit(msgspec.json.encode(receipt))
 

@@ -1,24 +1,21 @@
-"""Stored events in the form they are sent in: cut out of a stream, turned into lines, gathered into batches.
+"""Events cut out of a stream of server-sent events, and out of the frames of a log, as NDJSON.
 
-Copying handles millions of them, so everything here is done with as few steps for each event as possible.
+Copying handles millions of them, so everything here is done with as few steps for each event as possible. What a
+server sends is cut here and no more: whether it is an event is for `admission` to say.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import msgspec
 
 from bus.errors import StorageError
-from bus.event import index_in
-from bus.sse import EventReader, ServerSentEvent
-from bus.storage import Batch
-from bus.storage.batch import narrow
-from bus.units import parse_time
+from bus.sse import BlockReader, ServerSentEvent, read_block
+from bus.wire import one_line
 
-_ID = b"id: "
-_DATA = b"\nevent: msg\ndata: "
+_MSG = b"event: msg"
+_DATA = b"data: "
 _LINES = 4
 _DATA_LINE = 2
 
@@ -29,69 +26,77 @@ def lines_of(frames: bytes) -> bytes:
     A frame is four lines (``bus.wire``), and its JSON holds no line break, so this takes no step per event.
     """
     data = b"\n".join(frames.split(b"\n")[_DATA_LINE::_LINES])
-    return data.removeprefix(b"data: ").replace(b"\ndata: ", b"\n") + b"\n" if data else b""
+    return data.removeprefix(_DATA).replace(b"\n" + _DATA, b"\n") + b"\n" if data else b""
 
 
 class FrameReader:
-    """Cuts the bytes of a stream, as they come, into frames; ``finished`` once the server says that was the last."""
+    """Cuts the bytes of a stream, as they come, into lines; ``finished`` once the server says that was the last.
 
-    __slots__ = ("_rest", "finished")
+    *on_gap* is told when the server says that events are missing.
+    """
 
-    def __init__(self) -> None:
-        self._rest = b""
+    __slots__ = ("_blocks", "_on_gap", "finished")
+
+    def __init__(self, on_gap: Callable[[str], object]) -> None:
+        self._blocks = BlockReader()
+        self._on_gap = on_gap
         self.finished = False
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The frames that *data* completes. Raises `StorageError` if the server tells of an error."""
-        *blocks, self._rest = (self._rest + data).split(b"\n\n")
-        return [frame for block in blocks if (frame := self._read(block))]
+    def feed(self, data: bytes) -> bytes:
+        """The events that *data* completes, a line each.
+
+        Raises `StorageError` if the server tells of an error, `TooLargeError` for an event beyond all bounds.
+        """
+        blocks = self._blocks.feed(data)
+        if not blocks:
+            return b""
+        lines = _lines_of_our_frames(blocks)
+        return b"".join(map(self._read, blocks)) if lines is None else lines
 
     def _read(self, block: bytes) -> bytes:
-        if block[:4] == _ID and _DATA in block:
-            return block + b"\n\n"
-        return b"".join(map(self._hear, EventReader().feed(block + b"\n\n")))
+        event = read_block(block)
+        return self._hear(event) if event else b""
 
     def _hear(self, event: ServerSentEvent) -> bytes:
-        """The frame of an event that is written another way than ours; what else the server says is taken note of."""
-        if event.kind == "error":
-            raise StorageError(event.data.decode())
-        if event.kind == "done":
-            self.finished = b'"tail"' in event.data
-        return b"%b%b%b%b\n\n" % (_ID, event.id.encode(), _DATA, event.data) if event.kind == "msg" else b""
+        """The line of an event that is written another way than ours; what else the server says is taken note of."""
+        match event.kind:
+            case "msg":
+                return _folded(event.data) + b"\n"
+            case "error":
+                raise StorageError(f"the server ended the stream: {event.data.decode('utf-8', 'replace')}")
+            case "gap":
+                self._on_gap(event.data.decode("utf-8", "replace"))
+            case "done":
+                self.finished = b'"tail"' in event.data
+        return b""
 
     def __repr__(self) -> str:
-        return f"<FrameReader holding {len(self._rest)} bytes of an unfinished event>"
+        return f"<FrameReader with {self._blocks!r}>"
 
 
-class _Head(msgspec.Struct, gc=False):
-    """What a batch needs to know of an event."""
+def _lines_of_our_frames(blocks: list[bytes]) -> bytes | None:
+    """The lines of blocks that all are frames as we write them; None if one isn't.
 
-    id: str
-    subject: str
-    created_at: str
-    index: int
-    key: str = ""
-
-
-_heads = msgspec.json.Decoder(_Head)
-
-
-def gather(frames: Sequence[bytes], *, now: int) -> Batch:
-    """One batch of *frames*, which are of one of our logs and follow one another; *now* is in ns.
-
-    The digests of ids that don't carry their index are left at 0: they depend on the log the batch goes into.
+    Each is an ``id``, an ``event`` and a ``data`` line then, which looking at all lines together shows.
     """
-    text = b"".join(frames)
-    heads = _heads.decode_lines(lines_of(text))
-    subjects: dict[str, int] = {}
-    which = [subjects.setdefault(head.subject, len(subjects)) for head in heads]
-    return Batch(
-        first=heads[0].index,
-        time=min(parse_time(max(head.created_at for head in heads)), now),
-        frames=text,
-        lengths=array("I", map(len, frames)),
-        subjects=tuple(subject.encode() for subject in subjects),
-        which=narrow(which, len(subjects)),
-        keyed=any(head.key for head in heads),
-        foreign=tuple((0, head.index) for head in heads if index_in(head.id) != head.index),
-    )
+    fields = b"\n".join(blocks).split(b"\n")
+    if len(fields) != 3 * len(blocks) or set(fields[1::3]) != {_MSG}:
+        return None
+    data = b"\n" + b"\n".join(fields[2::3])
+    if data.count(b"\n" + _DATA) != len(blocks) or (b"\n" + b"\n".join(fields[0::3])).count(b"\nid: ") != len(blocks):
+        return None
+    return data.replace(b"\n" + _DATA, b"\n")[1:] + b"\n"
+
+
+def _folded(data: bytes) -> bytes:
+    """JSON on one line. Line breaks between its tokens go; what has them elsewhere is no JSON and keeps them as blanks.
+
+    A string can't hold one, so no string is changed.
+    """
+    if b"\n" not in data:
+        return data
+    try:
+        msgspec.json.decode(data, type=msgspec.Raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return b"\x00" + data.replace(b"\n", b" ")
+    return one_line(data)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import stat
 import sys
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bus.cli.console import OutputClosedError, emit, note, progress
+from bus.cli.console import OutputClosedError, emit, note, progress, reason
+from bus.cli.odd_events import Piece
 from bus.errors import BusError, ConnectionFailedError, InvalidEventError, TimedOutError
 from bus.event import Draft, Receipt
 from bus.units import format_size
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from bus.client import Client
 
 READ_SIZE = 1 << 20
+PIECE_SIZE = 1 << 16
 LINES_AT_ONCE = 1000
 LONGEST_LINE = 64 << 20
 _LOST = (ConnectionFailedError, TimedOutError)
@@ -58,7 +61,7 @@ def read_lines(source: io.RawIOBase) -> Iterator[list[Line]]:
     """
     number = end = 0
     rest = b""
-    while data := source.read(READ_SIZE):
+    while data := read_some(source, READ_SIZE):
         *texts, rest = (rest + data).split(b"\n")
         batch = []
         for text in texts:
@@ -67,11 +70,48 @@ def read_lines(source: io.RawIOBase) -> Iterator[list[Line]]:
                 batch.append(Line(number, text, end))
         yield from (batch[at : at + LINES_AT_ONCE] for at in range(0, len(batch), LINES_AT_ONCE))
         if len(rest) > LONGEST_LINE:
-            raise InvalidEventError(
-                f"line {number + 1} is longer than {format_size(LONGEST_LINE)}: send an event a line"
-            )
+            raise _too_long(number + 1)
     if rest.strip():
         yield [Line(number + 1, rest, end + len(rest))]
+
+
+def read_pieces(source: io.RawIOBase) -> Iterator[tuple[Piece, int]]:
+    """The lines of *source* as pieces of whole ones, and how many bytes of it are read by then.
+
+    Raises `InvalidEventError` when a line is longer than anything a log takes.
+    """
+    number, end = 1, 0
+    rest: list[bytes] = []
+    held = 0
+    while data := read_some(source, PIECE_SIZE):
+        end += len(data)
+        whole, found, beginning = data.rpartition(b"\n")
+        if found:
+            piece = Piece(b"".join([*rest, whole, found]), number)
+            rest, held = [], 0
+            yield piece, end
+            number += piece.lines.count(b"\n")
+        rest.append(beginning)
+        held += len(beginning)
+        if held > LONGEST_LINE:
+            raise _too_long(number)
+    if held:
+        yield Piece(b"".join([*rest, b"\n"]), number), end
+
+
+def _too_long(number: int) -> InvalidEventError:
+    return InvalidEventError(f"line {number} is longer than {format_size(LONGEST_LINE)}: send an event a line")
+
+
+def read_some(source: io.RawIOBase, size: int) -> bytes:
+    """The next bytes of *source*, as soon as there are any; none at its end. Raises `BusError`."""
+    try:
+        while (data := source.read(size)) is None:  # whoever shares the pipe or the terminal made it not wait
+            select.select([source], [], [])
+    except OSError as error:
+        name = "standard input" if source.fileno() == 0 else getattr(source, "name", "the input")
+        raise BusError(f"{name} can't be read: {reason(error)}") from None
+    return data
 
 
 def publish_lines(client: Client, source: io.RawIOBase, *, subject: str | None) -> Iterator[list[Outcome]]:

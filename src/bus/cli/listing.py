@@ -89,11 +89,11 @@ def _read_log(source: DirectorySource, selection: Selection) -> Iterator[bytes]:
                 yield line
 
 
-def _name_once() -> Callable[[Damage], None]:
+def _name_once() -> Callable[[Damage | str], None]:
     """What names each damage on standard error, however often the log is opened."""
-    named: set[Damage] = set()
+    named: set[Damage | str] = set()
 
-    def name(damage: Damage) -> None:
+    def name(damage: Damage | str) -> None:
         if damage not in named:
             named.add(damage)
             note(str(damage))

@@ -7,13 +7,16 @@
 
 from __future__ import annotations
 
+import os
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 import click
 
 from bus import __version__
-from bus.cli.console import OutputClosedError, complain
+from bus.cli.console import OutputClosedError, complain, forget_output, note, reason, writing
 from bus.errors import BusError, ConfigError, InvalidParameterError
 
 COMMANDS = {
@@ -78,13 +81,14 @@ def bus(ctx: click.Context) -> None:
       bus get --subject "app.*" --start oldest
     """
     if ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
+        with writing():
+            click.echo(ctx.get_help())
 
 
 def run(args: Sequence[str]) -> int:
     """Run one command line (without the program's name) and return its exit status."""
     try:
-        return bus.main(args, prog_name="bus", standalone_mode=False) or 0
+        return _run(args)
     except click.UsageError as error:
         return complain(_usage_line(error), status=error.exit_code)
     except click.ClickException as error:
@@ -98,7 +102,28 @@ def run(args: Sequence[str]) -> int:
     except OutputClosedError:
         return 0
     except OSError as error:
-        return complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
+        if not error.filename:  # it may be of printing
+            forget_output()
+        return complain(f"{os.fsdecode(error.filename)}: {reason(error)}" if error.filename else reason(error))
+    except Exception as error:
+        return complain(_unexpected(error))
+
+
+def _run(args: Sequence[str]) -> int:
+    try:
+        return bus.main(args, prog_name="bus", standalone_mode=False) or 0
+    except SystemExit:  # click's way of ending when nobody reads what it prints, such as help
+        raise OutputClosedError from None
+
+
+def _unexpected(error: Exception) -> str:
+    """A fault of the command itself: where it is, for whoever mends it."""
+    if os.environ.get("BUS_LOG_LEVEL", "").upper() == "DEBUG":
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            note(line)
+    *_, at = traceback.extract_tb(error.__traceback__)
+    where = f"{Path(at.filename).name}:{at.lineno}"
+    return f"unexpected {type(error).__name__} at {where}: {error}; BUS_LOG_LEVEL=DEBUG shows more, please report it"
 
 
 def _usage_line(error: click.UsageError) -> str:

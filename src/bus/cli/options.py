@@ -41,6 +41,15 @@ class Durations(click.ParamType[tuple[float, ...]]):
         return tuple(Duration().convert(part, param, ctx) for part in value.split(","))
 
 
+_LONGEST_INDEX = 18
+"""Digits; no index has more, and Python refuses to read thousands."""
+
+
+def read_index(text: str) -> int | None:
+    """An index of an event, None if *text* is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_INDEX else None
+
+
 host_option = click.option(
     "--host",
     envvar="BUS_HOST",

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from bus.cli.admission import READ_ERRORS
 from bus.cli.remote import Server
 from bus.cli.source import DirectorySource, Source
+from bus.errors import InvalidEventError
 from bus.storage import Batch, Damage, SegmentInfo
 from bus.units import format_time
 
@@ -55,7 +57,7 @@ class Overview(msgspec.Struct, omit_defaults=True):
     subjects: list[Subject] = []
 
 
-def survey(source: Source, damage: Sequence[Damage] = ()) -> list[Overview]:
+def survey(source: Source, damage: Sequence[Damage | str] = ()) -> list[Overview]:
     """The namespaces of *source*, without their subjects; *damage* is what was found while they were read."""
     if isinstance(source, Server):
         return [_of_server(source, name) for name in source.namespaces]
@@ -70,11 +72,11 @@ def _of_server(server: Server, name: str) -> Overview:
     return Overview(name, stats.events, stats.first_index, stats.next_index - 1, stats.bytes, stats.segments)
 
 
-def _of_directory(source: DirectorySource, name: str, damage: Sequence[Damage]) -> Overview:
+def _of_directory(source: DirectorySource, name: str, damage: Sequence[Damage | str]) -> Overview:
     log = source.logs[name]
     files = [Segment.of(info) for info in log.segments]
     times = [time for file in files for time in (file.first_time, file.last_time) if time]
-    found = dict.fromkeys(str(one) for one in (*log.damage, *damage) if one.path.parent.name == name)
+    found = dict.fromkeys(str(one) for one in (*log.damage, *damage) if _is_in(one, name))
     return Overview(
         namespace=name,
         events=log.next - log.first,
@@ -88,6 +90,10 @@ def _of_directory(source: DirectorySource, name: str, damage: Sequence[Damage]) 
         files=files,
         damage=list(found),
     )
+
+
+def _is_in(damage: Damage | str, namespace: str) -> bool:
+    return isinstance(damage, Damage) and damage.path.parent.name == namespace
 
 
 def count_subjects(source: Source, namespace: str, most: int, counted: Callable[[int], object]) -> list[Subject]:
@@ -109,7 +115,14 @@ _about = msgspec.json.Decoder(_About)
 def _subjects(source: Source, namespace: str) -> Iterator[Counter[str]]:
     if isinstance(source, DirectorySource):
         return (_count(batch) for batches in source.batches(namespace) for batch in batches)
-    return (Counter(event.subject for event in _about.decode_lines(lines)) for lines in source.lines(namespace))
+    return map(_count_lines, source.lines(namespace))
+
+
+def _count_lines(lines: bytes) -> Counter[str]:
+    try:
+        return Counter(event.subject for event in _about.decode_lines(lines))
+    except READ_ERRORS as error:
+        raise InvalidEventError(f"the server sends what is no event: {error}") from None
 
 
 def _count(batch: Batch) -> Counter[str]:

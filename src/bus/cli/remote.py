@@ -6,20 +6,24 @@ namespaces nor where its log ends, so it is read until no event has come for a w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from time import monotonic, time_ns
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from time import monotonic
+from typing import TypeVar
 
 import msgspec
 
-from bus.cli.frames import FrameReader, gather, lines_of
+from bus.cli.admission import READ_ERRORS
+from bus.cli.frames import FrameReader
 from bus.cli.places import choose, everything_in
 from bus.client.blocking.connection import Connection, Pool
 from bus.client.core.answer import check
 from bus.client.core.request import Endpoint, Parameters, Requests
 from bus.client.core.response import Response
-from bus.errors import ConnectionFailedError, InvalidParameterError, TimedOutError
-from bus.storage import Batch
+from bus.errors import ConfigError, ConnectionFailedError, InvalidParameterError, StorageError, TimedOutError
+from bus.subject import check_namespaces
+from bus.wire import SSE
+
+T = TypeVar("T")
 
 PATIENCE = 20.0
 """Seconds that a server is given to answer, or to go on with an answer: more than it leaves between two pings."""
@@ -52,23 +56,26 @@ class Server:
     ``stats`` is what it tells of its namespaces, and empty if it isn't ours.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, on_gap: Callable[[str], object] | None = None) -> None:
         self.url = url
         self.stats: dict[str, Stats] = {}
         self.namespaces: Sequence[str] = ()
         self._stopped = False
+        self._on_gap = on_gap or _raise_gap
         self._endpoint = Endpoint.parse(url)
         self._requests = Requests(self._endpoint)
         self._pool = Pool(self._endpoint, tls=None)
 
     @classmethod
-    def connect(cls, url: str, *, only: Sequence[str] = ()) -> Server:
+    def connect(cls, url: str, *, only: Sequence[str] = (), on_gap: Callable[[str], object] | None = None) -> Server:
         """Ask the server at *url* for its namespaces, of which *only* some are to be read.
+
+        That it can't send some events is told to *on_gap*; without that, it is raised.
 
         Raises `ConnectionFailedError`, `UnknownNamespaceError`, or `InvalidParameterError` if it doesn't tell
         them and *only* is empty.
         """
-        server = cls(url)
+        server = cls(url, on_gap=on_gap)
         server.stats = server._ask_namespaces()
         if not server.is_log and not only:
             raise InvalidParameterError(f"the server at {url} doesn't tell its namespaces: name them by --namespace")
@@ -86,20 +93,39 @@ class Server:
 
     # -- questions
 
-    def ask(self, method: str, path: str) -> Any:
-        """What it answers at *path*: decoded JSON, else text. Raises the error it answers with."""
+    def ask(self, method: str, path: str, kind: type[T]) -> T:
+        """What it answers at *path*, as a *kind*. Raises the error it answers with, or `ConnectionFailedError`."""
         response = self._call(method, path)
         check(response)
-        is_json = response.header("content-type").startswith("application/json")
-        return msgspec.json.decode(response.body) if is_json else response.body.decode().rstrip()
+        try:
+            return msgspec.json.decode(response.body, type=kind)
+        except READ_ERRORS as error:
+            raise self._stranger(f"what can't be read ({error})") from None
+
+    def ask_text(self, method: str, path: str) -> str:
+        """The text that it answers at *path*, if any. Raises the error it answers with."""
+        response = self._call(method, path)
+        check(response)
+        return response.body.decode("utf-8", "replace").rstrip()
+
+    def _stranger(self, answer: str) -> ConnectionFailedError:
+        return ConnectionFailedError(f"{self.url} answered {answer}: is it a Bus server?")
 
     def _ask_namespaces(self) -> dict[str, Stats]:
         response = self._call("GET", "v1/namespaces")
         try:
             found = msgspec.json.decode(response.body, type=_Namespaces) if response.status == 200 else None
-        except msgspec.DecodeError:
+        except READ_ERRORS:
             return {}
-        return {stats.namespace: stats for stats in found.namespaces} if found else {}
+        return self._checked(found.namespaces) if found else {}
+
+    def _checked(self, found: Sequence[Stats]) -> dict[str, Stats]:
+        """What a server tells of its namespaces, whose names go into paths."""
+        try:
+            check_namespaces([stats.namespace for stats in found])
+        except ConfigError as error:
+            raise self._stranger(f"namespaces that can't be ({error})") from None
+        return {stats.namespace: stats for stats in found}
 
     def _call(self, method: str, path: str) -> Response:
         endpoint, deadline = self._endpoint, monotonic() + PATIENCE
@@ -114,28 +140,21 @@ class Server:
 
     # -- events
 
-    def lines(self, namespace: str) -> Iterator[bytes]:
-        """All events of *namespace*, exactly as they come, as pieces of NDJSON. Raises what `frames` does."""
-        return (lines_of(b"".join(frames)) for frames in self.frames(namespace))
+    def lines(self, namespace: str, *, after: str = "") -> Iterator[bytes]:
+        """All events of *namespace* as they come, or those *after* the one with this id, as pieces of NDJSON.
 
-    def batches(self, namespace: str) -> Iterator[list[Batch]]:
-        """All events of *namespace* as batches that are yet to be hashed. Raises what `frames` does."""
-        return ([gather(frames, now=time_ns())] for frames in self.frames(namespace))
-
-    def frames(self, namespace: str) -> Iterator[list[bytes]]:
-        """The frames of all events of *namespace*, some at a time.
-
-        Raises `ConnectionFailedError` when the stream breaks before the end of the log.
+        Raises `ConnectionFailedError` when the stream breaks before the end of the log, `StorageError` when the server
+        says that it can't go on.
         """
         connection = self._pool.connect(deadline=monotonic() + PATIENCE)
         try:
-            self._subscribe(connection, namespace)
+            self._subscribe(connection, namespace, after or "oldest")
             yield from self._follow(connection)
         finally:
             connection.close()
 
-    def _subscribe(self, connection: Connection, namespace: str) -> None:
-        wanted: Parameters = [("subject", f"{namespace}.>"), ("start", "oldest")]
+    def _subscribe(self, connection: Connection, namespace: str, start: str) -> None:
+        wanted: Parameters = [("subject", f"{namespace}.>"), ("start", start)]
         if self.is_log:
             wanted = [("subject", ",".join(everything_in(namespace))), *wanted[1:], ("follow", "false")]
         connection.send(self._requests.subscribe(wanted), deadline=monotonic() + PATIENCE)
@@ -144,13 +163,16 @@ class Server:
             connection.receive(timeout=PATIENCE)
         if reader.head.status != 200:
             check(reader.response())
+        kind = reader.head.header("content-type")
+        if kind.partition(";")[0].strip().lower() != SSE:
+            raise self._stranger(f"a subscription with {kind or 'something'}")
 
-    def _follow(self, connection: Connection) -> Iterator[list[bytes]]:
-        reader, deadline = FrameReader(), monotonic() + IDLE
+    def _follow(self, connection: Connection) -> Iterator[bytes]:
+        reader, deadline = FrameReader(self._on_gap), monotonic() + IDLE
         while True:
-            frames = reader.feed(connection.reader.take_body())
-            if frames:
-                yield frames
+            lines = reader.feed(connection.reader.take_body())
+            if lines:
+                yield lines
                 deadline = monotonic() + IDLE
             if reader.finished or not self._receive(connection, deadline):
                 return
@@ -174,3 +196,7 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self.url} with {', '.join(self.namespaces)}>"
+
+
+def _raise_gap(what: str) -> None:
+    raise StorageError(f"the server can't send some events: {what}")

@@ -8,12 +8,13 @@ import click
 
 from bus.cli.console import progress
 from bus.cli.keys import block_size_option, make_cipher, secret_options
-from bus.cli.lines import Line, open_lines, read_lines, size_of
+from bus.cli.lines import open_lines, read_pieces, size_of
+from bus.cli.odd_events import OddEvents, skip_invalid_option
 from bus.cli.places import is_address, path_option
 from bus.cli.report import Tally
-from bus.cli.target import DirectoryTarget, ServerTarget, Target
+from bus.cli.server_target import ServerTarget
+from bus.cli.target import DirectoryTarget, Target
 from bus.config import Secret
-from bus.errors import InvalidError
 
 
 @click.command(
@@ -26,31 +27,30 @@ Examples:
 @path_option
 @click.option("--input", "dump", required=True, metavar="FILE", help="The dump; - is standard input.")
 @click.option("--append", is_flag=True, help="Add behind the events that are there, under new indexes.")
+@skip_invalid_option
 @block_size_option
 @secret_options(of="the directory")
-def restore(*, path: str, dump: str, append: bool, block_size: int, secret: Secret) -> int:
+def restore(*, path: str, dump: str, append: bool, skip_invalid: bool, block_size: int, secret: Secret) -> int:
     """Store the events of a dump, with their ids, times, keys and indexes.
 
     A directory must have no events yet in the namespaces of the dump, and no server; dumped again, it gives the same
     bytes. With --append, events are added under new indexes instead, and lines need not be from a dump: an id and a
     time are made where there is none. A running server always gives new indexes.
+
+    A line that can't be taken ends it: then a directory holds nothing new, while those before it stay with --append
+    and in a server. With --skip-invalid it is named and left out, and what comes after it gets the next indexes.
     """
+    kept = "those before it are stored" if append or is_address(path) else "nothing is stored"
+    odd, cipher = OddEvents(skip=skip_invalid, kept=kept), make_cipher(secret, block_size)
     target: Target
     if is_address(path):
-        target = ServerTarget(path)
+        target = ServerTarget(path, odd=odd)
     else:
-        target = DirectoryTarget(Path(path), cipher=make_cipher(secret, block_size), keep=not append, append=append)
+        target = DirectoryTarget(Path(path), cipher=cipher, odd=odd, keep=not append, append=append)
     with open_lines(dump) as source, Tally("restored") as tally, target, progress(dump, total=size_of(source)) as show:
-        for lines in read_lines(source):
-            for line in lines:
-                _add(target, line)
-            tally.add(len(lines))
-            show(lines[-1].end)
+        for piece, end in read_pieces(source):
+            target.add(piece)
+            tally.add(piece.lines.count(b"\n"))
+            show(end)
+    odd.report()
     return 1 if target.refused else 0
-
-
-def _add(target: Target, line: Line) -> None:
-    try:
-        target.add(line.text)
-    except InvalidError as error:
-        raise type(error)(f"line {line.number}: {error}") from None

@@ -42,15 +42,12 @@ class Source(Protocol):
         """Whether it is a log of ours, in which indexes have no holes."""
         ...
 
-    def lines(self, namespace: str) -> Iterator[bytes]:
-        """All events of *namespace* in order, exactly as stored: pieces of NDJSON that end with a line.
+    def lines(self, namespace: str, *, after: str = "") -> Iterator[bytes]:
+        """All events of *namespace* in order, or those *after* the one with this id: pieces of NDJSON, whole lines.
 
+        A directory's are exactly as stored; what a server sends is not checked yet.
         Raises `CorruptLogError` at damage, `StorageError`, `ConnectionFailedError`.
         """
-        ...
-
-    def batches(self, namespace: str) -> Iterator[list[Batch]]:
-        """The same as batches, some at a time; of a log only."""
         ...
 
 
@@ -59,15 +56,16 @@ def open_source(
     *,
     secret: Secret,
     only: Sequence[str] = (),
-    on_damage: Callable[[Damage], object] | None = None,
-) -> Source:
+    on_damage: Callable[[Damage | str], object] | None = None,
+) -> Server | DirectorySource:
     """What is at *place*, a directory or an address, or *only* some namespaces of it.
 
-    What is damaged is given to *on_damage* and passed over; without that, it is raised. Raises `StorageError`
+    What is damaged is given to *on_damage* and passed over, as words if a server tells of it; without that, it is
+    raised. Raises `StorageError`
     if there is no such directory, `WrongKeyError`, `UnknownNamespaceError`, `ConnectionFailedError`.
     """
     if is_address(place):
-        return Server.connect(place, only=only)
+        return Server.connect(place, only=only, on_gap=on_damage)
     return DirectorySource.open(Path(place), secret=secret, only=only, on_damage=on_damage)
 
 
@@ -77,7 +75,7 @@ class DirectorySource:
     is_log = True
 
     def __init__(
-        self, path: Path, logs: dict[str, Log], *, on_damage: Callable[[Damage], object] | None = None
+        self, path: Path, logs: dict[str, Log], *, on_damage: Callable[[Damage | str], object] | None = None
     ) -> None:
         self.path = path
         self.logs = logs
@@ -90,7 +88,7 @@ class DirectorySource:
         *,
         secret: Secret,
         only: Sequence[str] = (),
-        on_damage: Callable[[Damage], object] | None = None,
+        on_damage: Callable[[Damage | str], object] | None = None,
     ) -> DirectorySource:
         """Open the logs below *path* for reading. Errors are those of `open_source`."""
         directory, cipher = DataDirectory(path), make_cipher(secret)
@@ -106,7 +104,8 @@ class DirectorySource:
     def events(self) -> int:
         return sum(log.next - log.first for log in self.logs.values())
 
-    def lines(self, namespace: str) -> Iterator[bytes]:
+    def lines(self, namespace: str, *, after: str = "") -> Iterator[bytes]:
+        assert not after, "only a server finds an event by its id"
         for batches in self.batches(namespace):
             yield lines_of(b"".join([batch.frames for batch in batches]))
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
-from bus.cli.console import emit
+from bus.cli.console import emit, printable, writing
+from bus.errors import ConnectionFailedError
 
 Row = TypeVar("Row")
 
@@ -24,13 +25,20 @@ class Column(Generic[Row]):
     wraps: bool = False
 
 
-def show(rows: Sequence[Row], *columns: Column[Row], title: str = "") -> None:
-    """Print *rows*: on a terminal these *columns* of them, in a pipe all there is of them."""
-    if sys.stdout.isatty():
-        draw(rows, *columns, title=title)
+def show(rows: Sequence[Mapping[str, object]], kind: type[Row], *columns: Column[Row]) -> None:
+    """Print *rows*: on a terminal these *columns* of what makes each a *kind*, in a pipe all there is of them.
+
+    Raises `ConnectionFailedError` for a row that is none: they are what a server answered.
+    """
+    if not sys.stdout.isatty():
+        for row in rows:
+            emit(msgspec.json.encode(row))
         return
-    for row in rows:
-        emit(msgspec.json.encode(row))
+    try:
+        shown = [msgspec.convert(row, kind) for row in rows]
+    except msgspec.ValidationError as error:
+        raise ConnectionFailedError(f"the server's answer can't be shown ({error}): is it a Bus server?") from None
+    draw(shown, *columns)
 
 
 def draw(rows: Sequence[Row], *columns: Column[Row], title: str = "") -> None:
@@ -40,9 +48,10 @@ def draw(rows: Sequence[Row], *columns: Column[Row], title: str = "") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title or None, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(printable(title)) if title else None, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in columns:
         table.add_column(column.title, justify="right" if column.number else "left", no_wrap=not column.wraps)
     for row in rows:
-        table.add_row(*(Text(column.text(row)) for column in columns))
-    Console().print(table)
+        table.add_row(*(Text(printable(column.text(row))) for column in columns))
+    with writing():
+        Console().print(table)

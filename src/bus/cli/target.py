@@ -1,37 +1,33 @@
-"""Where events are written to: a data directory that no server has, or a running server.
+"""Where events are written to, and the first such place: a data directory that no server has.
 
-Into a directory, the log of a namespace grows beside its place and is moved there when all is done:
+The log of a namespace grows beside its place and is moved there when all is done:
 
     data/app.partial/ ── everything written and synced ──▶ rename ──▶ data/app/
 
 so whatever interrupts the command leaves nothing that could be taken for the whole. The name of a namespace
-holds no dot, so no server takes the one for the other.
+holds no dot, so no server takes the one for the other. What is appended is written in its place, and stays.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-from bus.cli.console import note
-from bus.cli.options import connect
-from bus.cli.writer import LogWriter, check_stored, decode_stored
+from bus.cli.admission import StoredEvent, admit_many
+from bus.cli.odd_events import OddEvents, Piece, admit_each, namespace_of
+from bus.cli.writer import LogWriter
 from bus.engine.directory import DataDirectory
-from bus.errors import BusError, ConnectionFailedError, InvalidEventError, StorageError, TimedOutError
-from bus.event import Draft
+from bus.errors import ConfigError, InvalidEventError, StorageError
 from bus.storage import DISK, Cipher, Log
-from bus.subject import DEAD_SEGMENT, check_namespaces
-from bus.wire import decode_draft
+from bus.subject import check_namespaces
+from bus.wire import id_of
 
 PARTIAL = ".partial"
-
-UPLOAD_EVENTS = 4000
-UPLOAD_SECONDS = 30.0
-"""How long a server may take to store 1,000 events."""
 
 
 class Target(Protocol):
@@ -39,8 +35,8 @@ class Target(Protocol):
 
     refused: int
 
-    def add(self, line: bytes) -> None:
-        """Store one event, given as JSON. Raises `InvalidError` for what can't be one."""
+    def add(self, piece: Piece) -> None:
+        """Store the events in *piece*. Raises `OddEventError`, `StorageError`, `ConnectionFailedError`."""
         ...
 
     def __enter__(self) -> Self: ...
@@ -54,29 +50,74 @@ class DirectoryTarget:
     """A data directory that this process alone writes.
 
     Events *keep* their indexes, or are given new ones. A namespace that has events is refused, unless they are to
-    *append* to it. Raises `StorageError` if the directory can't be made or is in use.
+    *append* to it; then what came before an error stays. Raises `StorageError` if the directory can't be made or is in
+    use.
     """
 
-    def __init__(self, path: Path, *, cipher: Cipher | None, keep: bool = True, append: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, cipher: Cipher | None, odd: OddEvents, keep: bool = True, append: bool = False
+    ) -> None:
         self.refused = 0
         self.directory = DataDirectory(path)
         self.directory.make()
         self._lock = self.directory.lock()
         self._cipher = cipher
+        self._odd = odd
         self._keep = keep
         self._append = append
         self._writers: dict[str, LogWriter] = {}
         self._moves: dict[Path, Path] = {}
 
-    def add(self, line: bytes) -> None:
-        event, now = decode_stored(line), time.time_ns()
-        checked = check_stored(event, now=now)
-        if self._keep and not (event.id and event.created_at and event.index):
+    def add(self, piece: Piece) -> None:
+        now = time.time_ns()
+        events = admit_many(piece.lines)
+        if events and self._fit(events, piece.namespace):
+            self._store(events, now)
+        else:
+            admit_each(piece, lambda event: self._store_one(event, now), self._odd, now=now)
+
+    def _fit(self, events: Sequence[StoredEvent], namespace: str) -> bool:
+        """Whether all are of one namespace, and follow what is there already."""
+        names = {(subject or "").partition(".")[0] for subject in {event.subject for event in events}}
+        if len(names) > 1 or not (names <= {namespace} if namespace else names <= self._writers.keys()):
+            return False
+        if not self._keep:
+            return True
+        due = self.writer(*names).due
+        first = events[0].index if due is None else due
+        return first > 0 and [event.index for event in events] == [*range(first, first + len(events))]
+
+    def _store_one(self, event: StoredEvent, now: int) -> None:
+        if self._keep:
+            self._check_kept(event)
+        self._store([event], now)
+
+    def _check_kept(self, event: StoredEvent) -> None:
+        """Check that the index of *event* can be kept. Raises `InvalidEventError`."""
+        if not (event.id and event.created_at and event.index):
             raise InvalidEventError(
                 "the event lacks an id, a time or an index: a dump has all three, --append makes new ones"
             )
-        namespace = checked.subject.partition(b".")[0].decode()
-        self.writer(namespace).add(checked, index=event.index if self._keep else None, now=now)
+        due = self._writer_of(event).due
+        if due is None or event.index == due:
+            return
+        if event.index < due or not self._odd.skip:
+            raise InvalidEventError(
+                f"index {event.index} comes where {due} is due: a dump has no holes, --append gives new indexes"
+            )
+
+    def _store(self, events: Sequence[StoredEvent], now: int) -> None:
+        writer = self._writer_of(events[0])
+        if self._keep:
+            writer.begin_at(events[0].index)
+            writer.due = events[-1].index + 1
+        writer.add(events, now=now)
+
+    def _writer_of(self, event: StoredEvent) -> LogWriter:
+        try:
+            return self.writer(namespace_of(event))
+        except ConfigError as error:
+            raise InvalidEventError(error.message) from None
 
     def writer(self, namespace: str) -> LogWriter:
         """What writes the events of *namespace*. Raises `StorageError` if there are events in its place."""
@@ -85,20 +126,28 @@ class DirectoryTarget:
             self._writers[namespace] = LogWriter(self._open(self.directory.log(namespace)))
         return self._writers[namespace]
 
+    def last_id(self, namespace: str) -> str:
+        """The id of the last event that is there already, empty if there is none."""
+        log = self.writer(namespace).log
+        if log.next == log.first:
+            return ""
+        batch = log.read(log.next - 1)[-1]
+        return id_of(batch.frame(batch.last))
+
     def place(self, partial: Path, place: Path) -> None:
         """Have *partial* moved to *place* once everything is written, and removed if it comes otherwise."""
         self._moves[partial] = place
 
     def _open(self, place: Path) -> Log:
+        if self._append:
+            return Log.open(place, cipher=self._cipher)
         if place.is_dir():
             log = Log.open(place, cipher=self._cipher)
-            if log.segments and self._append:
-                return log
             log.close()
             if log.segments:
                 raise StorageError(
                     f"namespace {place.name} in {place.parent} has events already: "
-                    "choose an empty directory, or add to it by bus restore --append"
+                    "choose an empty directory, or add to it by --append"
                 )
         partial = place.with_name(place.name + PARTIAL)
         shutil.rmtree(partial, ignore_errors=True)  # what a command left that was killed
@@ -107,7 +156,7 @@ class DirectoryTarget:
 
     def _complete(self) -> None:
         for writer in self._writers.values():
-            writer.close()
+            writer.close(now=time.time_ns())
         for partial, place in self._moves.items():
             DISK.rename(partial, place)
         DISK.sync_directory(self.directory.path)
@@ -115,7 +164,7 @@ class DirectoryTarget:
     def _abandon(self) -> None:
         for writer in self._writers.values():
             with suppress(StorageError):
-                writer.log.close()
+                writer.close(now=time.time_ns(), flush=self._append)
         for partial in self._moves:
             shutil.rmtree(partial, ignore_errors=True)
             with suppress(OSError):
@@ -134,48 +183,3 @@ class DirectoryTarget:
 
     def __repr__(self) -> str:
         return f"<DirectoryTarget {self.directory.path} with {', '.join(self._writers)}>"
-
-
-class ServerTarget:
-    """A running server, which keeps ids, times and keys and gives new indexes.
-
-    What it refuses is named on standard error and counted in ``refused``; the rest is stored. Dead letters are left
-    out, because they belong to a server's own consumers.
-    """
-
-    def __init__(self, url: str) -> None:
-        self.refused = 0
-        self._dead = 0
-        self._client = connect(url, timeout=UPLOAD_SECONDS)
-        self._gathered: list[Draft] = []
-
-    def add(self, line: bytes) -> None:
-        draft = decode_draft(line)
-        if (draft.subject or "").split(".")[1:2] == [DEAD_SEGMENT]:
-            self._dead += 1
-            return
-        self._gathered.append(draft)
-        if len(self._gathered) >= UPLOAD_EVENTS:
-            self._upload()
-
-    def _upload(self) -> None:
-        drafts, self._gathered = self._gathered, []
-        for draft, outcome in zip(drafts, self._client.put_many(drafts, atomic=False), strict=True):
-            if isinstance(outcome, ConnectionFailedError | TimedOutError):
-                raise type(outcome)(f"stopped at event {draft.id or draft.subject}: {outcome}")
-            if isinstance(outcome, BusError):
-                self.refused += 1
-                note(f"event {draft.id or draft.subject} is refused: {outcome}")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        with self._client:
-            if kind is None:
-                self._upload()
-        if self._dead:
-            note(f"{self._dead} dead letters are left out: a server writes its own")
-
-    def __repr__(self) -> str:
-        return f"<ServerTarget {self._client!r}, {self.refused} events refused>"

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import msgspec
 
-from bus.cli.console import emit, progress
+from bus.cli.console import emit, progress, say
 from bus.cli.keys import make_cipher, secret_options
 from bus.cli.places import choose, namespace_option
 from bus.cli.positions import read_positions
@@ -112,9 +112,9 @@ def _show(result: Finding | Summary) -> None:
     if not sys.stdout.isatty():
         emit(msgspec.json.encode(result))
     elif isinstance(result, Finding):
-        emit(result.text.encode())
+        say(result.text)
     else:
-        emit(_sentence(result).encode())
+        say(_sentence(result))
 
 
 def _sentence(summary: Summary) -> str:

@@ -4,86 +4,105 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
-import msgspec
 from msgspec.structs import replace
 
-from bus.engine.gathering import BATCH_BYTES, BatchBuilder, Checked, check_draft
-from bus.errors import InvalidEventError
-from bus.event import Dead, Draft, id_maker
+from bus.cli.admission import StoredEvent
+from bus.engine.gathering import BATCH_BYTES, BATCH_EVENTS
+from bus.event import carry_indexes, id_maker, index_in
 from bus.storage import Batch, Log
 from bus.storage.batch import narrow
-from bus.subject import DEAD_SEGMENT, parse_subject
-from bus.wire import decode_draft, encode_extra, id_of
-
-
-class StoredEvent(Draft, kw_only=True, forbid_unknown_fields=True):
-    """An event as a log holds it and a dump writes it: whoever reads one must not lose a field it doesn't know."""
-
-    index: int = 0
-    dead: Dead | None = None
-
-
-_decoder = msgspec.json.Decoder(StoredEvent)
-
-
-def decode_stored(line: bytes) -> StoredEvent:
-    """Read one line of a dump. Raises `InvalidEventError`."""
-    decode_draft(line)  # checks what the decoder passes over inside a payload
-    try:
-        return _decoder.decode(line)
-    except msgspec.ValidationError as error:
-        raise InvalidEventError(f"the line is JSON but not a stored event: {error}") from None
-
-
-def check_stored(event: StoredEvent, *, now: int) -> Checked:
-    """Check *event* as the engine checks a draft, and a dead letter as one that the engine wrote. *now* is in ns."""
-    if event.dead is None:
-        return check_draft(event, now=now)
-    about = check_draft(msgspec.structs.replace(event, subject=event.dead.subject), now=now)
-    namespace, _ = parse_subject(event.dead.subject)
-    if event.subject != f"{namespace}.{DEAD_SEGMENT}.{event.dead.consumer}":
-        raise InvalidEventError(f"subject {event.subject!a} is not that of a dead letter of {event.dead.consumer!a}")
-    extra = about.extra + encode_extra(dead=event.dead)
-    return msgspec.structs.replace(about, subject=event.subject.encode(), extra=extra, key=None)
+from bus.units import format_time, parse_time
+from bus.wire import encode_extra, encode_frame, id_of
 
 
 class LogWriter:
-    """A log while it is being written, by events or by whole batches."""
+    """A log while it is being written, by events or by whole batches.
+
+    ``due`` is the index that the next event has where it comes from, None as long as any may be the first.
+    """
 
     def __init__(self, log: Log) -> None:
         self.log = log
+        self.due: int | None = None
         self._make_id = id_maker()
         self._empty = not log.segments
-        self._gathered = self._builder(log.next)
+        self._frames: list[bytes] = []
+        self._events: list[StoredEvent] = []
+        self._foreign: list[tuple[int, int]] = []
+        self._size = 0
 
-    def _builder(self, first: int) -> BatchBuilder:
-        return BatchBuilder(first, self.log.time, make_id=self._make_id, hash_id=self.log.hash_id)
-
-    def add(self, event: Checked, *, index: int | None, now: int) -> None:
-        """Store *event* under the *index* it had, or under the next one for None; *now* is in ns.
-
-        Raises `InvalidEventError` if *index* is not the next one, `StorageError`.
-        """
-        if index is not None:
-            self._check_index(index)
-        self._gathered.add(event, now=now)
-        if self._gathered.full:
-            self._flush()
-
-    def _check_index(self, index: int) -> None:
+    def begin_at(self, index: int) -> None:
+        """Have the first event be *index*, if the log is empty."""
         if self._empty:
-            self._begin_at(index)
-        if index != self._gathered.next:
-            raise InvalidEventError(
-                f"index {index} comes where {self._gathered.next} is due: "
-                "a dump has no holes, --append gives new indexes"
+            self.log.start_at(index)
+            self._empty = False
+
+    def add(self, events: Sequence[StoredEvent], *, now: int) -> None:
+        """Store *events*, which were admitted, under the next indexes; *now* is in ns. Raises `StorageError`.
+
+        Those that bring no id or no time are given one.
+        """
+        self._empty = False
+        first = self.log.next + len(self._frames)
+        self._name(events, first, now)
+        extras = {
+            index: _extra(event)
+            for index, event in enumerate(events, first)
+            if event.key or event.trace_id or event.response_subject or event.dead
+        }
+        frames = [
+            encode_frame(
+                event.id or "",
+                (event.subject or "").encode(),
+                event.payload,
+                event.created_at or "",
+                index,
+                extras.get(index, b""),
             )
+            for index, event in enumerate(events, first)
+        ]
+        self._frames += frames
+        self._events += events
+        self._size += sum(map(len, frames))
+        if self._size >= BATCH_BYTES or len(self._frames) >= BATCH_EVENTS:
+            self._flush(now)
+
+    def _name(self, events: Sequence[StoredEvent], first: int, now: int) -> None:
+        """Give an id and a time to *events* that bring none, and note the ids that don't carry their index."""
+        if all(event.created_at for event in events) and carry_indexes([event.id or "" for event in events], first):
+            return
+        created_at = format_time(now)
+        for index, event in enumerate(events, first):
+            event.id = event.id or self._make_id(index)
+            event.created_at = event.created_at or created_at
+            if index_in(event.id) != index:
+                self._foreign.append((self.log.hash_id(event.id.encode()), index))
+
+    def _flush(self, now: int) -> None:
+        if not self._frames:
+            return
+        events = self._events
+        names = [event.subject or "" for event in events]
+        subjects = dict(zip(dict.fromkeys(names), count(), strict=False))
+        latest = parse_time(max([event.created_at or "" for event in events]))
+        batch = Batch(
+            first=self.log.next,
+            time=max(self.log.time, min(latest, now)),
+            frames=b"".join(self._frames),
+            lengths=array("I", map(len, self._frames)),
+            subjects=tuple(subject.encode() for subject in subjects),
+            which=narrow(map(subjects.__getitem__, names), len(subjects)),
+            keyed=any(event.key and not event.dead for event in events),
+            foreign=tuple(self._foreign),
+        )
+        self._frames, self._events, self._foreign, self._size = [], [], [], 0
+        self.log.append(batch)
 
     def append(self, batches: Sequence[Batch], *, rehash: bool) -> None:
         """Store batches that follow one another, as they are; *rehash* if their log has another secret."""
-        if self._empty:
-            self._begin_at(batches[0].first)
+        self.begin_at(batches[0].first)
         for batch in merge(batches):
             self.log.append(self._rehashed(batch) if rehash and batch.foreign else batch)
 
@@ -97,23 +116,20 @@ class LogWriter:
 
         return replace(batch, foreign=tuple((digest(index), index) for _, index in batch.foreign))
 
-    def _begin_at(self, index: int) -> None:
-        self.log.start_at(index)
-        self._gathered = self._builder(index)
-        self._empty = False
-
-    def _flush(self) -> None:
-        if self._gathered.frames:
-            self.log.append(self._gathered.build())
-            self._gathered = self._builder(self.log.next)
-
-    def close(self) -> None:
-        """Make everything durable. Raises `StorageError`."""
-        self._flush()
+    def close(self, *, now: int, flush: bool = True) -> None:
+        """Make everything durable, unless not to *flush*: then what is gathered is left. Raises `StorageError`."""
+        if flush:
+            self._flush(now)
         self.log.close()
 
     def __repr__(self) -> str:
         return f"<LogWriter of {self.log!r}>"
+
+
+def _extra(event: StoredEvent) -> bytes:
+    return encode_extra(
+        key=event.key, trace_id=event.trace_id, response_subject=event.response_subject, dead=event.dead
+    )
 
 
 def merge(batches: Iterable[Batch]) -> Iterator[Batch]:

@@ -1,0 +1,68 @@
+"""A running server as a place that events are written to."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from bus.cli.admission import StoredEvent
+from bus.cli.console import note
+from bus.cli.odd_events import OddEventError, OddEvents, Piece, admit_each
+from bus.cli.options import connect
+from bus.errors import BusError, ConnectionFailedError, TimedOutError
+from bus.event import Draft
+
+UPLOAD_EVENTS = 4000
+UPLOAD_SECONDS = 30.0
+"""How long a server may take to store 1,000 events."""
+
+
+class ServerTarget:
+    """A running server, which keeps ids, times and keys and gives new indexes.
+
+    What it refuses is named on standard error and counted in ``refused``; the rest is stored. Dead letters are left
+    out, because they belong to a server's own consumers.
+    """
+
+    def __init__(self, url: str, *, odd: OddEvents) -> None:
+        self.refused = 0
+        self._dead = 0
+        self._odd = odd
+        self._client = connect(url, timeout=UPLOAD_SECONDS)
+        self._gathered: list[Draft] = []
+
+    def add(self, piece: Piece) -> None:
+        admit_each(piece, self._gather, self._odd, now=time.time_ns())
+
+    def _gather(self, event: StoredEvent) -> None:
+        if event.dead:
+            self._dead += 1
+            return
+        self._gathered.append(msgspec.convert(event, Draft, from_attributes=True))
+        if len(self._gathered) >= UPLOAD_EVENTS:
+            self._upload()
+
+    def _upload(self) -> None:
+        drafts, self._gathered = self._gathered, []
+        for draft, outcome in zip(drafts, self._client.put_many(drafts, atomic=False), strict=True):
+            if isinstance(outcome, ConnectionFailedError | TimedOutError):
+                raise type(outcome)(f"stopped at event {draft.id or draft.subject}: {outcome}")
+            if isinstance(outcome, BusError):
+                self.refused += 1
+                note(f"event {draft.id or draft.subject} is refused: {outcome}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._client:
+            if kind is None or issubclass(kind, OddEventError):
+                self._upload()
+        if self._dead:
+            note(f"{self._dead} dead letters are left out: a server writes its own")
+
+    def __repr__(self) -> str:
+        return f"<ServerTarget {self._client!r}, {self.refused} events refused>"
