@@ -23,7 +23,7 @@ from bus.errors import BusError, InvalidEventError
 from bus.event import NO_TIME, Dead, Draft, check_id, check_label
 from bus.subject import DEAD_SEGMENT, parse_subject
 from bus.units import format_time, parse_time
-from bus.wire import DEEPEST_PAYLOAD, check_response_subject, decode_draft
+from bus.wire import check_response_subject, decode_draft
 
 LAST_INDEX = (1 << 48) - 1
 """The largest index that fits into an id."""
@@ -33,6 +33,11 @@ READ_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _IDS = re.compile(r"(?:[A-Za-z0-9_-]{1,128}\n)*+", re.ASCII)
 _TIMES = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\n)*+", re.ASCII)
+_MANY_BRACKETS = 250
+_MANY_DIGITS = 300
+"""Fewer than these in a line, and no payload is too deep, no whole number too large."""
+
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % _MANY_DIGITS)
 _TO_SECONDS = len("2026-01-31T12:00:00")
 
 
@@ -97,18 +102,20 @@ def admit_many(lines: bytes) -> list[StoredEvent] | None:
             lines.decode()
         events = _decoder.decode_lines(lines)
         _payloads.decode_lines(b"\n".join([event.payload for event in events]))
-        in_order = not _may_be_deep(lines) and _are_plain(events)
+        in_order = bool(events) and not _need_a_closer_look(lines) and _are_plain(events)
     except (*READ_ERRORS, BusError):
         return None
     return events if in_order else None
 
 
-def _may_be_deep(lines: bytes) -> bool:
-    """Whether some line has enough brackets to be nested deeper than payloads may be."""
+def _need_a_closer_look(lines: bytes) -> bool:
+    """Whether some line has enough brackets to be nested too deep, or enough digits for a number beyond a double."""
     several = lines.split(b"\n")
-    if max(map(len, several)) <= 2 * DEEPEST_PAYLOAD:
+    if max(map(len, several)) < _MANY_DIGITS:
         return False
-    return any(line.count(b"[") + line.count(b"{") > DEEPEST_PAYLOAD for line in several)
+    if any(line.count(b"[") + line.count(b"{") > _MANY_BRACKETS for line in several):
+        return True
+    return _LONG_NUMBER.search(lines) is not None
 
 
 def _are_plain(events: Sequence[StoredEvent]) -> bool:

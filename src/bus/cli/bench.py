@@ -16,7 +16,7 @@ import uvloop
 
 from bus.cli.console import emit, progress, say
 from bus.cli.load import Asker, Gauge, Listener, Load, payload
-from bus.cli.options import Duration, host_option
+from bus.cli.options import Duration, host_option, parse_host
 from bus.client import AsyncClient
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.aio.stream import AsyncStream
@@ -92,7 +92,7 @@ def bench(
     process and needs a processor of its own; if that is busy all the time, the server could do more.
     """
     parse_subject(subject)
-    plan = Plan(Endpoint.parse(host), subject, connections, size, batch)
+    plan = Plan(parse_host(host), subject, connections, size, batch)
     gauge, took = uvloop.run(_measure(plan, _WORK[work], seconds, events or math.inf))
     _show_result(_result(work, plan, gauge, took), gauge.latencies)
 

@@ -23,6 +23,10 @@ _OBEYED = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 """Control characters but for the tab, what ends a line or turns the direction of text, and halves of characters."""
 
 
+_LONGEST_NOTE = 2000
+"""Characters of a line on standard error, which may be about megabytes that a server sent."""
+
+
 class OutputClosedError(Exception):
     """Whoever read standard output went away, as ``head`` does when it has what it wanted."""
 
@@ -89,8 +93,11 @@ def reason(error: OSError) -> str:
 
 def note(line: str) -> None:
     """Write one line to standard error, marked as ours. If that can't be written, nobody can be told so."""
+    text = " ".join(line[: 2 * _LONGEST_NOTE].split())
+    if len(text) > _LONGEST_NOTE:
+        text = f"{text[:_LONGEST_NOTE]}…"
     with suppress(OSError):
-        print(f"bus: {printable(' '.join(line.split()))}", file=sys.stderr, flush=True)
+        print(f"bus: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def complain(line: str, *, status: int = 1) -> int:

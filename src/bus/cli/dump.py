@@ -9,13 +9,14 @@ from pathlib import Path
 
 import click
 
-from bus.cli.console import note, progress, write
+from bus.cli.console import note, progress, reason, write
 from bus.cli.keys import secret_options
 from bus.cli.odd_events import OddEvents, Piece, lines_in_order, skip_invalid_option
 from bus.cli.places import namespace_option, path_option
 from bus.cli.report import Tally
 from bus.cli.source import DirectorySource, Source, open_source
 from bus.config import Secret
+from bus.errors import StorageError
 from bus.storage import Damage
 
 Write = Callable[[bytes], object]
@@ -70,7 +71,15 @@ def _opened(output: str) -> Iterator[Write]:
     path = Path(output)
     if output == "-":
         yield write
-    elif path.exists() and not path.is_file():  # a pipe or a device: there is nothing to put in its place
+        return
+    try:
+        yield from _file(path)
+    except OSError as error:
+        raise StorageError(f"{path} can't be written: {reason(error)}") from None
+
+
+def _file(path: Path) -> Iterator[Write]:
+    if path.exists() and not path.is_file():  # a pipe or a device: there is nothing to put in its place
         with path.open("wb") as file:
             yield file.write
     else:

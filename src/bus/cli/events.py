@@ -1,8 +1,7 @@
-"""``bus put``, ``bus get`` and ``bus ack``: events in and out from a shell."""
+"""``bus put`` and ``bus ack``: publishing from a shell, and saying that an event is done."""
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,19 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import msgspec
 
-from bus.cli.console import emit, note, say
+from bus.cli.console import emit, say
 from bus.cli.lines import payload_of, put_lines
-from bus.cli.options import Duration, Durations, connect, host_option
-from bus.event import Event, Receipt
-from bus.wire import encode_extra, encode_frame, json_of
+from bus.cli.options import PATIENCE, Duration, connect, host_option
+from bus.event import Receipt
 
 if TYPE_CHECKING:
     from bus.client import Client
-    from bus.client.blocking.stream import Stream
-
-PATIENCE = 5.0
-"""Seconds that `get` and `ack` wait for the server."""
-
 
 # -- put
 
@@ -115,115 +108,6 @@ def _show(receipt: Receipt, subject: str) -> None:
         say(f"stored in {subject} as {receipt.id}, index {receipt.index}")
     else:
         emit(msgspec.json.encode(receipt))
-
-
-# -- get
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  bus get --subject "app.*"
-  bus get --subject "orders.>" --start oldest --follow=false > orders.ndjson
-  bus get --subject app.critical --ack manual --redelivery 10s
-"""
-)
-@click.option(
-    "--subject",
-    "subjects",
-    multiple=True,
-    required=True,
-    metavar="PATTERN",
-    help="orders.paid, orders.* (one segment) or orders.> (all below); may be repeated.",
-)
-@click.option(
-    "--start",
-    default="newest",
-    metavar="WHERE",
-    help="newest, oldest, an event's id (starts after it), an index, a time or an age like 15m.  [newest]",
-)
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="End after N events.")
-@click.option(
-    "--follow",
-    type=bool,
-    is_flag=False,
-    flag_value=True,
-    default=True,
-    metavar="BOOL",
-    help="false: end where the log ended when the command came, wait for no more.  [true]",
-)
-@click.option("--no-follow", is_flag=True, help="The same as --follow=false.")
-@click.option(
-    "--ack",
-    type=click.Choice(["none", "manual", "auto"]),
-    default="none",
-    help="auto: acknowledge what is printed; manual: bus ack does.  [none]",
-)
-@click.option(
-    "--redelivery",
-    type=Durations(),
-    help="Deliver again what isn't acknowledged in this time; one or one per attempt.  [5s]",
-)
-@click.option("--redelivery-count", type=int, metavar="N", help="Deliveries in all, 0: no limit.  [3]")
-@click.option("--prefetch", type=click.IntRange(1), metavar="N", help="Events in flight at once.  [1: strict order]")
-@click.option("--consumer", metavar="NAME", help="Durable: keeps its position; several of one name share the work.")
-@host_option
-def get(*, host: str, subjects: tuple[str, ...], ack: str, follow: bool, no_follow: bool, **options: Any) -> int:
-    """Print events as they come, each as one line of JSON.
-
-    It reconnects by itself and goes on where it was. Ctrl-C ends it.
-    """
-    _show_what_the_client_logs()
-    wire_ack: Literal["none", "manual"] = "none" if ack == "none" else "manual"
-    try:
-        with (
-            connect(host, timeout=PATIENCE) as client,
-            client.get(
-                subjects, ack=wire_ack, follow=follow and not no_follow, payload_type=msgspec.Raw, **options
-            ) as events,
-        ):
-            _print_events(events, ack)
-    except KeyboardInterrupt:
-        pass
-    return 0
-
-
-def _print_events(events: Stream, ack: str) -> None:
-    consumer = ""
-    for event in events:
-        if ack == "manual" and event.consumer_id != consumer:
-            consumer = event.consumer_id
-            note(f"acknowledge with: bus ack --consumer-id {consumer} --event-id …")
-        emit(line_of(event))
-        if ack == "auto":
-            event.ack()
-
-
-def line_of(event: Event) -> bytes:
-    """The line of JSON that *event* came as; its payload is the bytes that were published."""
-    extra = encode_extra(
-        key=event.key,
-        trace_id=event.trace_id,
-        response_subject=event.response_subject,
-        attempts=event.attempts,
-        error=event.error,
-        dead=event.dead,
-    )
-    frame = encode_frame(
-        event_id=event.id,
-        subject=event.subject.encode(),
-        payload=bytes(event.payload),
-        created_at=event.created_at,
-        index=event.index,
-        extra=extra,
-    )
-    return json_of(frame)
-
-
-def _show_what_the_client_logs() -> None:
-    """Gaps and events given up, as lines of ours; a person is also told of lost connections."""
-    level = logging.INFO if sys.stderr.isatty() else logging.WARNING
-    logging.basicConfig(format="bus: %(message)s", level=level)
 
 
 # -- ack

@@ -55,7 +55,7 @@ class FrameReader:
 
     def _read(self, block: bytes) -> bytes:
         event = read_block(block)
-        return self._hear(event) if event else b""
+        return self._hear(event) if event and event.data else b""  # one without data is none, says the standard
 
     def _hear(self, event: ServerSentEvent) -> bytes:
         """The line of an event that is written another way than ours; what else the server says is taken note of."""
@@ -85,7 +85,8 @@ def _lines_of_our_frames(blocks: list[bytes]) -> bytes | None:
     data = b"\n" + b"\n".join(fields[2::3])
     if data.count(b"\n" + _DATA) != len(blocks) or (b"\n" + b"\n".join(fields[0::3])).count(b"\nid: ") != len(blocks):
         return None
-    return data.replace(b"\n" + _DATA, b"\n")[1:] + b"\n"
+    lines = data.replace(b"\n" + _DATA, b"\n")[1:] + b"\n"
+    return None if b"\n\n" in lines or lines[:1] == b"\n" else lines
 
 
 def _folded(data: bytes) -> bytes:

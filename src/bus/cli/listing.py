@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from bus.cli.console import note
-from bus.cli.events import line_of
-from bus.cli.options import connect
-from bus.cli.remote import IDLE, PATIENCE, Server
+from bus.cli.get import line_of
+from bus.cli.options import PATIENCE, connect
+from bus.cli.remote import IDLE, Server
 from bus.cli.source import DirectorySource
 from bus.config import Secret
 from bus.engine.directory import DataDirectory

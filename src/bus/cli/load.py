@@ -20,7 +20,7 @@ from bus.client.core.response import ResponseReader
 from bus.errors import BusError, ConnectionFailedError
 
 _MSG = b"\nevent: msg\n"
-_SENT = re.compile(rb'"sent":(\d+)')
+_SENT = re.compile(rb'"sent":(\d{1,19})')
 
 
 def payload(size: int) -> bytes:
@@ -143,7 +143,7 @@ class Asker(Load):
         response = self.reader.response()
         check(response)
         if b'"error":' in response.body:
-            raise BusError(f"an event was refused: {response.body.splitlines()[0].decode()}")
+            raise BusError(f"an event was refused: {response.body.splitlines()[0].decode('utf-8', 'replace')}")
         self.gauge.count(self._events)
         if not self.gauge.stopped:
             self.begin()

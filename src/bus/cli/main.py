@@ -22,7 +22,7 @@ from bus.errors import BusError, ConfigError, InvalidParameterError
 COMMANDS = {
     "server": ("bus.cli.server:server", "Serve events over HTTP."),
     "put": ("bus.cli.events:put", "Publish one event, or each line of a file."),
-    "get": ("bus.cli.events:get", "Print events as they come."),
+    "get": ("bus.cli.get:get", "Print events as they come."),
     "ack": ("bus.cli.events:ack", "Acknowledge an event, or give it back."),
     "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
     "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),

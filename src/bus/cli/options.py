@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bus.errors import BusError, ConnectionFailedError
+from bus.errors import BusError, ConnectionFailedError, InvalidParameterError
 from bus.units import parse_duration
 
 if TYPE_CHECKING:
     from bus.client import Client
+    from bus.client.core.request import Endpoint
+
+PATIENCE = 5.0
+"""Seconds that a command waits for the answer to something short."""
 
 DEFAULT_HOST = "http://localhost:2021"
 
@@ -66,12 +70,23 @@ def connect(host: str, *, timeout: float) -> Client:
     which suits a service that starts together with its server; a person wants to know at once.
     """
     from bus.client import Client
-    from bus.client.core.request import Endpoint
 
-    endpoint = Endpoint.parse(host)
+    endpoint = parse_host(host)
     try:
         socket.create_connection((endpoint.host, endpoint.port), timeout).close()
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
     return Client(host, timeout=timeout)
+
+
+def parse_host(host: str) -> Endpoint:
+    """Where the server at the URL *host* is. Raises `InvalidParameterError`, also for a name that none can have."""
+    from bus.client.core.request import Endpoint
+
+    endpoint = Endpoint.parse(host)
+    try:
+        str(endpoint)
+    except UnicodeError:
+        raise InvalidParameterError(f"server {host[:80]!a} can't be read: its name has an empty or long part") from None
+    return endpoint

@@ -14,10 +14,11 @@ import msgspec
 
 from bus.cli.admission import READ_ERRORS
 from bus.cli.frames import FrameReader
+from bus.cli.options import parse_host
 from bus.cli.places import choose, everything_in
 from bus.client.blocking.connection import Connection, Pool
 from bus.client.core.answer import check
-from bus.client.core.request import Endpoint, Parameters, Requests
+from bus.client.core.request import Parameters, Requests
 from bus.client.core.response import Response
 from bus.errors import ConfigError, ConnectionFailedError, InvalidParameterError, StorageError, TimedOutError
 from bus.subject import check_namespaces
@@ -62,7 +63,7 @@ class Server:
         self.namespaces: Sequence[str] = ()
         self._stopped = False
         self._on_gap = on_gap or _raise_gap
-        self._endpoint = Endpoint.parse(url)
+        self._endpoint = parse_host(url)
         self._requests = Requests(self._endpoint)
         self._pool = Pool(self._endpoint, tls=None)
 
@@ -76,7 +77,7 @@ class Server:
         them and *only* is empty.
         """
         server = cls(url, on_gap=on_gap)
-        server.stats = server._ask_namespaces()
+        server.stats = server.ask_namespaces()
         if not server.is_log and not only:
             raise InvalidParameterError(f"the server at {url} doesn't tell its namespaces: name them by --namespace")
         server.namespaces = choose(list(server.stats), only, place=url) if server.is_log else only
@@ -111,7 +112,8 @@ class Server:
     def _stranger(self, answer: str) -> ConnectionFailedError:
         return ConnectionFailedError(f"{self.url} answered {answer}: is it a Bus server?")
 
-    def _ask_namespaces(self) -> dict[str, Stats]:
+    def ask_namespaces(self) -> dict[str, Stats]:
+        """What it tells of its namespaces, nothing if it isn't ours."""
         response = self._call("GET", "v1/namespaces")
         try:
             found = msgspec.json.decode(response.body, type=_Namespaces) if response.status == 200 else None
@@ -196,6 +198,11 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {self.url} with {', '.join(self.namespaces)}>"
+
+
+def tells_its_end(url: str) -> bool:
+    """Whether the server at *url* says where a log ends: ours do, others of the protocol don't."""
+    return bool(Server(url).ask_namespaces())
 
 
 def _raise_gap(what: str) -> None:

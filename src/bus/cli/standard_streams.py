@@ -2,7 +2,7 @@
 
 A shell may close any of the three (``<&-``, ``>&-``, ``2>&-``), and so may a supervisor. Python then has None in its
 place, and the next file that is opened gets the free number: what anybody writes to "standard error" would go into
-a log file. So the numbers are taken first, by something that fails when it is used, as a closed file does.
+a log file. So the numbers are taken first, by the null device.
 """
 
 from __future__ import annotations
@@ -11,13 +11,14 @@ import os
 import sys
 from typing import Literal, TextIO
 
-_UNUSABLE = (os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)
-"""How the null device is opened in place of input, output and error: the other way round, so that use is an error."""
+_IN_PLACE = (os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)
+"""How the null device is opened in place of input, output and error. For the first two that is the wrong way round, so
+that their use fails; what goes to standard error is lost, as whoever closed it wants."""
 
 
 def secure() -> None:
     """Have 0, 1 and 2 be open, and ``sys.stdin``, ``stdout`` and ``stderr`` be files."""
-    for number, flags in enumerate(_UNUSABLE):
+    for number, flags in enumerate(_IN_PLACE):
         if not _is_open(number):
             _open_as(number, flags)
     sys.stdin = sys.stdin or _file(0, "r")
