@@ -15,7 +15,7 @@ from typing import Any
 
 from bus.errors import BusError, ConfigError
 from bus.subject import check_namespaces
-from bus.units import parse_duration, parse_size
+from bus.units import parse_duration, parse_size, parse_whole
 
 DEFAULT_PORT = 2021
 
@@ -55,9 +55,13 @@ class Address:
     def parse(cls, text: str) -> Address:
         """Read ``:2021``, ``host:2021`` or ``[::1]:2021``. Raises `ConfigError`."""
         host, colon, port = text.rpartition(":")
-        if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        try:
+            number = parse_whole(port, what="port", most=65535)
+        except BusError:
+            number = None
+        if not colon or number is None:
             raise ConfigError(f"address {text!r} can't be read: write it like :2021 or 127.0.0.1:2021")
-        return cls(host.strip("[]"), int(port))
+        return cls(host.strip("[]"), number)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -73,9 +77,10 @@ def parse_choice(kind: type[StrEnum], text: str) -> StrEnum:
 
 def parse_count(text: str) -> int:
     """A whole number, zero or more. Raises `ConfigError`."""
-    if not (text.isascii() and text.isdigit()):
-        raise ConfigError(f"{text!r} is not a whole number")
-    return int(text)
+    try:
+        return parse_whole(text, what="number")
+    except BusError:
+        raise ConfigError(f"{text[:80]!r} is not a whole number") from None
 
 
 def parse_flag(text: str) -> bool:
@@ -123,8 +128,8 @@ def _parse_keep(text: str) -> tuple[str, Keep]:
 
 def _parse_limit(text: str) -> dict[str, Any]:
     """One limit; a bare number counts events, a number with a unit is a size or an age."""
-    if text.isascii() and text.isdigit():
-        return {"events": int(text)}
+    if text.isdecimal():
+        return {"events": parse_count(text)}
     for name, read in (("age", parse_duration), ("size", parse_size)):
         try:
             return {name: read(text)}

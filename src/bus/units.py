@@ -1,6 +1,9 @@
-"""Durations, sizes and times: how people write them and how the program counts them.
+"""Numbers, durations, sizes and times: how people write them and how the program counts them.
 
 Durations are seconds as ``float``, sizes are bytes, times are nanoseconds since the Unix epoch, UTC.
+
+Each is matched as a whole before it is converted: ``int()`` and ``float()`` take blanks, signs, underscores and
+digits of other scripts, and stop with errors of their own at thousands of digits.
 """
 
 from __future__ import annotations
@@ -12,6 +15,10 @@ from bus.errors import InvalidParameterError
 
 SECOND_NS = 1_000_000_000
 LONGEST_DURATION = 100 * 365 * 86400.0
+LARGEST_NUMBER = 10**18
+LARGEST_SIZE = 10**18
+
+_WHOLE = re.compile(r"0|-?[1-9]\d{0,18}", re.ASCII)
 
 _DURATION_UNITS = {
     "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0,
@@ -26,8 +33,19 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", re.ASCII | re.IGNORECASE)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])(\d\d):(\d\d))", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
 )
+
+
+def parse_whole(text: str, *, what: str, least: int = 0, most: int = LARGEST_NUMBER) -> int:
+    """Read a whole number in decimal digits, without leading zeros, from *least* to *most*.
+
+    Raises `InvalidParameterError` that names *what* the number is for.
+    """
+    number = int(text) if _WHOLE.fullmatch(text) else None
+    if number is None or not least <= number <= most:
+        raise InvalidParameterError(f"{what} {text[:80]!a} is not a whole number from {least} to {most}")
+    return number
 
 
 def parse_duration(text: str) -> float:
@@ -64,8 +82,11 @@ def parse_size(text: str) -> int:
     """Read a size in bytes such as ``4096``, ``64KB`` (1,000s) or ``64MiB`` (1,024s)."""
     found = _SIZE.fullmatch(text.strip())
     if not found:
-        raise InvalidParameterError(f"size {text!r} can't be read: write it like 4096, 64KB or 64MiB")
-    return int(float(found[1]) * _SIZE_UNITS[found[2].upper()])
+        raise InvalidParameterError(f"size {text[:80]!r} can't be read: write it like 4096, 64KB or 64MiB")
+    size = float(found[1]) * _SIZE_UNITS[found[2].upper()]
+    if size > LARGEST_SIZE:
+        raise InvalidParameterError(f"size {text[:80]!r} is out of range: 1,000,000 TB are the most")
+    return int(size)
 
 
 def format_size(size: float) -> str:
@@ -78,18 +99,29 @@ def format_size(size: float) -> str:
 
 
 def parse_time(text: str) -> int:
-    """Read an RFC 3339 time with up to nine digits of fraction.
+    """Read an RFC 3339 time with up to nine digits of fraction, of the years 1 to 9999 in UTC.
 
-    Returns nanoseconds since the epoch. Raises `InvalidParameterError` when *text* is not such a time.
+    Returns nanoseconds since the epoch. A leap second counts as the second after it, as it does in Unix time.
+    Raises `InvalidParameterError` when *text* is not such a time.
     """
     found = _TIME.fullmatch(text)
     if not found:
-        raise InvalidParameterError(f"time {text!r} can't be read: write it like 2026-01-31T12:00:00Z")
+        raise InvalidParameterError(f"time {text[:80]!r} can't be read: write it like 2026-01-31T12:00:00Z")
     try:
-        whole = datetime(*map(int, found.group(1, 2, 3, 4, 5, 6)), tzinfo=UTC) - _offset(found)  # type: ignore[arg-type,misc]
+        whole = _whole_seconds(found)
     except (ValueError, OverflowError):
         raise InvalidParameterError(f"time {text!r} doesn't exist: a field is out of its range") from None
     return (whole - _EPOCH) // _SECOND * SECOND_NS + int((found[7] or "").ljust(9, "0"))
+
+
+def _whole_seconds(found: re.Match[str]) -> datetime:
+    """The time in UTC without its fraction. Raises `ValueError` or `OverflowError` when it doesn't exist."""
+    year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
+    leap = second == 60
+    whole = datetime(year, month, day, hour, minute, second - leap, tzinfo=UTC) - _offset(found) + leap * _SECOND
+    if leap and (whole.day, whole.hour, whole.minute) != (1, 0, 0):
+        raise ValueError("a leap second is the last of a month in UTC")
+    return whole
 
 
 def _offset(found: re.Match[str]) -> timedelta:

@@ -13,6 +13,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
+from bus.errors import InvalidParameterError
+from bus.units import parse_whole
+
 MICROSECOND = 1e-6
 
 
@@ -27,10 +30,9 @@ class Supervisor:
     @classmethod
     def of(cls, environment: Mapping[str, str] = os.environ) -> Supervisor:
         """The one named in *environment*. WATCHDOG_PID isn't asked: it may be that of a launcher of this process."""
-        microseconds = environment.get("WATCHDOG_USEC", "")
         return cls(
             address=environment.get("NOTIFY_SOCKET", ""),
-            watchdog=int(microseconds) * MICROSECOND if microseconds.isdecimal() else 0,
+            watchdog=_whole(environment.get("WATCHDOG_USEC", "")) * MICROSECOND,
         )
 
     def ready(self, status: str) -> None:
@@ -56,3 +58,11 @@ class Supervisor:
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)
             sender.sendto(message.encode(), address)
+
+
+def _whole(text: str) -> int:
+    """The number that *text* is, 0 if it is none."""
+    try:
+        return parse_whole(text, what="number")
+    except InvalidParameterError:
+        return 0
