@@ -37,8 +37,11 @@ NO_TIME = "0001-01-01T00:00:00Z"
 LONGEST_LABEL = 1024
 
 
-class Draft(msgspec.Struct, omit_defaults=True):
-    """An event as a publisher sends it. Empty strings and the zero time mean "not given"."""
+class Draft(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+    """An event as a publisher sends it. Empty strings and the zero time mean "not given".
+
+    A field that isn't one of these is refused: a misspelt ``key`` would otherwise be no key.
+    """
 
     subject: str | None = None
     payload: msgspec.Raw = msgspec.Raw(b"null")

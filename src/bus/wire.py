@@ -16,12 +16,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import TypeVar
 
 import msgspec
 
 from bus.errors import BusError, InvalidEventError
 from bus.event import Draft, Receipt
 from bus.subject import is_inbox, parse_subject
+from bus.suggest import suggest
 
 EVENT_ID = "X-BUS-EVENT-ID"
 EVENT_CREATED_AT = "X-BUS-EVENT-CREATED-AT"
@@ -42,10 +44,31 @@ _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LINE_BREAKS = b"\r\n"
 _CR, _LF = _LINE_BREAKS
 
+T = TypeVar("T")
+
+_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\[(\d+)\]`)?", re.DOTALL)
+
+
+class _Received(Draft, kw_only=True):
+    """An event with what Bus itself puts into events, so that one that was received can be published again."""
+
+    index: msgspec.Raw = msgspec.Raw()
+    attempts: msgspec.Raw = msgspec.Raw()
+    error: msgspec.Raw = msgspec.Raw()
+    dead: msgspec.Raw = msgspec.Raw()
+
+    def draft(self) -> Draft:
+        """The event as a publisher sends it."""
+        return Draft(*[getattr(self, name) for name in _FIELDS])
+
+
+_FIELDS = Draft.__struct_fields__
 _draft_decoder = msgspec.json.Decoder(Draft)
+_received_decoder = msgspec.json.Decoder(_Received)
 _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()
 _drafts_decoder = msgspec.json.Decoder(list[Draft])
+_received_batch_decoder = msgspec.json.Decoder(list[_Received])
 
 
 class Durability(StrEnum):
@@ -61,6 +84,8 @@ def decode_draft(body: bytes) -> Draft:
     _check_text(body)
     try:
         return _draft_decoder.decode(body)
+    except msgspec.ValidationError:
+        return decode_as(_received_decoder, body).draft()
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _invalid(body, error) from None
 
@@ -70,11 +95,22 @@ def decode_drafts(body: bytes) -> list[Draft]:
     _check_text(body)
     try:
         drafts = _drafts_decoder.decode(body)
+    except msgspec.ValidationError:
+        drafts = [received.draft() for received in decode_as(_received_batch_decoder, body)]
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _invalid(body, error) from None
     if not drafts:
         raise InvalidEventError("the batch holds no event: send at least one")
     return drafts
+
+
+def decode_as(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """Read *body* by *decoder*, with the checks of a payload that it leaves out. Raises `InvalidEventError`."""
+    _check_text(body)
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise _invalid(body, error) from None
 
 
 def decode_payload(body: bytes) -> msgspec.Raw:
@@ -124,6 +160,8 @@ def _count(bracket: bytes, body: bytes) -> int:
 def _invalid(body: bytes, error: Exception) -> InvalidEventError:
     if not body.strip():
         return InvalidEventError("the body is empty: send an event as JSON")
+    if unknown := _UNKNOWN_FIELD.fullmatch(str(error)):
+        return _unknown_field(*unknown.groups())
     if isinstance(error, msgspec.ValidationError):
         return InvalidEventError(f"the body is JSON but not an event: {error}")
     if isinstance(error, RecursionError):
@@ -131,6 +169,12 @@ def _invalid(body: bytes, error: Exception) -> InvalidEventError:
     if _LONE_SURROGATE.search(body):
         return InvalidEventError("the event holds half of a surrogate pair: escape characters beyond U+FFFF as two")
     return InvalidEventError(f"the body is not JSON: {error}")
+
+
+def _unknown_field(name: str, place: str | None) -> InvalidEventError:
+    """The error for a field that events don't have, of the event at *place* in a batch, from 0."""
+    whose = "an event" if place is None else f"event {int(place) + 1} of the batch"
+    return InvalidEventError(f"field {name[:80]!a} is not for {whose}: {suggest(name, _FIELDS)}")
 
 
 def encode_frame(event_id: str, subject: bytes, payload: bytes, created_at: str, index: int, extra: bytes) -> bytes:

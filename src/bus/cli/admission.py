@@ -23,7 +23,7 @@ from bus.errors import BusError, InvalidEventError
 from bus.event import NO_TIME, Dead, Draft, check_id, check_label
 from bus.subject import DEAD_SEGMENT, parse_subject
 from bus.units import format_time, parse_time
-from bus.wire import check_response_subject, decode_draft
+from bus.wire import check_response_subject, decode_as
 
 LAST_INDEX = (1 << 48) - 1
 """The largest index that fits into an id."""
@@ -54,11 +54,7 @@ _payloads = msgspec.json.Decoder()
 
 def decode_stored(line: bytes) -> StoredEvent:
     """Read one line of a dump. Raises `InvalidEventError`."""
-    decode_draft(line)  # checks what the decoder passes over inside a payload
-    try:
-        event = _decoder.decode(line)
-    except msgspec.ValidationError as error:
-        raise InvalidEventError(f"the line is JSON but not a stored event: {error}") from None
+    event = decode_as(_decoder, line)
     if not 0 <= event.index <= LAST_INDEX:
         raise InvalidEventError("its index is out of range")
     return event
