@@ -133,7 +133,7 @@ def test_a_log_that_begins_late_is_kept_so(stored: Stored, plain: Stored) -> Non
         (b"{", "line 3: the body is not JSON"),
         (b'{"subject":"nodot"}', "line 3: subject 'nodot' has no dot"),
         (b'{"subject":"app.a","payload":1}', "line 3: the event lacks an id, a time or an index"),
-        (b'{"subject":"app.a","index":1,"later":1}', "line 3: the line is JSON but not a stored event"),
+        (b'{"subject":"app.a","index":1,"later":1}', "line 3: field 'later' is not for an event"),
         (
             b'{"id":"e","subject":"app.a","created_at":"2020-01-01T00:00:00Z","index":9}',
             "line 3: index 9 comes where 3",

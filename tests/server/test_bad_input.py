@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
@@ -9,7 +10,9 @@ import msgspec
 import pytest
 
 from bus.errors import error_class
-from tests.server.support import draft, post, read, refusal, target
+from bus.server.openapi import describe
+from bus.wire import NDJSON
+from tests.server.support import draft, post, read, read_lines, refusal, target, upload
 from tests.support import ServerProcess, request
 
 EVENTS: dict[str, tuple[bytes, int, str]] = {
@@ -68,6 +71,25 @@ EVENTS: dict[str, tuple[bytes, int, str]] = {
     "month 13": (b'{"subject":"app.a","created_at":"2026-13-01T12:00:00Z"}', 400, "doesn't exist"),
     "beyond year 9999": (b'{"subject":"app.a","created_at":"9999-12-31T23:59:59-01:00"}', 400, "doesn't exist"),
     "before year 1": (b'{"subject":"app.a","created_at":"0001-01-01T00:00:00+01:00"}', 400, "doesn't exist"),
+    "offset of 99 hours": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:00+99:99"}', 400, "can't be read"),
+    "offset of 24 hours": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:00-24:00"}', 400, "can't be read"),
+    "offset of 60 minutes": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:00+01:60"}', 400, "can't be read"),
+    "hour 24": (b'{"subject":"app.a","created_at":"2026-01-31T24:00:00Z"}', 400, "doesn't exist"),
+    "second 61": (b'{"subject":"app.a","created_at":"2026-01-31T23:59:61Z"}', 400, "doesn't exist"),
+    "leap second at noon": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:60Z"}', 400, "doesn't exist"),
+    "leap second of year 10000": (b'{"subject":"app.a","created_at":"9999-12-31T23:59:60Z"}', 400, "doesn't exist"),
+    "year 0": (b'{"subject":"app.a","created_at":"0000-01-01T00:00:00Z"}', 400, "doesn't exist"),
+    "ten digits of fraction": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:00.1234567890Z"}', 400, "can't be"),
+    "time in other digits": ('{"subject":"app.a","created_at":"\u0662026-01-31T12:00:00Z"}'.encode(), 400, "can't be"),
+    "misspelt field": (b'{"subject":"app.a","kye":"k"}', 400, "'kye' is not for an event: did you mean key?"),
+    "field in capitals": (b'{"subject":"app.a","Key":"k"}', 400, "did you mean key?"),
+    "beginning of a field": (b'{"subject":"app.a","trace":"k"}', 400, "did you mean trace_id?"),
+    "field unlike any": (b'{"subject":"app.a","zzz":1}', 400, "known are subject, payload"),
+    "field without a name": (b'{"subject":"app.a","":1}', 400, "'' is not for an event"),
+    "endless field": (b'{"subject":"app.a","' + b"k" * 5000 + b'":1}', 400, "is not for an event"),
+    "field with a line break": (b'{"subject":"app.a","a\\nb":1}', 400, "'a\\nb' is not for an event"),
+    "misspelt field in a batch": (b'[{"subject":"app.a"},{"subject":"app.a","paylod":1}]', 400, "for event 2 of"),
+    "misspelt field beside those of Bus": (b'{"subject":"app.a","index":1,"atempts":1}', 400, "'atempts' is not"),
     "batch of several namespaces": (b'[{"subject":"app.a"},{"subject":"orders.a"}]', 400, "several namespaces"),
     "batch that is too long": (b"[" + b",".join([b'{"subject":"app.a"}'] * 16_385) + b"]", 400, "is the most"),
     "body over the limit": (b'{"subject":"app.a","payload":"' + b"x" * 4_194_304 + b'"}', 413, "larger than"),
@@ -104,6 +126,15 @@ SUBSCRIPTIONS: dict[str, tuple[str, int, str]] = {
     "start of a foreign id": ("/?subject=app.a&start=nobody-sent-this", 404, "never existed"),
     "start beyond the end": ("/?subject=app.a&start=999999", 404, "beyond the end"),
     "unreadable start": ("/?subject=app.a&start=2026-01-31+noon", 400, "can't be read"),
+    "index with a leading zero": ("/?subject=app.a&start=01", 400, "whole number"),
+    "index beyond 64 bits": ("/?subject=app.a&start=" + "9" * 19, 400, "whole number"),
+    "index of thousands of digits": ("/?subject=app.a&start=" + "9" * 5000, 400, "whole number"),
+    "index in other digits": ("/?subject=app.a&start=" + quote("\u0664\u0662"), 400, "whole number"),
+    "misspelt parameter": ("/?subject=app.a&strat=oldest", 400, "'strat' is not known here: did you mean start?"),
+    "parameter in capitals": ("/?Subject=app.a", 400, "did you mean subject?"),
+    "parameter of another method": ("/?subject=app.a&event_id=e_1", 400, "'event_id' is not known here"),
+    "parameter with a line break": ("/?subject=app.a&a%0ab=1", 400, "'a\\nb' is not known here"),
+    "limit given twice": ("/?subject=app.a&limit=1&limit=1", 400, "given 2 times"),
     "start given twice": ("/?subject=app.a&start=oldest&start=newest", 400, "given 2 times"),
     "unreadable last event id": ("/?subject=app.a&last_event_id=a+b", 400, "malformed"),
     "unknown ack": ("/?subject=app.a&ack=maybe", 400, "not among none, manual"),
@@ -113,6 +144,16 @@ SUBSCRIPTIONS: dict[str, tuple[str, int, str]] = {
     "astronomic duration": ("/?subject=app.a&ack=manual&redelivery=" + "9" * 400 + "s", 400, "out of range"),
     "astronomic age": ("/?subject=app.a&start=" + "9" * 400 + "s", 400, "can't be read"),
     "unreadable count": ("/?subject=app.a&redelivery_count=many", 400, "whole number"),
+    "count of thousands of digits": ("/?subject=app.a&redelivery_count=-" + "9" * 5000, 400, "whole number"),
+    "count with a leading zero": ("/?subject=app.a&redelivery_count=03", 400, "whole number"),
+    "count of minus nothing": ("/?subject=app.a&redelivery_count=-0", 400, "whole number"),
+    "count with a sign": ("/?subject=app.a&redelivery_count=%2B3", 400, "whole number"),
+    "prefetch with a leading zero": ("/?subject=app.a&prefetch=01", 400, "whole number"),
+    "limit with an underscore": ("/?subject=app.a&limit=1_0", 400, "whole number"),
+    "limit with a blank": ("/?subject=app.a&limit=+1", 400, "whole number"),
+    "limit in other digits": ("/?subject=app.a&limit=" + quote("\u0663"), 400, "whole number"),
+    "limit of thousands of digits": ("/?subject=app.a&limit=" + "1" * 5000, 400, "whole number"),
+    "duration in other digits": ("/?subject=app.a&redelivery=" + quote("\u0665s"), 400, "can't be read"),
     "unreadable prefetch": ("/?subject=app.a&prefetch=-1", 400, "whole number"),
     "prefetch without bounds": ("/?subject=app.a&prefetch=1000000", 400, "whole number"),
     "limit 0": ("/?subject=app.a&limit=0", 400, "whole number"),
@@ -145,6 +186,15 @@ ACKNOWLEDGEMENTS: dict[str, tuple[str, bytes, int, str]] = {
     "delay beyond bounds": ("consumer_id=c_1&event_id=e_1&action=nack&delay=8d", b"", 400, "out of range"),
     "delay of an ack": ("consumer_id=c_1&event_id=e_1&delay=5s", b"", 400, "delay goes with"),
     "reason of an ack": ("consumer_id=c_1&event_id=e_1&reason=why", b"", 400, "reason goes with"),
+    "misspelt parameter": ("consumer_id=c_1&event_ids=e_1", b"", 400, "did you mean event_id?"),
+    "parameter of another method": ("consumer_id=c_1&event_id=e_1&start=oldest", b"", 400, "not known here"),
+    "consumer given twice": ("consumer_id=c_1&consumer_id=c_2&event_id=e_1", b"", 400, "given 2 times"),
+    "delay of thousands of digits": (
+        "consumer_id=c_1&event_id=e_1&action=nack&delay=" + "9" * 5000 + "s",
+        b"",
+        400,
+        "out of range",
+    ),
     "reply that is no JSON": ("consumer_id=c_1&event_id=e_1", b"{", 400, "not JSON"),
     "reply with a nack": ("consumer_id=c_1&event_id=e_1&action=nack", b"1", 400, "a reply acknowledges"),
     "257 events": ("consumer_id=c_1&event_id=" + ",".join(f"e{n}" for n in range(257)), b"", 400, "256 is the most"),
@@ -167,6 +217,15 @@ WAITS: dict[str, tuple[str, str]] = {
     "count 0": ("wait=confirm&count=0", "whole number"),
     "count -1": ("wait=confirm&count=-1", "whole number"),
     "count beyond bounds": ("wait=confirm&count=1001", "whole number"),
+    "count beyond bounds behind zeros": ("wait=confirm&count=0000019999999", "whole number"),
+    "count of thousands of digits": ("wait=confirm&count=000001" + "9" * 5000, "whole number"),
+    "count with a leading zero": ("wait=confirm&count=01", "whole number"),
+    "count in other digits": ("wait=confirm&count=" + quote("\u0663"), "whole number"),
+    "count with a reply": ("wait=reply&count=2", "count goes with wait=confirm"),
+    "count without wait": ("count=2", "count goes with wait=confirm"),
+    "timeout without wait": ("timeout=5s", "timeout goes with"),
+    "timeout given twice": ("wait=reply&timeout=5s&timeout=5s", "given 2 times"),
+    "misspelt wait": ("wiat=reply", "did you mean wait?"),
 }
 
 
@@ -211,22 +270,83 @@ def test_errors_are_problem_details_for_those_who_ask(
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("DELETE", "/", "GET, HEAD, POST, PUT"),
-        ("POST", "/healthz", "GET"),
-        ("PUT", "/v1/consumers", "GET"),
-        ("PUT", "/v1/consumers/a/dead", "DELETE, GET, POST"),
+        ("DELETE", "/", "GET, HEAD, OPTIONS, POST, PUT"),
+        ("POST", "/healthz", "GET, HEAD, OPTIONS"),
+        ("PUT", "/v1/consumers", "GET, HEAD, OPTIONS"),
+        ("PUT", "/v1/consumers/a/dead", "DELETE, GET, HEAD, OPTIONS, POST"),
     ],
 )
 def test_a_method_that_is_not_for_the_path_is_405(bus: ServerProcess, method: str, path: str, allowed: str) -> None:
     answer = request(bus, method, path)
     assert (refusal(answer)[0], answer.headers["allow"]) == (405, allowed)
+    asked = request(bus, "OPTIONS", path)
+    assert (asked.status, asked.headers["allow"]) == (204, allowed)
 
 
 @pytest.mark.parametrize(
-    "path", ["/nowhere", "/v1", "/v1/consumers/a/b/c", "/healthz/", "//", "/%2e%2e/etc", "/%0d%0aX:1"]
+    "path", ["/nowhere", "/v1", "/v1/consumers/a/b/c", "/healthz/", "/%2F", "/%2e%2e/etc", "/%0d%0aX:1"]
 )
-def test_an_unknown_path_is_404(bus: ServerProcess, path: str) -> None:
-    assert refusal(request(bus, "GET", path))[0] == 404
+@pytest.mark.parametrize("method", ["GET", "DELETE", "OPTIONS"])
+def test_an_unknown_path_is_404(bus: ServerProcess, method: str, path: str) -> None:
+    assert refusal(request(bus, method, path))[0] == 404
+
+
+LINES: dict[str, tuple[bytes, str]] = {
+    "misspelt field": (b'{"subject":"app.a","subjct":1}', "did you mean subject?"),
+    "offset of 99 hours": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:00+99:99"}', "can't be read"),
+}
+
+
+@pytest.mark.parametrize(("line", "words"), LINES.values(), ids=LINES)
+def test_a_line_is_refused_as_an_event_is(bus: ServerProcess, subject: str, line: bytes, words: str) -> None:
+    stored, refused = upload(bus, [draft(subject), line])
+    assert "id" in stored
+    assert (refused["status"], words in refused["error"]) == (400, True), refused
+
+
+@pytest.mark.parametrize("query", ["wait=reply", "wait=confirm", "timeout=5s", "wiat=reply"])
+def test_lines_can_not_be_waited_for(bus: ServerProcess, subject: str, query: str) -> None:
+    assert refusal(post(bus, draft(subject), "?" + query, Content_Type=NDJSON))[0] == 400
+    assert read(bus, subject) == []
+
+
+def test_what_bus_puts_into_events_may_be_published_again(bus: ServerProcess, subject: str) -> None:
+    dead = {"consumer": "c", "id": "e_1", "subject": subject, "index": 1, "attempts": 3, "reason": "no"}
+    received = draft(subject, 1, index=7, attempts=2, error="no", dead=dead)
+    assert post(bus, received).status == 202
+    assert post(bus, b"[%b]" % received).status == 202
+    assert "id" in upload(bus, [received])[0]
+    (line, *_) = read_lines(bus, subject)
+    assert post(bus, line.replace(b'"id":', b'"trace_id":')).status == 202
+    assert len(read(bus, subject)) == 4
+
+
+def test_what_the_go_client_sends_is_taken(bus: ServerProcess, subject: str) -> None:
+    event = draft(subject, id="", key="", trace_id="", response_subject="", created_at="0001-01-01T00:00:00Z", index=0)
+    assert post(bus, iter([event])).status == 202
+    asked = target(subject, start="oldest", ack="", redelivery="0s", redelivery_count="-1", follow="false")
+    assert request(bus, "GET", asked).status == 200
+    assert request(bus, "GET", "/" + asked.replace("start=oldest", "start=")).status == 200
+
+
+def _described() -> Iterator[tuple[str, str, set[str]]]:
+    for path, methods in msgspec.json.decode(describe())["paths"].items():
+        for method, about in methods.items():
+            if method not in ("parameters", "options"):
+                names = {known["name"] for known in about.get("parameters", []) if known["in"] == "query"}
+                yield method.upper(), path.replace("{name}", "nobody"), names
+
+
+@pytest.mark.parametrize(("method", "path", "names"), [*_described()])
+def test_an_address_knows_the_parameters_of_its_description_and_no_others(
+    bus: ServerProcess, method: str, path: str, names: set[str]
+) -> None:
+    unknown = request(bus, method, f"{path}?subjectt=x&x=")
+    assert unknown.status == 400 and (method == "HEAD" or "'subjectt' is not known here" in unknown.text)
+    for name in names:
+        assert "is not known here" not in request(bus, method, f"{path}?{name}=").text
+        if method != "HEAD":
+            assert f"'{name}' is not known here" not in request(bus, method, f"{path}?{name}=%00").text
 
 
 def test_what_a_client_sent_never_ends_a_header_or_a_line(bus: ServerProcess) -> None:

@@ -16,7 +16,7 @@ def _names(answer: Answer, header: str) -> set[str]:
     return {name.strip().lower() for name in answer.headers[header].split(",")}
 
 
-@pytest.mark.parametrize("path", ["/", "/?subject=app.a", "/v1/consumers", "/nowhere", "*"])
+@pytest.mark.parametrize("path", ["/", "/?subject=app.a", "/?subjct=app.a", "/v1/consumers", "*"])
 def test_a_preflight_allows_what_the_api_needs(bus: ServerProcess, path: str) -> None:
     answer = request(
         bus, "OPTIONS", path,
@@ -63,3 +63,31 @@ def test_origins_can_be_named(start_server: StartServer, origin: str, allowed: b
             answer = peer.answer()
             assert answer.headers.get("access-control-allow-origin") == (origin if allowed else None)
             assert not allowed or "origin" in _names(answer, "vary")
+
+
+RESTRICTED = ["--cors-origins", PAGE]
+
+
+@pytest.mark.parametrize(
+    ("origin", "flags", "vary"),
+    [
+        ("", RESTRICTED, "Origin"),
+        ("https://evil.example", RESTRICTED, "Origin"),
+        (PAGE, RESTRICTED, "Origin"),
+        ("", [], None),
+    ],
+)
+def test_an_answer_says_whether_it_depends_on_the_origin(
+    start_server: StartServer, origin: str, flags: list[str], vary: str | None
+) -> None:
+    server = start_server(flags=flags)
+    asked = [
+        ("GET", "/healthz", b""), ("HEAD", "/", b""), ("OPTIONS", "/", b""), ("POST", "/", draft("app.a")),
+        ("GET", target("app.a", follow="false"), b""), ("GET", "/nowhere", b""), ("POST", "/", b"{"),
+        ("BREW", "/", b""),
+    ]  # fmt: skip
+    found = {
+        (method, path): request(server, method, path, body, Origin=origin).headers.get("vary")
+        for method, path, body in asked
+    }
+    assert set(found.values()) == {vary}, found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 import pytest
@@ -105,10 +106,10 @@ def test_an_index_given_twice_counts_once(bus: ServerProcess, subject: str) -> N
         assert msgspec.json.decode(answer.body) == {"redriven": 1}
 
 
-@pytest.mark.parametrize("index", ["x", "-1", "1,,2", ""])
+@pytest.mark.parametrize("index", ["x", "-1", "1,,2", ",", "0", "01", "+1", "\u0661", "9" * 5000, "1&index=x"])
 def test_unreadable_indexes_are_refused(bus: ServerProcess, subject: str, index: str) -> None:
     with _worker(bus, subject, "unreadable"):
-        assert request(bus, "POST", f"/v1/consumers/unreadable/dead?index={index}").status == 400
+        assert request(bus, "POST", f"/v1/consumers/unreadable/dead?index={quote(index, safe=',&=')}").status == 400
     assert request(bus, "DELETE", "/v1/consumers/unreadable").status == 204
 
 

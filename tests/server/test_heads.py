@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.config import Address, parse_count, parse_retention
 from bus.engine.base import StartKind
-from bus.errors import InvalidError, MalformedError
+from bus.errors import BusError, InvalidError, MalformedError
 from bus.server.acknowledge import read_acknowledge
-from bus.server.request import Head, Request, parse_query, read_head
+from bus.server.notify import Supervisor
+from bus.server.query import parse_query
+from bus.server.request import Head, Request, read_head
 from bus.server.stream import read_redelivery, read_start, read_subscribe
+from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
 
 TOKENS = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12).map(str.encode)
 VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=30).map(str.encode)
@@ -47,7 +52,8 @@ def test_any_head_is_read_or_refused(line: bytes, headers: list[bytes]) -> None:
 def test_parameters_come_back(pairs: list[tuple[str, str]]) -> None:
     expected: dict[str, list[str]] = {}
     for name, value in pairs:
-        expected.setdefault(name, []).append(value)
+        if value:
+            expected.setdefault(name, []).append(value)
     assert parse_query(urlencode(pairs).encode()) == expected
 
 
@@ -120,3 +126,60 @@ def test_redelivery_is_a_time_or_a_list_of_times(text: str, seconds: tuple[float
 def test_the_same_head_is_read_once() -> None:
     assert _head("a=1") is _head("a=1")
     assert _head("a=1") is not _head("a=2")
+
+
+DIGITS = st.text("0123456789-+_. \u0663\uff15", max_size=25)
+
+
+@given(DIGITS | st.integers().map(str) | st.text(max_size=5), st.integers(-10, 10), st.integers(0, 10**18))
+def test_a_number_is_read_as_it_is_written_or_refused(text: str, least: int, most: int) -> None:
+    try:
+        number = parse_whole(text, what="number", least=least, most=most)
+    except InvalidError as error:
+        assert error.message.isprintable()
+        assert text not in map(str, range(max(least, 0), min(most, 100)))
+    else:
+        assert str(number) == text
+        assert least <= number <= most
+
+
+def test_thousands_of_digits_are_no_number_of_any_kind() -> None:
+    digits = "9" * 5000
+    for read in (parse_count, parse_size, parse_duration, parse_time, parse_retention, Address.parse, read_start_now):
+        for text in (digits, f"{digits}s", f"{digits}KB", f":{digits}", f"app={digits}", f"app={digits}KB"):
+            with pytest.raises(BusError) as refused:
+                read(text)
+            assert refused.value.message.isprintable()
+    assert Supervisor.of({"WATCHDOG_USEC": digits}).watchdog == 0
+
+
+def read_start_now(text: str) -> object:
+    return read_start(text.replace(":", "").replace("=", " "), now=NOW)
+
+
+TIMES = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30))
+
+
+@given(TIMES, st.integers(-1439, 1439), st.integers(0, 999_999_999))
+def test_a_time_comes_back_in_utc(local: datetime, offset: int, fraction: int) -> None:
+    hours, minutes = divmod(abs(offset), 60)
+    text = (
+        f"{local:%Y-%m-%dT%H:%M:%S}".rjust(19, "0")
+        + f".{fraction:09}{'-' if offset < 0 else '+'}{hours:02}:{minutes:02}"
+    )
+    utc = local.replace(microsecond=0) - timedelta(minutes=offset)
+    assert format_time(parse_time(text)) == f"{utc:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f".{fraction:09}Z"
+
+
+@pytest.mark.parametrize(
+    ("text", "utc"),
+    [
+        ("2016-12-31T23:59:60Z", "2017-01-01T00:00:00.000000000Z"),
+        ("2016-12-31T23:59:60.25Z", "2017-01-01T00:00:00.250000000Z"),
+        ("2017-01-01T00:59:60+01:00", "2017-01-01T00:00:00.000000000Z"),
+        ("9999-12-31T23:59:59.999999999Z", "9999-12-31T23:59:59.999999999Z"),
+        ("0001-01-01t00:00:00z", "0001-01-01T00:00:00.000000000Z"),
+    ],
+)
+def test_times_at_the_edges(text: str, utc: str) -> None:
+    assert format_time(parse_time(text)) == utc

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bus.engine.base import Acknowledge, Action, Engine
 from bus.errors import BusError, InvalidParameterError
@@ -46,7 +47,7 @@ def _read_id(text: str, name: str) -> str:
         raise InvalidParameterError(error.message) from None
 
 
-def _read_events(values: list[str]) -> tuple[str, ...]:
+def _read_events(values: Sequence[str]) -> tuple[str, ...]:
     ids = [part for value in values for part in value.split(",") if part]
     if not ids:
         raise InvalidParameterError("event_id is required")

@@ -9,11 +9,12 @@ import msgspec
 from bus.engine.base import Engine
 from bus.errors import UnavailableError
 from bus.server.consumers import ConsumerRoutes
-from bus.server.exchange import Exchange, Route
+from bus.server.exchange import Exchange
 from bus.server.metrics import MetricsRoute
 from bus.server.openapi import describe
 from bus.server.request import Request
 from bus.server.response import format_headers
+from bus.server.route import Route
 from bus.wire import JSON, TEXT
 
 _JSON = format_headers({"Content-Type": JSON})
@@ -27,11 +28,11 @@ class Admin:
         self._engine = engine
         self._metrics = MetricsRoute(engine, connections, streams)
         self._paths: dict[str, dict[bytes, Route]] = {
-            "/healthz": {b"GET": self._health},
-            "/readyz": {b"GET": self._ready},
-            "/metrics": {b"GET": self._metrics.get},
-            "/openapi.json": {b"GET": self._openapi},
-            "/v1/namespaces": {b"GET": self._namespaces},
+            "/healthz": {b"GET": Route(self._health)},
+            "/readyz": {b"GET": Route(self._ready)},
+            "/metrics": {b"GET": Route(self._metrics.get)},
+            "/openapi.json": {b"GET": Route(self._openapi)},
+            "/v1/namespaces": {b"GET": Route(self._namespaces)},
         }
         self._consumers = ConsumerRoutes(engine.consumers)
 

@@ -1,9 +1,12 @@
 """The chunked transfer coding (RFC 9112, section 7.1), decoded with bounds on what is thrown away.
 
-    chunk   = size [";" extension] CRLF  data CRLF
-    body    = *chunk  "0" [";" extension] CRLF  *(trailer CRLF)  CRLF
+    body      = *( size extensions CRLF  data CRLF )  "0" extensions CRLF  *( trailer CRLF )  CRLF
+    extension = blanks ";" blanks token [ blanks "=" blanks ( token / quoted string ) ]
+    trailer   = token ":" text
 
-Extensions are ignored. Trailers are dropped: one that says ``Authorization`` is an attack.
+Extensions are ignored. Trailers are dropped: one that says ``Authorization`` is an attack. Both are checked all the
+same, because where one program passes over what the next one takes for the end of a line, they disagree about where
+the request ends, and the second reads another request in the rest.
 """
 
 from __future__ import annotations
@@ -13,8 +16,13 @@ from enum import Enum, auto
 
 from bus.errors import MalformedError
 from bus.server.limits import CHUNK_LINE_BYTES, TRAILER_BYTES
+from bus.server.target import TOKEN
 
-_SIZE_LINE = re.compile(rb"([0-9A-Fa-f]{1,12})[ \t]*(?:;[\t\x20-\x7e\x80-\xff]*)?")
+_QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
+_EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QUOTED)
+_SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,12})(?:%b)*" % _EXTENSION)
+_TRAILER = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % TOKEN)
+_LINE_BREAK = b"\r\n"
 
 
 class _Part(Enum):
@@ -72,39 +80,49 @@ class ChunkReader:
         return at + len(piece), piece
 
     def _take_break(self, buffer: bytes, at: int) -> int:
-        if len(buffer) - at < 2:
-            return at
-        if buffer[at : at + 2] != b"\r\n":
+        found = buffer[at : at + 2]
+        if not _LINE_BREAK.startswith(found):
             raise MalformedError("a chunk is longer than its size says")
+        if found != _LINE_BREAK:
+            return at
         self._part = _Part.SIZE
         return at + 2
 
     def _take_line(self, buffer: bytes, at: int) -> int:
-        end = buffer.find(b"\r\n", at)
+        end = buffer.find(_LINE_BREAK, at)
         longest = CHUNK_LINE_BYTES if self._part is _Part.SIZE else TRAILER_BYTES
-        if (end if end >= 0 else len(buffer)) - at > longest:
+        if (end if end >= 0 else len(buffer) - 1) - at > longest:
             raise MalformedError("a chunk's size line or a trailer is too long")
         if end < 0:
+            _check_unfinished(buffer, at)
             return at
         if self._part is _Part.SIZE:
             self._read_size(buffer[at:end])
         else:
-            self._read_trailer(end - at)
+            self._read_trailer(buffer[at:end])
         return end + 2
 
     def _read_size(self, line: bytes) -> None:
         found = _SIZE_LINE.fullmatch(line)
         if not found:
-            raise MalformedError("a chunk's size is not a number")
+            raise MalformedError("a chunk's size line is not a size with extensions")
         self._left = int(found[1], 16)
         self._part = _Part.DATA if self._left else _Part.TRAILER
 
-    def _read_trailer(self, length: int) -> None:
-        self._trailers += length
+    def _read_trailer(self, line: bytes) -> None:
+        self._trailers += len(line)
         if self._trailers > TRAILER_BYTES:
             raise MalformedError("the trailers are too long")
-        if not length:
+        if not line:
             self._part = _Part.DONE
+        elif not _TRAILER.fullmatch(line):
+            raise MalformedError("a trailer is not a name, a colon and a value")
 
     def __repr__(self) -> str:
         return f"<ChunkReader {self._part.name.lower()}, {self._left} bytes left>"
+
+
+def _check_unfinished(buffer: bytes, at: int) -> None:
+    """Refuse a line as soon as it can't become one: its sender may be waiting for an answer, not about to end it."""
+    if buffer.find(b"\n", at) >= 0 or buffer.find(b"\r", at, len(buffer) - 1) >= 0:
+        raise MalformedError("a chunk's size line or a trailer doesn't end in CR LF")

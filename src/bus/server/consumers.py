@@ -19,10 +19,12 @@ from typing import Any
 import msgspec
 
 from bus.engine.base import Description, DurableConsumers
-from bus.errors import BusError, InvalidParameterError
-from bus.server.exchange import Exchange, Route
+from bus.errors import BusError
+from bus.server.exchange import Exchange
 from bus.server.request import Request
 from bus.server.response import format_headers
+from bus.server.route import Route
+from bus.units import parse_whole
 from bus.wire import JSON, TEXT
 
 _PATH = re.compile(r"/v1/consumers(?:/([^/]+)(?:/(why|dead))?)?")
@@ -44,13 +46,16 @@ class ConsumerRoutes:
             return None
         name, what = found.groups()
         if name is None:
-            return {b"GET": self._list}
+            return {b"GET": Route(self._list)}
         if what == "why":
-            return {b"GET": partial(self._why, name)}
+            return {b"GET": Route(partial(self._why, name))}
         if what == "dead":
-            return {b"GET": partial(self._dead, name), b"POST": partial(self._redrive, name),
-                    b"DELETE": partial(self._drop, name)}  # fmt: skip
-        return {b"GET": partial(self._show, name), b"DELETE": partial(self._delete, name)}
+            return {
+                b"GET": Route(partial(self._dead, name)),
+                b"POST": Route(partial(self._redrive, name), lists=("index",)),
+                b"DELETE": Route(partial(self._drop, name), lists=("index",)),
+            }
+        return {b"GET": Route(partial(self._show, name)), b"DELETE": Route(partial(self._delete, name))}
 
     def _list(self, request: Request, exchange: Exchange) -> None:
         exchange.when_first(lambda: self._consumers.describe(lambda found: self._respond_all(exchange, found)))
@@ -95,6 +100,4 @@ def _respond(exchange: Exchange, body: Any) -> None:
 def _read_indexes(request: Request) -> list[int] | None:
     """The events meant, None for all. Raises `InvalidParameterError`."""
     texts = [part for value in request.query.get("index", []) for part in value.split(",")]
-    if not all(text.isascii() and text.isdigit() for text in texts):
-        raise InvalidParameterError("index is not a list of whole numbers")
-    return [int(text[:18]) for text in texts] or None
+    return [parse_whole(text, what="index", least=1) for text in texts] or None

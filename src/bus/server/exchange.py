@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from bus.errors import BusError, MalformedError
-from bus.server.request import Head, Request
+from bus.server.request import Head
 from bus.server.response import Cors, encode_error, encode_head
 
 
@@ -21,7 +21,7 @@ class Carrier(Protocol):
     """What an exchange knows of the connection that carries it.
 
     ``stream`` is called when a stream may go on; ``deadline`` is when the connection is looked at again, by
-    the loop's clock; ``draining`` says that this answer is the last.
+    the loop's clock; ``draining`` says that this answer is the last; ``cors`` is what web pages may do.
     """
 
     transport: asyncio.Transport
@@ -29,10 +29,7 @@ class Carrier(Protocol):
     writable: bool
     draining: bool
     deadline: float
-
-    @property
-    def cors(self) -> Cors:
-        """What web pages may do."""
+    cors: Cors
 
     def flush(self) -> None:
         """Write what is due."""
@@ -42,6 +39,9 @@ class Carrier(Protocol):
 
     def read_on(self) -> None:
         """Take more of an upload."""
+
+    def give_way(self, error: BusError) -> None:
+        """Refuse what is coming in."""
 
 
 class Exchange(msgspec.Struct, eq=False):
@@ -61,12 +61,13 @@ class Exchange(msgspec.Struct, eq=False):
 
     def respond(self, status: int, headers: str = "", body: bytes = b"", *, preflight: bool = False) -> None:
         """Send a whole answer."""
-        if self.head and self.head.origin:
-            headers += self.connection.cors.headers(self.head.origin, preflight=preflight)
+        head = self.head
+        cors = self.connection.cors
+        headers += cors.headers(head.origin, preflight=preflight) if head and head.origin else cors.vary
         self.close = self.close or self.connection.draining
         length = None if status == 204 else len(body)
         self._due += encode_head(status, headers, length=length, close=self.close)
-        if body and not (self.head and self.head.method == b"HEAD"):
+        if body and not (head and head.method == b"HEAD"):
             self._due += body
         self.finish()
 
@@ -78,8 +79,8 @@ class Exchange(msgspec.Struct, eq=False):
 
     def begin(self, status: int, headers: str) -> None:
         """Send the head of an answer whose body comes in pieces."""
-        if self.head and self.head.origin:
-            headers += self.connection.cors.headers(self.head.origin)
+        cors = self.connection.cors
+        headers += cors.headers(self.head.origin) if self.head and self.head.origin else cors.vary
         self.write(encode_head(status, headers, length=None, close=self.close))
 
     def write(self, data: bytes) -> None:
@@ -108,7 +109,3 @@ class Exchange(msgspec.Struct, eq=False):
     def lost(self) -> None:
         if self.on_lost and not self.done:
             self.on_lost()
-
-
-Route = Callable[[Request, Exchange], None]
-"""Answers one request, now or later. Raises `BusError`."""

@@ -14,6 +14,7 @@ many outstanding, is not read from until that changes.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable
 from enum import Enum, auto
@@ -21,7 +22,6 @@ from typing import Protocol, cast
 
 from bus.errors import (
     BusError,
-    ExpectationFailedError,
     HeadTooLargeError,
     MalformedError,
     RequestLineTooLongError,
@@ -30,10 +30,12 @@ from bus.errors import (
 from bus.server import limits
 from bus.server.body import Body, Upload
 from bus.server.exchange import Exchange
-from bus.server.request import Head, Request, read_head
+from bus.server.request import Head, Request, check_expectation, read_head
 from bus.server.response import Cors
 
 NEVER = float("inf")
+
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
 class Handler(Protocol):
@@ -67,11 +69,12 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_body", "_buffer", "_corked", "_exchanges", "_flushing", "_lingers", "_loop",
         "_paused_reading", "_reading", "_request", "_state",
-        "deadline", "draining", "handler", "stream", "transport", "writable",
+        "cors", "deadline", "draining", "handler", "stream", "transport", "writable",
     )  # fmt: skip
 
     def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
         self.handler = handler
+        self.cors = handler.cors
         self.transport: asyncio.Transport
         self.writable = True
         self.draining = False
@@ -88,10 +91,6 @@ class Connection(asyncio.Protocol):
         self._reading = True
         self._request: Request | None = None
         self._body: Body | None = None
-
-    @property
-    def cors(self) -> Cors:
-        return self.handler.cors
 
     # -- what the transport says
 
@@ -160,7 +159,9 @@ class Connection(asyncio.Protocol):
 
     def _take_head(self) -> bool:
         """Take a head; empty lines before it are passed over (RFC 9112, section 2.2)."""
-        self._buffer = buffer = self._buffer.lstrip(b"\r\n")
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):
+            self._buffer = buffer = _EMPTY_LINES.sub(b"", buffer, count=1)
         end = buffer.find(b"\r\n\r\n") + 4
         if end < 4:
             self._wait_for_head()
@@ -172,7 +173,7 @@ class Connection(asyncio.Protocol):
     def _wait_for_head(self) -> None:
         if len(self._buffer) > limits.HEAD_BYTES:
             raise self._head_too_large()
-        if b"\n\n" in self._buffer:
+        if self._buffer.count(b"\n") > self._buffer.count(b"\r\n"):
             raise MalformedError("the request's lines don't end in CR LF")
         self.deadline = min(self.deadline, self._loop.time() + limits.HEAD_SECONDS)
 
@@ -186,7 +187,7 @@ class Connection(asyncio.Protocol):
         exchange = Exchange(self, head, not head.keep_alive)
         self._exchanges.append(exchange)
         length = head.length
-        if length <= len(self._buffer) and length <= self.handler.max_body and not head.in_pieces:
+        if length <= len(self._buffer) and length <= self.handler.max_body and head.at_once:
             body, self._buffer = self._buffer[:length], self._buffer[length:]
             self._await_next(head)
             self.handler.handle(Request(head, body), exchange)
@@ -195,23 +196,18 @@ class Connection(asyncio.Protocol):
 
     def _begin_body(self, head: Head, exchange: Exchange) -> None:
         self._request = request = Request(head)
+        check_expectation(head)
         upload = self.handler.upload(request, exchange)
         self._body = Body(head, upload=upload, most=self.handler.max_body)
         self._state = _State.BODY
         self.deadline = self._loop.time() + limits.BODY_SECONDS
-        if b"expect" in head.headers:
-            self._answer_expectation(request, exchange)
-        self._end_request_if_done()
-
-    def _answer_expectation(self, request: Request, exchange: Exchange) -> None:
-        if request.head.headers[b"expect"].lower() != b"100-continue":
-            raise ExpectationFailedError("the only expectation known here is 100-continue")
-        if not self._buffer:
+        if head.expects and not self._buffer and not self._body.done:
             exchange.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._end_request_if_done()
 
     def _take_body(self) -> bool:
         assert self._body
-        if self._body.upload:
+        if self._body.upload and self._request and self._request.head.is_ndjson:
             self.deadline = self._loop.time() + limits.UPLOAD_IDLE_SECONDS
         self._buffer = self._body.take(self._buffer)
         self._paused_reading = self._body.paused
@@ -249,6 +245,11 @@ class Connection(asyncio.Protocol):
         self._request = self._body = None
         exchange.close = True
         (upload or exchange).fail(error)
+
+    def give_way(self, error: BusError) -> None:
+        """Refuse what is coming in."""
+        if self._request or self._buffer:
+            self._refuse(error)
 
     # -- answers
 

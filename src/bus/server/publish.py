@@ -18,15 +18,17 @@ from bus.server.exchange import Exchange
 from bus.server.request import Request
 from bus.server.response import format_accepted, format_headers, receipt_headers
 from bus.subject import is_inbox, parse_subject
-from bus.units import parse_duration
+from bus.units import parse_duration, parse_whole
 from bus.wire import JSON, Durability, decode_draft, decode_drafts
+
+MOST_CONFIRMATIONS = 1000
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 
 
 def publish(engine: Engine, request: Request, exchange: Exchange, *, loop: AbstractEventLoop) -> None:
     """Store the event or batch in the request's body, then answer 202. Raises what `Engine.publish` does."""
-    if request.head.raw_query and (wait := request.parameter("wait")):
+    if request.head.raw_query and (wait := _read_wait(request)):
         _publish_and_wait(engine, request, exchange, wait, loop=loop)
         return
     body = request.body
@@ -42,6 +44,12 @@ def publish(engine: Engine, request: Request, exchange: Exchange, *, loop: Abstr
     engine.publish(drafts, published, now=time.time_ns())
 
 
+def check_upload(request: Request) -> None:
+    """Raise `InvalidParameterError` if the events of an NDJSON publish are to be waited for."""
+    for name in request.query:
+        raise InvalidParameterError(f"{name} goes with one event, not with NDJSON")
+
+
 # -- waiting
 
 
@@ -52,14 +60,23 @@ def _publish_and_wait(
     draft = decode_draft(request.body)
     if is_inbox(draft.subject or ""):
         raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
-    match wait:
-        case "reply":
-            waiting: Waiting = ReplyWaiting(engine, draft, exchange)
-        case "confirm":
-            waiting = ConfirmWaiting(engine, draft, exchange, _read_count(request.parameter("count")))
-        case _:
-            raise InvalidParameterError(f"wait {wait[:80]!a} is not among reply, confirm")
+    if wait == "reply":
+        waiting: Waiting = ReplyWaiting(engine, draft, exchange)
+    else:
+        waiting = ConfirmWaiting(engine, draft, exchange, _read_count(request.parameter("count")))
     waiting.begin(timeout, loop=loop)
+
+
+def _read_wait(request: Request) -> str:
+    """What to wait for, empty for nothing. Raises `InvalidParameterError`, also for what goes only with another."""
+    wait = request.parameter("wait")
+    if wait not in ("", "reply", "confirm"):
+        raise InvalidParameterError(f"wait {wait[:80]!a} is not among reply, confirm")
+    if request.parameter("count") and wait != "confirm":
+        raise InvalidParameterError("count goes with wait=confirm")
+    if request.parameter("timeout") and not wait:
+        raise InvalidParameterError("timeout goes with wait=reply or wait=confirm")
+    return wait
 
 
 def _read_timeout(text: str) -> float:
@@ -70,11 +87,7 @@ def _read_timeout(text: str) -> float:
 
 
 def _read_count(text: str) -> int:
-    if not text:
-        return 1
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= 1000):
-        raise InvalidParameterError(f"count {text[:80]!a} is not a whole number from 1 to 1000")
-    return int(text)
+    return parse_whole(text, what="count", least=1, most=MOST_CONFIRMATIONS) if text else 1
 
 
 class Waiting:

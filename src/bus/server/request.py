@@ -1,36 +1,37 @@
 """Requests: what a client asks, read from the head that llhttp has split and checked.
 
-llhttp leaves to its caller, and this module refuses: a missing or repeated ``Host``; version lines that
-aren't HTTP/1.0 or HTTP/1.1; targets that aren't a path; transfer codings other than a single ``chunked``,
-any on HTTP/1.0; heads out of proportion. Lengths are read from bytes, never by ``int()`` on text, which
-takes blanks, underscores and digits of other scripts.
+llhttp leaves to its caller, and this module refuses: a missing, repeated or malformed ``Host``; request lines that
+``bus.server.target`` doesn't know; transfer codings other than a single ``chunked``, any on HTTP/1.0; heads out of
+proportion. Lengths are matched as bytes before ``int()`` sees them, which takes blanks, underscores and digits of
+other scripts; leading zeros are refused, because there are programs that take them for octal.
 """
 
 from __future__ import annotations
 
 import re
 from functools import lru_cache
-from urllib.parse import unquote, unquote_plus
+from urllib.parse import unquote
 
 import httptools
 import msgspec
 from msgspec.structs import replace
 
 from bus.errors import (
+    ExpectationFailedError,
     HeadTooLargeError,
-    InvalidParameterError,
     MalformedError,
     NotImplementedMethodError,
-    RequestLineTooLongError,
     TooLargeError,
-    VersionNotSupportedError,
 )
-from bus.server.limits import HEAD_BYTES, HEADERS, REQUEST_LINE_BYTES
+from bus.server.limits import HEAD_BYTES, HEADERS
+from bus.server.query import Query, parse_query
+from bus.server.target import check_authority, read_line
 from bus.wire import NDJSON, PROBLEM
 
-_REQUEST_LINE = re.compile(rb"([A-Z]+) (/[\x21-\x7e\x80-\xff]*|\*|https?://[\x21-\x7e\x80-\xff]*) HTTP/(1\.[01])")
-_METHODS = {b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS"}
-_LENGTH = re.compile(rb"\d{1,15}")
+_LENGTH = re.compile(rb"0|[1-9]\d{0,14}")
+
+GZIP = b"gzip"
+CONTINUE = b"100-continue"
 
 REMEMBERED = 1024
 LONGEST_REMEMBERED = 1024
@@ -38,14 +39,20 @@ LONGEST_REMEMBERED = 1024
 
 
 class Head(msgspec.Struct, frozen=True, eq=False):
-    """Everything a request says before its body, and what follows from it."""
+    """Everything a request says before its body, and what follows from it.
+
+    ``coding`` is how the body is compressed, empty if it isn't; ``expects`` is what the client waits for before it
+    sends the body. ``at_once`` says that the body is nothing but its bytes, so that it can be cut out when it is there.
+    """
 
     version: bytes
     headers: dict[bytes, bytes]
     keep_alive: bool
     length: int
     chunked: bool
-    in_pieces: bool
+    at_once: bool
+    coding: bytes
+    expects: bytes
     origin: str
     from_page: bool
     wants_problem: bool
@@ -64,38 +71,18 @@ class Request(msgspec.Struct, eq=False):
 
     head: Head
     body: bytes = b""
-    _query: dict[str, list[str]] | None = None
+    _query: Query | None = None
 
     @property
-    def query(self) -> dict[str, list[str]]:
+    def query(self) -> Query:
         """The query's parameters. Raises `InvalidParameterError` if it isn't UTF-8."""
         if self._query is None:
             self._query = parse_query(self.head.raw_query)
         return self._query
 
     def parameter(self, name: str) -> str:
-        """The value of a parameter, empty if not given. Raises `InvalidParameterError` if it is repeated."""
-        values = self.query.get(name)
-        if values is None:
-            return ""
-        if len(values) > 1:
-            raise InvalidParameterError(f"parameter {name} is given {len(values)} times: give it once")
-        return values[0]
-
-
-def parse_query(raw: bytes) -> dict[str, list[str]]:
-    """The parameters of a query string, in order. Raises `InvalidParameterError` if it isn't UTF-8."""
-    found: dict[str, list[str]] = {}
-    try:
-        for part in raw.decode().split("&"):
-            name, _, value = part.partition("=")
-            if "%" in part or "+" in part:
-                name, value = unquote_plus(name), unquote_plus(value, errors="strict")
-            if name:
-                found.setdefault(name, []).append(value)
-    except UnicodeDecodeError:
-        raise InvalidParameterError("the query is not UTF-8: percent-encode it") from None
-    return found
+        """The value of a parameter, empty if not given."""
+        return self.query.get(name, ("",))[0]
 
 
 def read_head(head: bytes) -> Head:
@@ -109,11 +96,11 @@ def read_head(head: bytes) -> Head:
 
 def _read_head(head: bytes) -> Head:
     line, _, section = head.partition(b"\r\n")
-    method, target, version = _read_line(line)
+    method, target, version = read_line(line)
     if len(head) > HEAD_BYTES or section.count(b"\r\n") - 1 > HEADERS:
         raise HeadTooLargeError(f"the headers are more than {HEADERS} or longer than {HEAD_BYTES} bytes")
     read_section = _read_known_section if len(section) <= LONGEST_REMEMBERED else _read_section
-    path, _, query = _origin_form(target).partition(b"?")
+    path, _, query = target.partition(b"?")
     return replace(
         read_section(section, version),
         method=method,
@@ -128,23 +115,6 @@ def _read_section(section: bytes, version: bytes) -> Head:
 
 _read_known_head = lru_cache(REMEMBERED)(_read_head)
 _read_known_section = lru_cache(REMEMBERED)(_read_section)
-
-
-def _read_line(line: bytes) -> tuple[bytes, bytes, bytes]:
-    """Method, target and version of a request line."""
-    if len(line) > REQUEST_LINE_BYTES:
-        raise RequestLineTooLongError(f"the request line is longer than {REQUEST_LINE_BYTES} bytes")
-    found = _REQUEST_LINE.fullmatch(line)
-    if not found:
-        if not line.endswith((b" HTTP/1.1", b" HTTP/1.0")) and line.count(b" ") == 2:
-            raise VersionNotSupportedError("the request is not HTTP/1.0 or HTTP/1.1")
-        raise MalformedError("the request line is malformed: it is METHOD /path HTTP/1.1")
-    method, target, version = found.groups()
-    if method not in _METHODS:
-        raise NotImplementedMethodError(f"method {method.decode()} is not known here")
-    if target == b"*" and method != b"OPTIONS":
-        raise MalformedError("only OPTIONS may ask for *")
-    return method, target, version
 
 
 class _SectionReader:
@@ -174,6 +144,8 @@ class _SectionReader:
             raise MalformedError(f"the request is not HTTP/1.1: {error}") from None
         if self._hosts != 1 and (version == b"1.1" or self._hosts):
             raise MalformedError(f"the request has {self._hosts} Host headers: it needs one")
+        if self._hosts:
+            check_authority(self._headers[b"host"], "the Host header")
         return self._head(version)
 
     def _head(self, version: bytes) -> Head:
@@ -181,13 +153,17 @@ class _SectionReader:
         accept = headers.get(b"accept", b"")
         chunked = _is_chunked(headers, version)
         is_ndjson = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == NDJSON.encode()
+        length, expects = _length(headers), _expects(headers, version)
+        coding = _coding(headers) if length or chunked else b""
         return Head(
             version=version,
             headers=headers,
             keep_alive=version == b"1.1" and b"close" not in _tokens(headers.get(b"connection", b"")),
-            length=_length(headers),
+            length=length,
             chunked=chunked,
-            in_pieces=chunked or is_ndjson,
+            at_once=not (chunked or is_ndjson or coding or expects),
+            coding=coding,
+            expects=expects,
             origin=headers.get(b"origin", b"").decode("latin-1"),
             from_page=b"origin" in headers or b"sec-fetch-site" in headers,
             wants_problem=b"application/json" in accept or PROBLEM.encode() in accept,
@@ -195,17 +171,19 @@ class _SectionReader:
         )
 
 
-def _origin_form(url: bytes) -> bytes:
-    """The path and query of a target, which a proxy may write as a whole address."""
-    if url.startswith(b"/") or url == b"*":
-        return url
-    _, _, rest = url.partition(b"://")
-    _, slash, path = rest.partition(b"/")
-    return slash + path or b"/"
-
-
 def _tokens(value: bytes) -> list[bytes]:
-    return [token.strip().lower() for token in value.split(b",")]
+    return [token for part in value.split(b",") if (token := part.strip().lower())]
+
+
+def _coding(headers: dict[bytes, bytes]) -> bytes:
+    """How the body is compressed: ``gzip``, several codings or one that isn't known, or nothing."""
+    codings = [token for token in _tokens(headers.get(b"content-encoding", b"")) if token != b"identity"]
+    return b", ".join(codings).replace(b"x-gzip", GZIP)
+
+
+def _expects(headers: dict[bytes, bytes], version: bytes) -> bytes:
+    """What the client waits for; HTTP/1.0 knows no such thing (RFC 9110, section 10.1.1)."""
+    return b"" if version == b"1.0" else b", ".join(dict.fromkeys(_tokens(headers.get(b"expect", b""))))
 
 
 def _length(headers: dict[bytes, bytes]) -> int:
@@ -226,6 +204,12 @@ def _is_chunked(headers: dict[bytes, bytes], version: bytes) -> bool:
     if coding.strip().lower() != b"chunked":
         raise NotImplementedMethodError("the only Transfer-Encoding known here is a single chunked")
     return True
+
+
+def check_expectation(head: Head) -> None:
+    """Raise `ExpectationFailedError` if the client expects what isn't known here."""
+    if head.expects not in (b"", CONTINUE):
+        raise ExpectationFailedError("the only expectation known here is 100-continue")
 
 
 def too_large(limit: int) -> TooLargeError:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from http import HTTPStatus
 
-from bus.errors import BusError, DuplicateKeyError, MethodNotAllowedError, TimedOutError, UnavailableError
+from bus.errors import (
+    BusError,
+    DuplicateKeyError,
+    MethodNotAllowedError,
+    TimedOutError,
+    UnavailableError,
+    UnsupportedEncodingError,
+)
 from bus.event import Receipt
 from bus.wire import (
     CONSUMER_ID,
@@ -66,27 +72,40 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[str, bytes]:
         headers |= receipt_headers(error.receipt)
     if isinstance(error, MethodNotAllowedError):
         headers["Allow"] = error.allowed
+    if isinstance(error, UnsupportedEncodingError):
+        headers["Accept-Encoding"] = "gzip, identity"
     if isinstance(error, UnavailableError):
         headers["Retry-After"] = error.retry_after
     line = " ".join(error.message.split()).encode()
     return format_headers(headers), encode_problem(error) if as_problem else line + b"\n"
 
 
-@dataclass(frozen=True, slots=True)
 class Cors:
-    """Which web origins may use the server: all of them for ``*`` (WHATWG Fetch, CORS protocol)."""
+    """Which web origins may use the server: all of them for ``*`` (WHATWG Fetch, CORS protocol).
 
-    origins: tuple[str, ...]
+    Where they are restricted, every answer says that it depends on the origin, lest a cache hands one page what was
+    meant for another: ``vary`` is the header line of answers to requests that name no origin.
+    """
+
+    __slots__ = ("_everyone", "origins", "vary")
+
+    def __init__(self, origins: Sequence[str]) -> None:
+        self.origins = tuple(origins)
+        self._everyone = "*" in self.origins
+        self.vary = "" if self._everyone else "Vary: Origin\r\n"
 
     def headers(self, origin: str, *, preflight: bool = False) -> str:
-        """Header lines for a request from *origin*; none if it didn't name one or isn't allowed."""
-        if not origin or not ("*" in self.origins or origin in self.origins):
-            return ""
-        allowed = "*" if "*" in self.origins else origin
+        """Header lines for a request from *origin*."""
+        if not (self._everyone or origin in self.origins):
+            return self.vary
+        allowed = "*" if self._everyone else origin
         lines = (
             f"Access-Control-Allow-Origin: {allowed}\r\nAccess-Control-Expose-Headers: {_EXPOSED}\r\nVary: Origin\r\n"
         )
         return lines + (_PREFLIGHT if preflight else "")
+
+    def __repr__(self) -> str:
+        return f"<Cors for {', '.join(sorted(self.origins))}>"
 
 
 def _date() -> str:

@@ -1,7 +1,7 @@
 """Which request goes where.
 
 POST /      publish         GET /   subscribe      PUT /  acknowledge     HEAD /  200
-OPTIONS *   CORS preflight
+OPTIONS     anywhere: what goes there, and the CORS preflight
 GET         /healthz /readyz /metrics /openapi.json /v1/…   see ``bus.server.admin``
 """
 
@@ -10,22 +10,36 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Mapping
 
 from bus.config import Settings
 from bus.engine.base import Engine
-from bus.errors import BusError, MethodNotAllowedError, NotFoundError, OverloadedError, StoppingError
+from bus.errors import (
+    BusError,
+    MethodNotAllowedError,
+    NotFoundError,
+    OverloadedError,
+    StoppingError,
+)
 from bus.server.acknowledge import acknowledge
 from bus.server.admin import Admin
-from bus.server.exchange import Carrier, Exchange, Route
+from bus.server.exchange import Carrier, Exchange
 from bus.server.pages import check_page
 from bus.server.protocol import Connection
-from bus.server.publish import publish
+from bus.server.publish import check_upload, publish
 from bus.server.request import Request
 from bus.server.response import Cors
+from bus.server.route import Route, allowed_methods, derived_route
 from bus.server.stream import StreamSink, open_stream
+from bus.server.target import METHODS
 from bus.server.upload import Upload
 
 log = logging.getLogger("bus.server")
+
+_SUBSCRIBE = (
+    "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "order", "limit", "follow",
+    "last_event_id",
+)  # fmt: skip
 
 
 class Routes:
@@ -42,10 +56,10 @@ class Routes:
         self._settings = settings
         self._loop = loop
         self._root: dict[bytes, Route] = {
-            b"POST": self._publish,
-            b"GET": self._subscribe,
-            b"PUT": self._acknowledge,
-            b"HEAD": lambda request, exchange: exchange.respond(200),
+            b"POST": Route(self._publish, ("wait", "count", "timeout")),
+            b"GET": Route(self._subscribe, _SUBSCRIBE, lists=("subject",)),
+            b"PUT": Route(self._acknowledge, ("consumer_id", "action", "delay", "reason"), lists=("event_id",)),
+            b"HEAD": Route(_alive, _SUBSCRIBE, lists=("subject",)),
         }
         self._admin = Admin(engine, self.connections, self.streams)
 
@@ -70,13 +84,18 @@ class Routes:
         if not request.head.is_ndjson or request.head.method != b"POST" or request.head.path != "/":
             return None
         check_page(request, self.cors.origins)
+        self._root[b"POST"].check(request)
+        check_upload(request)
         chunked = request.head.version == b"1.1"
         return Upload(self._engine, exchange, longest=self.max_body, chunked=chunked, loop=self._loop)
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         try:
             check_page(request, self.cors.origins)
-            self._route(request)(request, exchange)
+            route = self._route(request)
+            if request.head.raw_query:
+                route.check(request)
+            route.answer(request, exchange)
         except BusError as error:
             exchange.fail(error)
         except Exception:
@@ -84,18 +103,21 @@ class Routes:
             exchange.fail(BusError("the server made a mistake: its log has the details"))
 
     def _route(self, request: Request) -> Route:
-        if request.head.method == b"OPTIONS":
-            return _preflight
-        routes = self._root if request.head.path == "/" else self._admin.routes(request.head.path)
-        if routes is None:
-            raise NotFoundError(f"path {request.head.path[:80]!a} doesn't exist: events are at /")
-        route = routes.get(request.head.method) or (routes.get(b"GET") if request.head.method == b"HEAD" else None)
+        method, path = request.head.method, request.head.path
+        routes = self._root if path == "/" else self._routes_of(path)
+        route = routes.get(method) or derived_route(routes, method)
         if route is None:
-            allowed = ", ".join(sorted(method.decode() for method in routes))
-            raise MethodNotAllowedError(
-                f"{request.head.method.decode()} is not for {request.head.path}: use {allowed}", allowed=allowed
-            )
+            allowed = allowed_methods(routes)
+            raise MethodNotAllowedError(f"{method.decode()} is not for {path}: use {allowed}", allowed=allowed)
         return route
+
+    def _routes_of(self, path: str) -> Mapping[bytes, Route]:
+        if path == "*":
+            return dict.fromkeys(METHODS - {b"OPTIONS"}, Route(_alive))
+        routes = self._admin.routes(path)
+        if routes is None:
+            raise NotFoundError(f"path {path[:80]!a} doesn't exist: events are at /")
+        return routes
 
     def _publish(self, request: Request, exchange: Exchange) -> None:
         publish(self._engine, request, exchange, loop=self._loop)
@@ -140,5 +162,5 @@ class Routes:
         return f"<Routes {len(self.connections)} connections, {len(self.streams)} streams>"
 
 
-def _preflight(request: Request, exchange: Exchange) -> None:
-    exchange.respond(204, preflight=True)
+def _alive(request: Request, exchange: Exchange) -> None:
+    exchange.respond(200)

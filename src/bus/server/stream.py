@@ -19,13 +19,14 @@ from bus.server.request import Request
 from bus.server.response import format_headers
 from bus.sse import PING, encode_event
 from bus.subject import Filter
-from bus.units import SECOND_NS, parse_duration, parse_time
+from bus.units import LARGEST_NUMBER, SECOND_NS, parse_duration, parse_time, parse_whole
 from bus.wire import CONSUMER_ID, NDJSON, SSE
 
 RETRY_MS = 1000
 """What browsers are told to wait before they reconnect."""
 
 MOST_PREFETCH = 10_000
+MOST_COUNT = 10**9
 
 
 class StreamSink:
@@ -146,7 +147,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         prefetch=_read_number(request, "prefetch", most=MOST_PREFETCH) or 1,
         consumer=request.parameter("consumer") or None,
         by_key=_read_order(request.parameter("order")),
-        limit=_read_number(request, "limit", most=1 << 62),
+        limit=_read_number(request, "limit", most=LARGEST_NUMBER),
         follow=_read_flag(request.parameter("follow"), default=True),
         ndjson=NDJSON in request.head.header(b"accept"),
     )
@@ -161,8 +162,8 @@ def read_start(text: str, *, now: int) -> Start:
         return Start(StartKind.NEWEST)
     if text == "oldest":
         return Start(StartKind.OLDEST)
-    if text.isascii() and text.isdigit():
-        return Start(StartKind.INDEX, index=max(int(text[:18]), 1))
+    if text.isdecimal():
+        return Start(StartKind.INDEX, index=max(parse_whole(text, what="start"), 1))
     if text.startswith("e_"):
         return Start(StartKind.AFTER, event_id=check_id(text, "start"))
     return _read_moment(text, now)
@@ -218,16 +219,9 @@ def _read_count(text: str) -> int | None:
     """Attempts in all, 0 for no limit however that is written; None if not given."""
     if not text:
         return None
-    digits = text.removeprefix("-")
-    if not (digits.isascii() and digits.isdigit() and len(digits) < 10):
-        raise InvalidParameterError(f"redelivery_count {text[:80]!a} is not a whole number")
-    return max(int(text), 0)
+    return max(parse_whole(text, what="redelivery_count", least=-MOST_COUNT, most=MOST_COUNT), 0)
 
 
 def _read_number(request: Request, name: str, *, most: int) -> int | None:
     text = request.parameter(name)
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) < 19 and 1 <= int(text) <= most):
-        raise InvalidParameterError(f"{name} {text[:80]!a} is not a whole number from 1 to {most}")
-    return int(text)
+    return parse_whole(text, what=name, least=1, most=most) if text else None
