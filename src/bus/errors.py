@@ -24,6 +24,7 @@
     │   ├── TooManyConsumersError      the server keeps as many durable consumers as it may
     │   └── ConsumerMismatchError      the durable consumer has other terms
     ├── TooLargeError             413
+    ├── UnsupportedEncodingError  415
     ├── ServiceError              502  the service that took a request answered with an error
     ├── UnavailableError          503  try again later
     │   ├── OverloadedError
@@ -231,6 +232,13 @@ class TooLargeError(BusError):
 
     status = 413
     code = "too-large"
+
+
+class UnsupportedEncodingError(BusError):
+    """The body is compressed in a way the server doesn't know, or isn't what its ``Content-Encoding`` says."""
+
+    status = 415
+    code = "unsupported-encoding"
 
 
 class ServiceError(BusError):

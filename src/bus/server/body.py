@@ -43,6 +43,7 @@ class Body:
 
         Raises `MalformedError` for broken chunks, `TooLargeError`, and what the upload raises.
         """
+        self.paused = False
         if self._chunks:
             data, rest = self._chunks.read(buffer)
         else:

@@ -17,6 +17,9 @@ CHUNK_LINE_BYTES = 256
 TRAILER_BYTES = 8 * 1024
 """Trailers are dropped, but read until they end."""
 
+UNPACKED_BYTES = 64 * 1024
+"""Bytes of a compressed body unpacked in one turn of the loop, a fraction of a millisecond's work."""
+
 PIPELINE_DEPTH = 64
 """Requests of one connection that may wait for their answers; further ones stay in the socket."""
 

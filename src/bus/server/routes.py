@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 
 from bus.config import Settings
 from bus.engine.base import Engine
@@ -21,9 +22,11 @@ from bus.errors import (
     OverloadedError,
     StoppingError,
 )
+from bus.server import body
 from bus.server.acknowledge import acknowledge
 from bus.server.admin import Admin
 from bus.server.exchange import Carrier, Exchange
+from bus.server.inflate import Inflater, WholeBody, check_coding
 from bus.server.pages import check_page
 from bus.server.protocol import Connection
 from bus.server.publish import check_upload, publish
@@ -80,14 +83,25 @@ class Routes:
 
     # -- requests
 
-    def upload(self, request: Request, exchange: Exchange) -> Upload | None:
-        if not request.head.is_ndjson or request.head.method != b"POST" or request.head.path != "/":
-            return None
-        check_page(request, self.cors.origins)
-        self._root[b"POST"].check(request)
-        check_upload(request)
-        chunked = request.head.version == b"1.1"
-        return Upload(self._engine, exchange, longest=self.max_body, chunked=chunked, loop=self._loop)
+    def upload(self, request: Request, exchange: Exchange) -> body.Upload | None:
+        head, connection = request.head, exchange.connection
+        check_coding(head)
+        if head.is_ndjson and head.method == b"POST" and head.path == "/":
+            check_page(request, self.cors.origins)
+            self._root[b"POST"].check(request)
+            check_upload(request)
+            take = partial(self._publish_lines, exchange, chunked=head.version == b"1.1")
+            return Inflater(take, connection, loop=self._loop) if head.coding else take(connection.read_on)
+        if head.coding:
+            return Inflater(partial(self._keep, request, exchange), connection, loop=self._loop)
+        return None
+
+    def _publish_lines(self, exchange: Exchange, read_on: Callable[[], None], *, chunked: bool) -> Upload:
+        return Upload(self._engine, exchange, longest=self.max_body, chunked=chunked, read_on=read_on, loop=self._loop)
+
+    def _keep(self, request: Request, exchange: Exchange, read_on: Callable[[], None]) -> WholeBody:
+        """Who keeps a compressed body; it never pauses."""
+        return WholeBody(request, exchange, most=self.max_body, handle=self.handle)
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         try:

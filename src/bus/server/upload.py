@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from bus.engine.base import Engine
 from bus.errors import BusError
@@ -42,15 +42,24 @@ class Upload:
     """The body of one NDJSON publish as it comes in, and its answer.
 
     Lines are at most *longest* bytes. The answer goes out in chunks if *chunked*, else it ends with the connection.
+    *read_on* is called when more lines can be taken after `feed` asked for a pause.
     """
 
     def __init__(
-        self, engine: Engine, exchange: Exchange, *, longest: int, chunked: bool, loop: AbstractEventLoop
+        self,
+        engine: Engine,
+        exchange: Exchange,
+        *,
+        longest: int,
+        chunked: bool,
+        read_on: Callable[[], None],
+        loop: AbstractEventLoop,
     ) -> None:
         self._engine = engine
         self._exchange = exchange
         self._longest = longest
         self._chunked = chunked
+        self._read_on = read_on
         self._loop = loop
         self._rest = b""
         self._answers: deque[_Answer] = deque()
@@ -154,7 +163,7 @@ class Upload:
             self._send(b"0\r\n\r\n" if self._chunked else b"")
             self._exchange.finish()
         elif self._unanswered < limits.UPLOAD_LINES // 2:
-            self._exchange.connection.read_on()
+            self._read_on()
 
     def _due(self) -> Iterator[bytes]:
         while self._answers and self._answers[0].data:
