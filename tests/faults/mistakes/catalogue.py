@@ -24,6 +24,8 @@ JOBS = "tests/client/test_jobs.py"
 TAKEOVER = "tests/client/test_takeover.py"
 STREAM = "tests/client/test_stream.py"
 HOSTILE = "tests/client/test_hostile.py"
+REQUESTS = "tests/server/test_requests.py"
+BAD_INPUT = "tests/server/test_bad_input.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,5 +332,45 @@ MISTAKES = (
         "sse.py",
         (('if self._after_cr or b"\\r" in data:', "if False:"),),
         ("tests/test_sse.py",),
+        "a trailer is dropped without a look",
+        "server/chunks.py",
+        (("        elif not _TRAILER.fullmatch(line):\n", "        elif False:\n"),),
+        ("tests/server/test_chunks.py",),
+    ),
+    Mistake(
+        "a host may be anything",
+        "server/request.py",
+        (("            check_authority(self._headers[b", "            (self._headers[b"),),
+        (f"{REQUESTS}::test_a_host_is_a_name_or_an_address",),
+    ),
+    Mistake(
+        "an expectation counts only until the body comes",
+        "server/protocol.py",
+        (("        check_expectation(head)\n", "        self._buffer or check_expectation(head)\n"),),
+        (f"{REQUESTS}::test_what_is_no_request_is_refused_and_the_connection_closed",),
+    ),
+    Mistake(
+        "an address takes parameters it doesn't know",
+        "server/query.py",
+        (("        if name not in once:\n", "        if False:\n"),),
+        (f"{BAD_INPUT}::test_an_address_knows_the_parameters_of_its_description_and_no_others",),
+    ),
+    Mistake(
+        "a misspelt field of an event is passed over",
+        "event.py",
+        ((", forbid_unknown_fields=True", ""),),
+        (f"{BAD_INPUT}::test_a_refused_event_stores_nothing",),
+    ),
+    Mistake(
+        "a number is converted without a look at all of it",
+        "units.py",
+        (("_WHOLE.fullmatch(text)", "text.lstrip('-').isdigit()"),),
+        ("tests/server/test_heads.py",),
+    ),
+    Mistake(
+        "a compressed body is unpacked in one go",
+        "server/inflate.py",
+        (("decompress(part, limits.UNPACKED_BYTES)", "decompress(part)"),),
+        ("tests/server/test_compressed.py::test_a_turn_of_the_loop_unpacks_one_piece",),
     ),
 )
