@@ -127,6 +127,8 @@ def test_following_shows_events_as_they_come(server: ServerProcess, place: str) 
     ("args", "line"),
     [
         (["--index", "a..b"], "bus: --index: 'a..b' can't be read: write indexes like 7..9, 7.., ..9 or 7"),
+        (["--index", ".."], "bus: --index: '..' can't be read: write indexes like 7..9, 7.., ..9 or 7"),
+        (["--index", "9" * 5000], f"bus: --index: '{'9' * 80}' can't be read: write indexes like 7..9, 7.., ..9 or 7"),
         (["--since", "yesterday"], "bus: --since: 'yesterday' is neither a time like"),
         (["--subject", "*.a"], "bus: pattern '*.a' starts with a wildcard"),
         (["--follow"], "bus: --follow is for one namespace"),

@@ -243,6 +243,9 @@ def test_a_batch_can_not_be_waited_for(bus: ServerProcess, subject: str) -> None
 
 PROBLEMS: list[tuple[str, str, dict[str, Any]]] = [
     ("GET", "/", {"status": 400, "code": "invalid-subject"}),
+    ("GET", target("app.a", last_event_id="a b"), {"status": 400, "code": "invalid-parameter"}),
+    ("GET", target("app.a", start="e_ "), {"status": 400, "code": "invalid-parameter"}),
+    ("GET", target("app.a", strat="oldest"), {"status": 400, "code": "invalid-parameter"}),
     ("GET", target("nowhere.a"), {"status": 404, "code": "unknown-namespace"}),
     ("GET", target("app.a", start="e_000000000001aaaaaaaaaa"), {"status": 404, "code": "unknown-event"}),
     ("PUT", "/?consumer_id=c_1&event_id=e_1", {"status": 404, "code": "unknown-consumer"}),

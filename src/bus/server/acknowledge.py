@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 
 from bus.engine.base import Acknowledge, Action, Engine
-from bus.errors import BusError, InvalidParameterError
-from bus.event import check_id
+from bus.errors import InvalidParameterError
+from bus.server.query import read_id
 from bus.server.request import Request
 from bus.units import parse_duration
 from bus.wire import decode_payload
@@ -41,10 +41,7 @@ def read_acknowledge(request: Request) -> Acknowledge:
 def _read_id(text: str, name: str) -> str:
     if not text:
         raise InvalidParameterError(f"{name} is required")
-    try:
-        return check_id(text, name)
-    except BusError as error:
-        raise InvalidParameterError(error.message) from None
+    return read_id(text, name)
 
 
 def _read_events(values: Sequence[str]) -> tuple[str, ...]:

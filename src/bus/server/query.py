@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote_plus
 
-from bus.errors import InvalidParameterError
+from bus.errors import InvalidEventError, InvalidParameterError
+from bus.event import check_id
 from bus.suggest import suggest
 
 Query = Mapping[str, Sequence[str]]
@@ -28,6 +29,14 @@ def parse_query(raw: bytes) -> Query:
     except UnicodeDecodeError:
         raise InvalidParameterError("the query is not UTF-8: percent-encode it") from None
     return found
+
+
+def read_id(text: str, name: str) -> str:
+    """An id given in the parameter or header *name*. Raises `InvalidParameterError`."""
+    try:
+        return check_id(text, name)
+    except InvalidEventError as error:
+        raise InvalidParameterError(error.message) from None
 
 
 def check_parameters(query: Query, *, once: tuple[str, ...], repeated: tuple[str, ...]) -> None:

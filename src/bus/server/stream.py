@@ -15,6 +15,7 @@ from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe, Subscr
 from bus.errors import BusError, InvalidParameterError
 from bus.event import check_id
 from bus.server.exchange import Exchange
+from bus.server.query import read_id
 from bus.server.request import Request
 from bus.server.response import format_headers
 from bus.sse import PING, encode_event
@@ -165,7 +166,7 @@ def read_start(text: str, *, now: int) -> Start:
     if text.isdecimal():
         return Start(StartKind.INDEX, index=max(parse_whole(text, what="start"), 1))
     if text.startswith("e_"):
-        return Start(StartKind.AFTER, event_id=check_id(text, "start"))
+        return Start(StartKind.AFTER, event_id=read_id(text, "start"))
     return _read_moment(text, now)
 
 
@@ -192,7 +193,7 @@ def read_redelivery(text: str) -> tuple[float, ...] | None:
 
 def _read_resume(request: Request) -> str | None:
     text = request.head.header(b"last-event-id") or request.parameter("last_event_id")
-    return check_id(text, "Last-Event-ID") if text else None
+    return read_id(text, "Last-Event-ID") if text else None
 
 
 def _read_ack(text: str) -> AckMode:
