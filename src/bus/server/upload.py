@@ -157,6 +157,8 @@ class Upload:
     def _answer(self) -> None:
         """Send the receipts that are there, in order, and the end after the last."""
         self._scheduled = False
+        if self._exchange.done:
+            return
         if data := b"".join(self._due()):
             self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
         if self._complete and not self._answers:
