@@ -24,7 +24,8 @@ from bus.event import Event
 from bus.wire import encode_extra, encode_frame, json_of, one_line
 
 if TYPE_CHECKING:
-    from bus.client.blocking.stream import Delivery, Stream
+    from bus.client.blocking.delivery import Delivery
+    from bus.client.blocking.stream import Stream
     from bus.client.core.notice import Dropped, Gap
 
 AWAY = 10.0

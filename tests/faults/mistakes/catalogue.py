@@ -332,6 +332,8 @@ MISTAKES = (
         "sse.py",
         (('if self._after_cr or b"\\r" in data:', "if False:"),),
         ("tests/test_sse.py",),
+    ),
+    Mistake(
         "a trailer is dropped without a look",
         "server/chunks.py",
         (("        elif not _TRAILER.fullmatch(line):\n", "        elif False:\n"),),
