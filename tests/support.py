@@ -18,6 +18,7 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from bus.sse import EventReader, ServerSentEvent
+from bus.wire import SSE
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something gives up; no test's outcome depends on it otherwise."""
@@ -251,18 +252,22 @@ def request(
 
 @dataclass(slots=True)
 class Stream:
-    """A subscription read straight from its socket."""
+    """A subscription read straight from its socket.
+
+    ``broken`` says that it ended by a reset, which is how a stream breaks off that has no chunks.
+    """
 
     connection: socket.socket
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
+    broken: bool = False
     _reader: EventReader = field(default_factory=EventReader)
     _waiting: list[ServerSentEvent] = field(default_factory=list)
 
     def next(self) -> ServerSentEvent:
         """The next event of any kind. Raises `EOFError` when the server has closed the stream."""
         while not self._waiting:
-            data = self.connection.recv(65536)
+            data = self._receive()
             if not data:
                 raise EOFError("the stream has ended")
             self._waiting += self._reader.feed(data)
@@ -286,6 +291,13 @@ class Stream:
         except EOFError:
             return events
 
+    def _receive(self) -> bytes:
+        try:
+            return self.connection.recv(65536)
+        except ConnectionResetError:
+            self.broken = True
+            return b""
+
     def _read_head(self) -> None:
         head = b""
         while b"\r\n\r\n" not in head:
@@ -307,7 +319,8 @@ def subscribe(
     query = urlencode({"subject": subject, **{name: str(value) for name, value in parameters.items()}})
     resume = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
     with connect(server.port, timeout=timeout) as connection:
-        connection.sendall(f"GET /?{query} HTTP/1.1\r\nHost: bus\r\nConnection: close\r\n{resume}\r\n".encode())
+        accept = f"Accept: {SSE}\r\n"
+        connection.sendall(f"GET /?{query} HTTP/1.1\r\nHost: bus\r\nConnection: close\r\n{accept}{resume}\r\n".encode())
         stream = Stream(connection)
         stream._read_head()
         yield stream

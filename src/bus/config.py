@@ -217,7 +217,7 @@ class Settings:
     cors_origins: tuple[str, ...] = _option(
         split_list, "BUS_CORS_ORIGINS", "*", "Web origins that may use the server, separated by commas."
     )
-    heartbeat: float = _option(parse_duration, "BUS_HEARTBEAT", "15s", "Time between pings on a silent stream.")
+    heartbeat: float = _option(parse_duration, "BUS_HEARTBEAT", "15s", "Time between heartbeats on a silent stream.")
     drain: float = _option(parse_duration, "BUS_DRAIN", "10s", "Time a stopping server gives to open requests.")
 
     @classmethod

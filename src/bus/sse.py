@@ -1,8 +1,8 @@
 """Server-sent events (WHATWG HTML, section 9.2): writing the ones that aren't stored, and reading any.
 
-What seven clients agree on: ``\\n`` alone ends a line, an empty line ends an event, a heartbeat is a
-comment line with a single line break (with two, some clients report an empty event), and ``retry:``
-rides in the first event's block.
+What all clients agree on: ``\\n`` alone ends a line, an empty line ends an event, ``retry:`` rides in the first
+event's block, and a heartbeat is that line again with a single line break. It is no comment, which one reader takes
+for data and another for the end of an event's head; and it has no empty line, which some report as an empty event.
 """
 
 from __future__ import annotations
@@ -17,12 +17,15 @@ from bus.errors import TooLargeError
 LONGEST_BLOCK = 64 << 20
 """Bytes of one event; the largest a server takes is far below."""
 
+RETRY_MS = 1000
+"""What clients are told to wait before they reconnect."""
+
+PING = b"retry: %d\n" % RETRY_MS
+"""The heartbeat: a field that says nothing new, and becomes the first line of the next event."""
+
 _END = b"\n\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _LONGEST_NUMBER = 9
-
-PING = b": ping\n"
-"""The heartbeat."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,15 +16,13 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bus.errors import ConfigError, InvalidSubjectError
+from bus.patterns import DEAD_SEGMENT as DEAD_SEGMENT
+from bus.patterns import Matcher
 
 INBOX_NAMESPACE = "_bus_"
 """The namespace of inboxes: replies that live in memory and never touch a log."""
 
 _INBOX_PREFIX = f"{INBOX_NAMESPACE}."
-
-DEAD_SEGMENT = "_dead_"
-"""Second segment of the subjects of dead letters. Wildcards don't match it, so that nobody who reads
-``orders.>`` is handed what another consumer gave up; a pattern that names it reads dead letters."""
 
 MAX_SUBJECT_BYTES = 256
 MAX_PATTERNS = 64
@@ -83,7 +81,6 @@ class Pattern:
 
     text: str
     namespace: str
-    expression: re.Pattern[str] = field(repr=False, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Pattern:
@@ -95,15 +92,7 @@ class Pattern:
         _within_size(text)
         if namespace == INBOX_NAMESPACE and {"*", ">"} & set(rest):
             raise InvalidSubjectError(f"pattern {text} reads others' inboxes: name one inbox exactly")
-        return cls(text, namespace, re.compile(r"\.".join(map(_expression, (namespace, *rest)))))
-
-    def matches(self, subject: str) -> bool:
-        return self.expression.fullmatch(subject) is not None
-
-
-def _expression(segment: str) -> str:
-    alive = rf"(?!{DEAD_SEGMENT}(?:\.|$))"
-    return {"*": alive + r"[^.]+", ">": alive + r".+"}.get(segment) or re.escape(segment)
+        return cls(text, namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +100,7 @@ class Filter:
     """The patterns of one subscription, all in one namespace. Equal filters select the same events."""
 
     patterns: tuple[Pattern, ...]
-    _known: dict[bytes, bool] = field(default_factory=dict, repr=False, compare=False)
+    _matcher: Matcher = field(repr=False, compare=False)
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> Filter:
@@ -127,26 +116,20 @@ class Filter:
         patterns = tuple(map(Pattern.parse, names))
         if len({pattern.namespace for pattern in patterns}) > 1:
             raise InvalidSubjectError(f"patterns {', '.join(names)} are of several namespaces: a stream reads one")
-        return cls(patterns)
+        return cls(patterns, Matcher(names))
 
     @property
     def namespace(self) -> str:
         return self.patterns[0].namespace
 
-    @property
-    def whole_namespace(self) -> bool:
-        """Whether every event of the namespace matches."""
-        return any(pattern.text == f"{self.namespace}.>" for pattern in self.patterns)
-
     def matches(self, subject: bytes) -> bool:
-        """Whether any pattern takes *subject* (UTF-8); the answer is remembered."""
-        known = self._known.get(subject)
-        if known is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            text = subject.decode()
-            known = self._known[subject] = any(pattern.matches(text) for pattern in self.patterns)
-        return known
+        """Whether any pattern takes *subject* (UTF-8)."""
+        return self._matcher.takes(subject)
+
+    @property
+    def work(self) -> int:
+        """What matching has cost so far, in steps."""
+        return self._matcher.work
 
     def __str__(self) -> str:
         return ",".join(pattern.text for pattern in self.patterns)

@@ -7,8 +7,10 @@ A frame is one event as a finished server-sent event:
     data: {"id":"e_…","subject":"orders.created","payload":{…},"created_at":"…","index":42}\\n
     \\n
 
-``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``attempts`` and ``error`` follow
-``index`` where there are any, so a frame is extended by cutting off its last three bytes.
+``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``attempts``, ``error`` and ``dead`` follow
+``index`` where there are any, so a frame is extended by cutting off its last three bytes. The last three of them are
+younger than the Go server's clients of v0.5, whose parser stops at a field it doesn't know: these clients get frames
+without (`Format.CORE`).
 """
 
 from __future__ import annotations
@@ -69,6 +71,14 @@ _raw_decoder = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()
 _drafts_decoder = msgspec.json.Decoder(list[Draft])
 _received_batch_decoder = msgspec.json.Decoder(list[_Received])
+
+
+class Format(StrEnum):
+    """How events go out: frames as they are stored, their JSON a line each, or frames of core fields alone."""
+
+    SSE = "sse"
+    NDJSON = "ndjson"
+    CORE = "core"
 
 
 class Durability(StrEnum):
@@ -239,8 +249,44 @@ def check_response_subject(text: str) -> str:
     return text
 
 
-def join_frames(frames: Sequence[bytes], *, ndjson: bool) -> bytes:
-    """The bytes that carry *frames* to a subscriber, as server-sent events or as NDJSON."""
-    if not ndjson:
-        return b"".join(frames)
-    return b"".join([line for frame in frames for line in (json_of(frame), b"\n")])
+def join_frames(frames: Sequence[bytes], form: Format) -> bytes:
+    """The bytes that carry *frames* to a subscriber."""
+    match form:
+        case Format.SSE:
+            return b"".join(frames)
+        case Format.NDJSON:
+            return b"".join([line for frame in frames for line in (json_of(frame), b"\n")])
+        case Format.CORE:
+            return b"".join([_core_of(frame) if has_younger_fields(frame) else frame for frame in frames])
+
+
+_YOUNGER_FIELDS = (b'"attempts":', b'"error":', b'"dead":')
+
+
+def has_younger_fields(frames: bytes) -> bool:
+    """Whether one of *frames* may have a field that is not among the core ones; a payload may pass for one."""
+    return any(field in frames for field in _YOUNGER_FIELDS)
+
+
+class _Core(msgspec.Struct, omit_defaults=True):
+    """The fields every client knows, in their order."""
+
+    id: str
+    subject: str
+    payload: msgspec.Raw
+    created_at: str
+    index: int
+    key: str = ""
+    trace_id: str = ""
+    response_subject: str = ""
+
+
+_core_decoder = msgspec.json.Decoder(_Core)
+
+
+def _core_of(frame: bytes) -> bytes:
+    """*frame* with the core fields alone."""
+    return b"id: %b\nevent: msg\ndata: %b\n\n" % (
+        id_of(frame).encode(),
+        _encoder.encode(_core_decoder.decode(json_of(frame))),
+    )

@@ -163,3 +163,8 @@ def with_limits(**limits: float) -> list[str]:
     """A wrapper for `ServerProcess` that gives the server other limits, so that no test waits for the real ones."""
     script = Path(__file__).with_name("with_limits.py")
     return [sys.executable, str(script), *(f"{name}={value}" for name, value in limits.items()), "--"]
+
+
+def with_mistakes(*places: str) -> list[str]:
+    """The wrapper of a server whose methods at *places* raise; see with_mistakes.py."""
+    return [sys.executable, str(Path(__file__).parent / "with_mistakes.py"), *places, "--"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -11,12 +12,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bus.wire import NDJSON, SSE
 from tests.conftest import StartServer
-from tests.server.support import dial, draft, publish, read, stored
-from tests.support import ServerProcess, request, run_bus, subscribe
+from tests.server.support import dial, draft, publish, read, stored, target
+from tests.support import PATIENCE, ServerProcess, request, run_bus, subscribe
 
 
-def test_streams_end_with_a_word(server: ServerProcess) -> None:
+def test_streams_break_off_so_that_nobody_takes_them_for_complete(server: ServerProcess) -> None:
     with (
         subscribe(server, "app.>") as plain,
         subscribe(server, "app.>", ack="manual") as manual,
@@ -25,7 +27,25 @@ def test_streams_end_with_a_word(server: ServerProcess) -> None:
     ):
         assert server.stop() == 0
         for stream in (plain, manual, durable, inbox):
-            assert [event.kind for event in stream.rest()] == ["open", "done"]
+            assert [event.kind for event in stream.rest()] == ["open"]
+            assert stream.broken
+
+
+@pytest.mark.parametrize("accept", [SSE, NDJSON])
+@pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.parametrize("version", ["--http1.1", "--http1.0"])
+def test_curl_fails_when_a_stream_breaks_off(server: ServerProcess, accept: str, end: str, version: str) -> None:
+    stored(server, "app.a")
+    url = f"{server.url}{target('app.a', start='oldest')}"
+    command = ["curl", version, "--silent", "--no-buffer", "--header", f"Accept: {accept}", url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0) as curl:
+        assert curl.stdout
+        heard = b""
+        while b'"index":1' not in heard:
+            heard += curl.stdout.read(65536)
+        getattr(server, end)()
+        curl.stdout.read()
+        assert curl.wait(PATIENCE) != 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

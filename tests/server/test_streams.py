@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +13,7 @@ import pytest
 from bus.sse import EventReader, ServerSentEvent
 from bus.wire import NDJSON, SSE
 from tests.server.support import dial, publish, stored, target
-from tests.support import ServerProcess, raw, request, subscribe
+from tests.support import ServerProcess, connect, raw, request, subscribe
 
 
 def _get(path: str, *headers: bytes) -> bytes:
@@ -38,7 +39,7 @@ def test_the_wire_bytes_of_a_stream(bus: ServerProcess, subject: str) -> None:
         f'{{"id":"{event_id}","subject":"{subject}","payload":{{"a":1}},'
         f'"created_at":"2026-01-31T12:00:00.000000000Z","index":{int(event_id[2:14], 16)}}}'
     )
-    opened = rf'{{"consumer_id":"{consumer_id}","namespace":"app","first_index":1,"next_index":\d+}}'
+    opened = rf'{{"consumer_id":"{consumer_id}","namespace":"app","first_index":1,"next_index":\d+,"heartbeat":1}}'
     shape = (
         rf"retry: 1000\nevent: open\ndata: {opened}\n\n"
         rf"id: {event_id}\nevent: msg\ndata: {re.escape(event)}\n\n"
@@ -79,7 +80,9 @@ def test_the_open_event_comes_first_and_says_where_the_stream_is(server: ServerP
         assert (opened.kind, opened.retry_ms) == ("open", 1000)
         about = msgspec.json.decode(opened.data)
         consumer_id = stream.headers["x-bus-consumer-id"]
-        assert about == {"consumer_id": consumer_id, "namespace": "app", "first_index": 1, "next_index": 2}
+        assert about == {
+            "consumer_id": consumer_id, "namespace": "app", "first_index": 1, "next_index": 2, "heartbeat": 15,
+        }  # fmt: skip
 
 
 def test_events_arrive_as_they_are_published(bus: ServerProcess, subject: str) -> None:
@@ -103,16 +106,16 @@ def _events(taken: Iterable[ServerSentEvent]) -> Iterator[dict[str, Any]]:
     return (msgspec.json.decode(event.data) for event in taken)
 
 
-def test_a_heartbeat_is_a_comment_of_one_line(bus: ServerProcess, subject: str) -> None:
+def test_a_heartbeat_is_a_field_of_one_line(bus: ServerProcess, subject: str) -> None:
     with dial(bus) as peer:
         peer.send(_get(target(subject), b"Connection: close"))
         peer.answer(has_body=False)
         opening = b""
         while not opening.endswith(b"\n\n"):
             opening += peer.read(1)
-        assert peer.read(7) == b": ping\n"
+        assert peer.read(12) == b"retry: 1000\n"
         publish(bus, subject)
-        assert peer.read(4) in (b"id: ", b": pi")
+        assert peer.read(4) in (b"id: ", b"retr")
 
 
 def test_ndjson_is_the_events_and_nothing_else(bus: ServerProcess, subject: str) -> None:
@@ -194,3 +197,18 @@ def test_a_large_replay_arrives_whole_and_in_order(server: ServerProcess) -> Non
     with subscribe(server, "app.a", start="oldest") as stream:
         events = stream.take(10_000)
     assert [msgspec.json.decode(event.data)["index"] for event in events] == list(range(1, 10_001))
+
+
+@pytest.mark.parametrize("accept", [SSE, NDJSON])
+def test_the_kernel_looks_whether_a_subscriber_is_still_there(bus: ServerProcess, subject: str, accept: str) -> None:
+    """The timer of the server's end of the connection is that of keepalive (2), as /proc/net/tcp has it."""
+    with connect(bus.port) as connection:
+        mine = connection.getsockname()[1]
+        connection.sendall(_get(target(subject), b"Accept: " + accept.encode()))
+        assert connection.recv(65536)
+        timers = {0, 1}
+        while timers & {0, 1}:
+            lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+            ends = [line for line in lines if line[2].endswith(f":{mine:04X}") and line[1].endswith(f":{bus.port:04X}")]
+            timers = {int(line[5].partition(":")[0]) for line in ends}
+        assert timers == {2}

@@ -16,7 +16,7 @@ import msgspec
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.subject import Filter
-from bus.wire import Durability
+from bus.wire import Durability, Format
 
 Published = Callable[[Sequence[Receipt], BusError | None], None]
 """Called once when the drafts are stored as promised, with their receipts, or with what prevented it."""
@@ -79,7 +79,7 @@ class Subscribe:
     by_key: bool = False
     limit: int | None = None
     follow: bool = True
-    ndjson: bool = False
+    format: Format = Format.SSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +111,10 @@ class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: list[int] = []
 
 
+MUCH = 512 * 1024
+"""Bytes above which a sink sends in pieces and doesn't keep what the subscriber has yet to take."""
+
+
 class Sink(Protocol):
     """Where a subscription's bytes go: one subscriber's connection."""
 
@@ -118,14 +122,21 @@ class Sink(Protocol):
     def writable(self) -> bool:
         """False while the connection holds as much unsent data as it may."""
 
-    def write(self, data: bytes) -> None:
-        """Send frames, already in the form the subscriber asked for."""
+    def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
+        """Send frames, already in the form the subscriber asked for.
 
-    def tell(self, kind: str, data: Mapping[str, Any] | str) -> None:
-        """Send an event that isn't stored, such as ``dropped``."""
+        More than `MUCH` comes with *again*, which makes the same bytes once more, so that they needn't be kept
+        while the subscriber doesn't read.
+        """
+
+    def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Send an event that isn't stored: ``gap`` or ``dropped``."""
 
     def end(self, reason: str) -> None:
-        """Close the stream: ``limit``, ``tail`` or ``shutdown``."""
+        """Close a stream that is complete: ``limit``, ``tail`` or ``deleted``."""
+
+    def fail(self, error: BusError) -> None:
+        """Say why the stream can't go on, and break it off."""
 
 
 class Subscription(Protocol):

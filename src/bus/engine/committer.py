@@ -23,6 +23,7 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from bus.config import Fsync
+from bus.engine.guard import as_bus_error
 from bus.errors import LogFailedError, StorageError
 from bus.storage.batch import Batch
 from bus.storage.log import Log
@@ -104,8 +105,8 @@ class ThreadCommitter:
                 return
             try:
                 work()
-            except Exception:
-                log.exception("%r: maintenance failed", self._store)
+            except Exception as error:
+                log.error("%s", as_bus_error(error, f"maintaining {self._store!r}"))
 
     def _patience(self) -> float | None:
         """How long to wait for work before the next sync; one that is due comes before more work."""
@@ -122,8 +123,8 @@ class ThreadCommitter:
         self._sync_due = None
         try:
             self._store.sync()
-        except StorageError as error:
-            log.error("%s", error)
+        except Exception as error:
+            log.error("%s", as_bus_error(error, f"syncing {self._store!r}"))
 
     def close(self) -> None:
         self._work.put(None)
@@ -140,13 +141,20 @@ def _append(store: Log, batches: Sequence[Batch], *, sync: bool) -> tuple[int, S
             stored += 1
     except StorageError as error:
         failure = error
-    except Exception:
-        log.exception("a batch can't be written")
-        failure = LogFailedError(f"{store!r}: a batch can't be written: the server's log has the details")
+    except Exception as error:
+        failure = _mistake(store, error)
     if not (sync and stored):
         return stored, failure
     try:
         store.sync()
     except StorageError as error:
         return 0, error
+    except Exception as error:
+        return 0, _mistake(store, error)
     return stored, failure
+
+
+def _mistake(store: Log, error: Exception) -> StorageError:
+    """A failure that is none of the disk's: what is stored isn't known, so nothing more is."""
+    as_bus_error(error, f"writing {store!r}")
+    return LogFailedError(f"{store!r}: a batch can't be written: the server's log has the details")

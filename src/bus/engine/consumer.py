@@ -17,16 +17,18 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from bus.engine.attempts import made_again, nth_attempt
 from bus.engine.backlog import Backlog
-from bus.engine.base import Acknowledge, Action, Gap, Sink, Subscribe
+from bus.engine.base import MUCH, Acknowledge, Action, Gap, Sink, Subscribe
 from bus.engine.feed import Feed
+from bus.engine.guard import as_bus_error
 from bus.engine.member import Member, Settled
 from bus.engine.namespace import Namespace
 from bus.engine.pending import Delivery, GivenUp, Pending, State
 from bus.engine.position import Position, find, frame_at
 from bus.engine.terms import Terms
-from bus.errors import BusError, NotOwnerError, StorageError, UnknownEventError
-from bus.wire import extend_frame, id_of, join_frames, json_of
+from bus.errors import BusError, NotOwnerError, UnknownEventError
+from bus.wire import id_of, join_frames, json_of
 
 MOST_PENDING = 10_000
 """Events a consumer may leave unsettled (held behind a key, delayed) before it is given no new ones."""
@@ -157,8 +159,8 @@ class Consumer:
             for member in list(self.members):
                 self._serve(member)
             self._fetch_if_wanted()
-        except StorageError as error:
-            self._fail(error)
+        except Exception as error:
+            self._fail(as_bus_error(error, f"handing out by {self!r}"))
             return
         for member in list(self.members):
             self._finish_if_done(member)
@@ -168,11 +170,16 @@ class Consumer:
         """Fill the window of *member* as far as its sink takes it."""
         room = member.room
         frames: list[bytes] = []
-        while len(frames) < room and (frame := self._next(member)):
+        size = 0
+        while len(frames) < room and size < MUCH and (frame := self._next(member)):
             frames.append(frame)
+            size += len(frame)
         if frames:
-            member.sink.write(join_frames(frames, ndjson=member.ndjson))
+            again = made_again(self.namespace, frames, member.format) if size > MUCH else None
+            member.sink.write(join_frames(frames, member.format), again)
             member.count(len(frames))
+            if size >= MUCH:
+                self.pump_soon()
             self.members.remove(member)
             self.members.append(member)
             self._changed(self)
@@ -189,7 +196,7 @@ class Consumer:
                     return b""
                 delivery = self.pending.deliver(member.consumer_id, now=now)
             if delivery and (frame := fresh or frame_at(self.namespace, delivery.index)):
-                return extend_frame(frame, b',"attempts":%d' % delivery.attempts)
+                return nth_attempt(frame, delivery.attempts)
             if delivery:
                 gone = self.pending.reject(delivery.event_id, member.consumer_id, reason="no longer in the log")
                 self._give_up([gone])
@@ -267,10 +274,13 @@ class Consumer:
 
     def _expire(self) -> None:
         self._timer = None
-        self._give_up(self.pending.expire(now=self._loop.time()))
-        self._changed(self)
-        self.pump_soon()
-        self._arm()
+        try:
+            self._give_up(self.pending.expire(now=self._loop.time()))
+            self._changed(self)
+            self.pump_soon()
+            self._arm()
+        except Exception as error:
+            self._fail(as_bus_error(error, f"timing out deliveries of {self!r}"))
 
     # -- the end
 
@@ -288,8 +298,8 @@ class Consumer:
 
     def _fail(self, error: BusError) -> None:
         for member in list(self.members):
-            member.sink.tell("error", error.message)
-        self.end("error")
+            member.close()
+            member.sink.fail(error)
 
     def end(self, reason: str) -> None:
         """End the streams of all members."""

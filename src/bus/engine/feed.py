@@ -8,7 +8,7 @@ from itertools import chain
 from bus.engine.base import Gap
 from bus.engine.namespace import Namespace
 from bus.engine.position import gap_between
-from bus.engine.selection import matching
+from bus.engine.selection import matching_next
 from bus.subject import Filter
 
 
@@ -61,13 +61,13 @@ class Feed:
         What the log has let go of may be in memory still, but whoever was told that it is missing won't get it.
         """
         batches = self._namespace.read(max(self.cursor, self._namespace.first))
-        if not batches:
-            return False
         if gap := gap_between(self._namespace, self.cursor, batches):
             self.skipped += 1
             self._missed(gap)
-        self._fetched = matching(batches, self._filter, start=self.cursor)
-        self._fetched_to = batches[-1].next
+            self.cursor = self._fetched_to = gap.next_index
+        elif not batches:
+            return False
+        self._fetched, self._fetched_to = matching_next(batches, self._filter, start=self.cursor)
         return True
 
     def __repr__(self) -> str:

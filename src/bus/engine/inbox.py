@@ -11,11 +11,13 @@ from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 
 from bus.engine.base import Gap, Replied, Sink, Subscribe
 from bus.engine.gathering import Checked, check_draft
+from bus.engine.guard import as_bus_error
 from bus.engine.live import Reader
-from bus.errors import InvalidParameterError, OverloadedError
+from bus.errors import BusError, InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id
 from bus.subject import INBOX_NAMESPACE
 from bus.units import format_time
@@ -23,6 +25,9 @@ from bus.wire import encode_extra, encode_frame, join_frames
 
 KEPT = 60.0
 """Seconds a reply waits for its reader, counted from the last one."""
+
+PIECE = 256 * 1024
+"""Bytes of replies that are joined for one write."""
 
 INBOX_REPLIES = 1024
 TOTAL_BYTES = 64 * 1024 * 1024
@@ -136,37 +141,55 @@ class InboxSubscription:
         self._loop = loop
         self._closed = closed
         self._left = wanted.limit
+        self._until = None if wanted.follow else len(inbox.frames)
 
     def start(self) -> None:
         self._inbox.readers.append(self)
-        self._loop.call_soon(self._begin)
-
-    def _begin(self) -> None:
-        self.wake()
-        if not self._wanted.follow:
-            self._finish("tail")
+        self._loop.call_soon(self.wake)
 
     def resume(self) -> None:
         self.wake()
 
     def wake(self) -> None:
-        """Send the replies not sent yet."""
-        if not self._sink.writable:
-            return
-        frames = self._inbox.frames[self.next_index - 1 :][: self._left]
-        if not frames:
-            return
-        self.next_index += len(frames)
-        self._sink.write(join_frames(frames, ndjson=self._wanted.ndjson))
+        """Send the replies not sent yet; what goes wrong here is not the publisher's affair."""
+        try:
+            while self._sink.writable and (frames := self._next_frames()):
+                self._send(frames)
+            if self._left == 0:
+                self._finish("limit")
+            elif self._until is not None and self.next_index > self._until:
+                self._finish("tail")
+        except Exception as error:
+            self._fail(as_bus_error(error, f"reading for {self!r}"))
+
+    def _next_frames(self) -> list[bytes]:
+        """The next replies, about as many as a sink takes at once."""
+        frames: list[bytes] = []
+        size = 0
+        for frame in islice(self._inbox.frames, self.next_index - 1, self._until):
+            if size > PIECE or len(frames) == self._left:
+                break
+            frames.append(frame)
+            size += len(frame)
+        return frames
+
+    def _send(self, frames: list[bytes]) -> None:
+        start, self.next_index = self.next_index - 1, self.next_index + len(frames)
         if self._left is not None:
             self._left -= len(frames)
-            if not self._left:
-                self._finish("limit")
+        end, form = self.next_index - 1, self._wanted.format
+        self._sink.write(
+            join_frames(frames, form), lambda: join_frames(self._inbox.frames[start:end], form)
+        )  # fmt: skip
 
     def _finish(self, reason: str) -> None:
         if self in self._inbox.readers:
             self.close()
             self._sink.end(reason)
+
+    def _fail(self, error: BusError) -> None:
+        self.close()
+        self._sink.fail(error)
 
     def close(self) -> None:
         if self in self._inbox.readers:

@@ -63,7 +63,7 @@ class Member:
         self.gap = gap
         self.sink = sink
         self.prefetch = wanted.prefetch
-        self.ndjson = wanted.ndjson
+        self.format = wanted.format
         self.left = wanted.limit
         self.until = None if wanted.follow else consumer.namespace.next
         self._started = False

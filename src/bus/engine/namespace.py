@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from bus.engine.base import Published
@@ -20,6 +21,7 @@ from bus.engine.committer import Committer
 from bus.engine.confirmations import Confirmations
 from bus.engine.duplicates import Duplicates, Key
 from bus.engine.gathering import BATCH_EVENTS, BatchBuilder, Checked, check_draft
+from bus.engine.guard import as_bus_error
 from bus.engine.live import Live
 from bus.engine.recent import Recent
 from bus.errors import (
@@ -33,7 +35,7 @@ from bus.errors import (
 )
 from bus.event import Draft, id_maker
 from bus.storage.batch import Batch
-from bus.storage.damage import DamagedLogError
+from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.log import Log
 from bus.storage.reader import OutOfLogError
 
@@ -60,7 +62,7 @@ class Namespace:
     ) -> None:
         self.name = name
         self.store = store
-        self.live = Live()
+        self.live = Live(loop)
         self.next = store.next
         self.confirmations = Confirmations()
         self._broken: StorageError | None = None
@@ -75,6 +77,7 @@ class Namespace:
         self._scheduled = False
         self._parked: list[Parked] = []
         self._recent = Recent(RECENT_BYTES)
+        self._reported: set[tuple[Path, int]] = set()
         self._on_idle: Callable[[], None] | None = None
 
     @property
@@ -154,13 +157,17 @@ class Namespace:
         self._scheduled = False
         self._committing, self._gathering = self._gathering, []
         self._gathered_bytes = 0
-        batches = [builder.build() for builder in self._committing]
+        try:
+            batches = [builder.build() for builder in self._committing]
+        except Exception as error:
+            self._committed([], 0, as_bus_error(error, f"building batches of namespace {self.name}"))
+            return
         self._committer.commit(batches, lambda stored, failure: self._committed(batches, stored, failure))
 
-    def _committed(self, batches: list[Batch], stored: int, failure: StorageError | None) -> None:
+    def _committed(self, batches: list[Batch], stored: int, failure: BusError | None) -> None:
         done, self._committing = self._committing, []
         if stored:
-            self._publish_stored(batches[:stored], done[:stored])
+            self._take_over(batches[:stored], done[:stored])
         if failure:
             self._refuse_gathered(done[stored:], failure)
         self._retry_parked()
@@ -169,18 +176,39 @@ class Namespace:
         elif self._on_idle:
             self._on_idle()
 
-    def _publish_stored(self, batches: list[Batch], builders: list[BatchBuilder]) -> None:
+    def _take_over(self, batches: list[Batch], builders: list[BatchBuilder]) -> None:
+        """What was stored counts, whatever befalls those who are told of it: publishers, then readers."""
         self.published += batches[-1].next - self.next
         self.next = batches[-1].next
         self._recent.extend(batches)
+        try:
+            self._remember_keys(builders)
+            self._publish_stored(batches, builders)
+        except Exception as error:
+            told = as_bus_error(error, f"answering the publishers of namespace {self.name}")
+            for builder in builders:
+                self._answer(builder, told)
+        self.live.deliver(batches)
+
+    def _remember_keys(self, builders: list[BatchBuilder]) -> None:
         for builder in builders:
             for key, receipt in builder.claimed.items():
                 self._duplicates.store(key, receipt, now=builder.time)
-            for published, receipts in builder.waiters:
-                published(receipts, None)
-        self.live.deliver(batches)
 
-    def _refuse_gathered(self, builders: list[BatchBuilder], failure: StorageError) -> None:
+    def _publish_stored(self, batches: list[Batch], builders: list[BatchBuilder]) -> None:
+        for builder in builders:
+            self._answer(builder)
+
+    def _answer(self, builder: BatchBuilder, failure: BusError | None = None) -> None:
+        """Tell everyone who waits for *builder*, once; if telling one fails, it is told that."""
+        waiters, builder.waiters = builder.waiters, []
+        for published, receipts in waiters:
+            try:
+                published([] if failure else receipts, failure)
+            except Exception as error:
+                _apologise(published, as_bus_error(error, f"answering a publisher of namespace {self.name}"))
+
+    def _refuse_gathered(self, builders: list[BatchBuilder], failure: BusError) -> None:
         """Refuse what was not stored and all that was numbered behind it."""
         log.error("namespace %s: %s", self.name, failure)
         if isinstance(failure, LogFailedError):
@@ -190,8 +218,7 @@ class Namespace:
         for builder in refused:
             for key in builder.claimed:
                 self._duplicates.release(key)
-            for published, _ in builder.waiters:
-                published([], failure)
+            self._answer(builder, failure)
 
     def _retry_parked(self) -> None:
         """Try again those who waited for a claimed key; the claims are settled now."""
@@ -199,8 +226,8 @@ class Namespace:
         for events, published in parked:
             try:
                 self.append(events, published, now=max(event.time for event in events))
-            except BusError as error:
-                published([], error)
+            except Exception as error:
+                _apologise(published, as_bus_error(error, f"publishing to namespace {self.name}"))
 
     # -- reading
 
@@ -221,9 +248,16 @@ class Namespace:
             except OutOfLogError:
                 index = self.store.first
             except DamagedLogError as error:
-                log.error("namespace %s: %s", self.name, error)
+                self._report(error.damage)
                 index = max(error.damage.next, index + 1)
         return ()
+
+    def _report(self, damage: Damage) -> None:
+        """Name damage in the server's log, once, however many read past it."""
+        place = damage.path, damage.offset
+        if place not in self._reported:
+            self._reported.add(place)
+            log.error("namespace %s: %s", self.name, DamagedLogError(damage))
 
     @property
     def first(self) -> int:
@@ -265,3 +299,11 @@ class Namespace:
 
     def __repr__(self) -> str:
         return f"<Namespace {self.name} [{self.first}, {self.next}) {len(self.live)} subscribers>"
+
+
+def _apologise(published: Published, error: BusError) -> None:
+    """Tell a publisher of a mistake; if that fails as well, nothing else can be done for it."""
+    try:
+        published([], error)
+    except Exception as again:
+        as_bus_error(again, "telling a publisher of a mistake")

@@ -46,14 +46,15 @@ def _resume(namespace: Namespace, event_id: str) -> Position:
     """After the last event a subscriber saw; if that is gone, all that is left, with a gap."""
     index = find(namespace, event_id)
     if index is None:
-        return Position(namespace.first, Gap("unknown", namespace.first, namespace.first - 1, namespace.first))
+        first = namespace.first
+        return Position(first, Gap("unknown", first, first - 1, first))
     return _at(namespace, index + 1)
 
 
 def _begin(namespace: Namespace, start: Start) -> Position:
     match start.kind:
         case StartKind.OLDEST:
-            return Position(namespace.first)
+            return _at(namespace, _oldest_damage(namespace) or namespace.first)
         case StartKind.NEWEST:
             return Position(namespace.next)
         case StartKind.TIME:
@@ -73,15 +74,25 @@ def _at(namespace: Namespace, index: int) -> Position:
     first = namespace.first
     if index >= first:
         return Position(index)
-    return Position(first, Gap("expired", index, first - 1, first))
+    return Position(first, Gap(_why_missing(namespace, index), index, first - 1, first))
+
+
+def _oldest_damage(namespace: Namespace) -> int | None:
+    """Where damage begins that reaches to the first event that is left: it isn't gone, it can't be read."""
+    return next((found.first for found in namespace.store.damage if found.first < found.next == namespace.first), None)
+
+
+def _why_missing(namespace: Namespace, index: int) -> str:
+    damaged = index >= namespace.first or any(found.first <= index < found.next for found in namespace.store.damage)
+    return "damaged" if damaged else "expired"
 
 
 def gap_between(namespace: Namespace, index: int, batches: Sequence[Batch]) -> Gap | None:
-    """What is missing when a reader at *index* got *batches*: events let go of, or damaged."""
-    if not batches or batches[0].first <= index:
+    """What is missing when a reader at *index* got *batches*: events let go of, or damaged, maybe to the end."""
+    following = batches[0].first if batches else namespace.next
+    if following <= index:
         return None
-    following = batches[0].first
-    return Gap("expired" if index < namespace.first else "damaged", index, following - 1, following)
+    return Gap(_why_missing(namespace, index), index, following - 1, following)
 
 
 def find(namespace: Namespace, event_id: str) -> int | None:

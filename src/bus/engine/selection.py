@@ -6,13 +6,22 @@ whole region goes out in one piece; if none, the batch is skipped; only else is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import compress, islice, pairwise
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, compress, islice, pairwise, takewhile
 from typing import NamedTuple
 
 from bus.storage.batch import Batch
 from bus.subject import Filter
-from bus.wire import join_frames
+from bus.wire import Format, has_younger_fields, join_frames
+
+WORK = 20_000
+"""Steps of matching that are enough for one turn of the loop: some milliseconds."""
+
+FEW_SUBJECTS = 32
+"""So many subjects are matched at once, whatever it costs."""
+
+Taken = Sequence[bool] | bytearray
+"""For each distinct subject of a batch, whether it is wanted."""
 
 
 class Selected(NamedTuple):
@@ -23,19 +32,38 @@ class Selected(NamedTuple):
     next: int
 
 
+def sift(batch: Batch, wanted: Filter, *, start: int, work: int) -> tuple[Taken, int]:
+    """Which subjects of *batch* the filter takes from index *start* on, until its ``work`` is beyond *work*.
+
+    Returns them and the index up to which they are known.
+    """
+    if len(batch.subjects) <= FEW_SUBJECTS:
+        return [wanted.matches(subject) for subject in batch.subjects], batch.next
+    taken, seen = bytearray(len(batch.subjects)), bytearray(len(batch.subjects))
+    begin = max(start, batch.first)
+    for index, number in enumerate(batch.which[begin - batch.first :], begin + 1):
+        if not seen[number]:
+            seen[number] = 1
+            taken[number] = wanted.matches(batch.subjects[number])
+            if wanted.work > work:
+                return taken, index
+    return taken, batch.next
+
+
 def select(
-    batch: Batch, wanted: Filter, *, start: int, ndjson: bool, limit: int | None = None, until: int | None = None
+    batch: Batch, taken: Taken, form: Format, *, start: int, limit: int | None = None, until: int | None = None
 ) -> Selected:
-    """The events of *batch* that *wanted* takes, from index *start* on, at most *limit* and before *until*."""
+    """The events of *batch* whose subject is *taken*, from index *start* on, at most *limit* and before *until*."""
     end = batch.next if until is None else min(batch.next, until)
-    taken = [wanted.matches(subject) for subject in batch.subjects]
     if not any(taken):
         return Selected(b"", 0, end)
-    if all(taken) and not ndjson and (limit is None or limit >= end - start):
-        return _region(batch, max(start, batch.first), end)
-    found = [pair for pair in islice(_sliced(batch, taken, start), limit) if pair[0] < end]
+    if all(taken) and form is not Format.NDJSON and (limit is None or limit >= end - start):
+        region = _region(batch, max(start, batch.first), end)
+        if form is Format.SSE or not has_younger_fields(region.data):
+            return region
+    found = list(islice(_sliced(batch, taken, start, end), limit))
     next_index = found[-1][0] + 1 if found and len(found) == limit else end
-    return Selected(join_frames([frame for _, frame in found], ndjson=ndjson), len(found), next_index)
+    return Selected(join_frames([frame for _, frame in found], form), len(found), next_index)
 
 
 def _region(batch: Batch, start: int, end: int) -> Selected:
@@ -46,12 +74,56 @@ def _region(batch: Batch, start: int, end: int) -> Selected:
     return Selected(batch.frames[offsets[start - batch.first] : offsets[end - batch.first]], end - start, end)
 
 
-def matching(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Iterator[tuple[int, bytes]]:
-    """Index and frame of each event that *wanted* takes, from index *start* on."""
+def cut(
+    batches: Iterable[Batch], wanted: Filter, form: Format, *, start: int, limit: int | None = None,
+    until: int | None = None,
+) -> Selected:  # fmt: skip
+    """The events of *batches* that *wanted* takes, as `select` of each, as far as a turn's work goes."""
+    if until is not None and start >= until:
+        return Selected(b"", 0, start)
+    work, index, events = wanted.work + WORK, start, 0
+    pieces = []
     for batch in batches:
-        taken = [wanted.matches(subject) for subject in batch.subjects]
+        taken, end = sift(batch, wanted, start=index, work=work)
+        if until is not None and until < end:
+            end = until
+        data, count, index = select(
+            batch, taken, form, start=index, limit=None if limit is None else limit - events, until=end
+        )
+        pieces.append(data)
+        events += count
+        if index < batch.next or events == limit or (len(taken) > 1 and wanted.work > work):
+            break
+    return Selected(b"".join(pieces), events, index)
+
+
+class Matching(NamedTuple):
+    """Index and frame of each event that is wanted, before the index ``end``."""
+
+    events: Iterator[tuple[int, bytes]]
+    end: int
+
+
+def matching(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Iterator[tuple[int, bytes]]:
+    """Index and frame of each event of *batches* that *wanted* takes, from index *start* on."""
+    for batch in batches:
+        index = max(start, batch.first)
+        while index < batch.next:
+            events, index = matching_next((batch,), wanted, start=index)
+            yield from events
+
+
+def matching_next(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Matching:
+    """What *wanted* takes of *batches*, from index *start* on, as far as a turn's work goes."""
+    work, end = wanted.work + WORK, start
+    found: list[Iterator[tuple[int, bytes]]] = []
+    for batch in batches:
+        taken, end = sift(batch, wanted, start=start, work=work)
         if any(taken):
-            yield from _sliced(batch, taken, start)
+            found.append(_sliced(batch, taken, start, end))
+        if wanted.work > work:
+            break
+    return Matching(chain.from_iterable(found), end)
 
 
 def count_matching(batch: Batch, wanted: Filter, *, start: int) -> int:
@@ -63,7 +135,13 @@ def count_matching(batch: Batch, wanted: Filter, *, start: int) -> int:
     return sum(islice(_mask(batch, taken), skipped, None)) if any(taken) else 0
 
 
-def _sliced(batch: Batch, taken: list[bool], start: int) -> Iterator[tuple[int, bytes]]:
+def _sliced(batch: Batch, taken: Taken, start: int, end: int) -> Iterator[tuple[int, bytes]]:
+    """Index and frame of each event whose subject is taken, from *start* on and before *end*."""
+    events = _sliced_from(batch, taken, start)
+    return events if end >= batch.next else takewhile(lambda event: event[0] < end, events)
+
+
+def _sliced_from(batch: Batch, taken: Taken, start: int) -> Iterator[tuple[int, bytes]]:
     frames = batch.frames
     spans: Iterable[tuple[int, tuple[int, int]]] = enumerate(pairwise(batch.offsets()), batch.first)
     if not all(taken):
@@ -73,7 +151,7 @@ def _sliced(batch: Batch, taken: list[bool], start: int) -> Iterator[tuple[int, 
     return ((index, frames[begin:end]) for index, (begin, end) in islice(spans, skipped, None))
 
 
-def _mask(batch: Batch, taken: list[bool]) -> Iterable[int]:
+def _mask(batch: Batch, taken: Taken) -> Iterable[int]:
     """For each event of the batch, whether its subject is taken."""
     if isinstance(batch.which, bytes):
         return batch.which.translate(bytes(taken).ljust(256, b"\0"))

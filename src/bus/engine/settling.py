@@ -94,7 +94,7 @@ class Settling:
     def refuse_request(self, namespace: Namespace, index: int, reason: str) -> None:
         """If the event at *index* asks for a reply, let the requester know that there will be none."""
         if inbox := _inbox_of(namespace, index):
-            self._reply(inbox, msgspec.Raw(b"null"), error=reason)
+            self._reply(inbox, msgspec.Raw(msgspec.json.encode(reason)), error=reason)
 
     def _reply(self, inbox: str, payload: msgspec.Raw, *, error: str = "") -> None:
         self._inboxes.publish(Draft(subject=inbox, payload=payload), now=time.time_ns(), error=error)

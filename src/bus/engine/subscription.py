@@ -12,17 +12,18 @@ only while the sink takes more: a subscriber that reads slowly is served from th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
-from bus.engine.base import Sink, Subscribe
+from bus.engine.base import MUCH, Sink, Subscribe
+from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
 from bus.engine.position import gap_between, locate
-from bus.engine.selection import select
+from bus.engine.selection import cut
 from bus.engine.turns import Turns
-from bus.errors import StorageError
+from bus.errors import BusError
 from bus.event import new_consumer_id
-from bus.storage.batch import Batch
 
 
 class PlainSubscription:
@@ -45,7 +46,7 @@ class PlainSubscription:
         self.gap = position.gap
         self.sink = sink
         self._source = namespace
-        self._form = wanted.filter, wanted.ndjson
+        self._form = wanted.filter, wanted.format
         self._left = wanted.limit
         self._until = None if wanted.follow else namespace.next
         self._turns = turns
@@ -71,52 +72,50 @@ class PlainSubscription:
     def _read_soon(self) -> None:
         if self._open and not self._reading and not self._live:
             self._reading = True
-            self._turns.add(self._read)
+            self._turns.add(self._take_turn)
 
-    def _read(self) -> None:
-        """Send one chunk, then decide what comes next."""
+    def _take_turn(self) -> None:
+        """Send one chunk, then see what comes next."""
         self._reading = False
         if not (self._open and self.sink.writable):
             return
         try:
-            batches = self._source.read(self.next_index)
-            if gap := gap_between(self._source, self.next_index, batches):
-                self.sink.tell("gap", asdict(gap))
-                self.next_index = gap.next_index
-            self._send(batches)
-        except StorageError as error:
-            self._fail(error)
-            return
+            self._read()
+            self._go_on()
+        except Exception as error:
+            self.fail(as_bus_error(error, f"reading for {self!r}"))
+
+    def _read(self) -> None:
+        """Send a chunk, and before it what is missing."""
+        batches = self._source.read(self.next_index)
+        if gap := gap_between(self._source, self.next_index, batches):
+            self.sink.tell("gap", asdict(gap))
+            self.next_index = gap.next_index
+        chunk = cut(batches, *self._form, start=self.next_index, limit=self._left, until=self._until)
+        if chunk.data:
+            again = partial(self._read_again, self.next_index, chunk.next) if len(chunk.data) > MUCH else None
+            self.sink.write(chunk.data, again)
+        self.next_index = chunk.next
+        if self._left is not None:
+            self._left -= chunk.events
+
+    def _read_again(self, start: int, end: int) -> bytes:
+        """The bytes of a chunk that was read before."""
+        pieces = []
+        while start < end and (batches := self._source.read(start)):
+            chunk = cut(batches, *self._form, start=start, until=end)
+            pieces.append(chunk.data)
+            start = chunk.next
+        return b"".join(pieces)
+
+    def _go_on(self) -> None:
         if self._left == 0:
             self._finish("limit")
         elif self._until is not None and self.next_index >= self._until:
             self._finish("tail")
         elif self.next_index < self._source.next:
             self._read_soon()
-        else:
-            self._keep_up()
-
-    def _send(self, batches: Sequence[Batch]) -> None:
-        """Send what is wanted of *batches*, up to the limit and the tail."""
-        wanted, ndjson = self._form
-        parts = []
-        for batch in batches:
-            if self._until is not None and self.next_index >= self._until:
-                break
-            found = select(
-                batch, wanted, start=self.next_index, ndjson=ndjson, limit=self._left, until=self._until
-            )  # fmt: skip
-            parts.append(found.data)
-            self.next_index = found.next
-            if self._left is not None:
-                self._left -= found.events
-            if found.next < batch.next or self._left == 0:
-                break
-        if data := b"".join(parts):
-            self.sink.write(data)
-
-    def _keep_up(self) -> None:
-        if self._left is not None or self._until is not None:
+        elif self._left is not None or self._until is not None or self._source.live.busy:
             self._source.live.wait(self)
         else:
             self._live = True
@@ -126,10 +125,9 @@ class PlainSubscription:
         self.close()
         self.sink.end(reason)
 
-    def _fail(self, error: StorageError) -> None:
+    def fail(self, error: BusError) -> None:
         self.close()
-        self.sink.tell("error", error.message)
-        self.sink.end("error")
+        self.sink.fail(error)
 
     def close(self) -> None:
         if self._open:

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from bus.engine.guard import as_bus_error
 from bus.errors import BusError, MalformedError
 from bus.server.request import Head
 from bus.server.response import Cors, encode_error, encode_head
@@ -48,7 +49,10 @@ class Exchange(msgspec.Struct, eq=False):
     """The answer to one request, written when its turn comes.
 
     ``head`` is None for a request that could not be read; ``close`` ends the connection after the answer,
-    ``done`` says that the answer is complete, and ``on_lost`` is called if nobody is there to take it.
+    ``done`` says that the answer is complete. ``on_lost`` is called if nobody is there to take it, ``on_failure``
+    if it can't go on once its head is out; without it the connection is cut.
+
+    Whatever is done to answer is done through `run`, so that nothing that is raised leaves a client waiting.
     """
 
     connection: Carrier
@@ -56,6 +60,8 @@ class Exchange(msgspec.Struct, eq=False):
     close: bool
     done: bool = False
     on_lost: Callable[[], None] | None = None
+    on_failure: Callable[[BusError], None] | None = None
+    _begun: bool = False
     _due: bytes = b""
     _when_first: Callable[[], None] | None = None
 
@@ -71,14 +77,40 @@ class Exchange(msgspec.Struct, eq=False):
             self._due += body
         self.finish()
 
+    def run(self, call: Callable[..., object], *args: object) -> None:
+        """Do *call*, which is about this answer: whatever it raises becomes the answer, or the end of it."""
+        try:
+            call(*args)
+        except Exception as error:
+            self.fail(as_bus_error(error, self._what))
+
+    @property
+    def _what(self) -> str:
+        """The request, without what may be secret in it."""
+        return f"{self.head.method.decode()} {self.head.path!a}" if self.head else "a request that can't be read"
+
     def fail(self, error: BusError) -> None:
-        """Send the answer to *error*; one that spoils the connection closes it."""
+        """Answer with *error*, or break off the answer that has begun; one that spoils the connection closes it."""
+        if self.done:
+            return
+        tell = self._refuse if not self._begun else self.on_failure or self._cut
+        try:
+            tell(error)
+        except Exception as again:
+            self._cut(as_bus_error(again, self._what))
+
+    def _refuse(self, error: BusError) -> None:
         self.close |= isinstance(error, MalformedError)
         headers, body = encode_error(error, as_problem=self.head is not None and self.head.wants_problem)
         self.respond(error.status, headers, body)
 
+    def _cut(self, error: BusError) -> None:
+        """Nothing can be said: cut the connection, which is better than silence."""
+        self.connection.transport.abort()
+
     def begin(self, status: int, headers: str) -> None:
         """Send the head of an answer whose body comes in pieces."""
+        self._begun = True
         cors = self.connection.cors
         headers += cors.headers(self.head.origin) if self.head and self.head.origin else cors.vary
         self.write(encode_head(status, headers, length=None, close=self.close))
@@ -98,14 +130,21 @@ class Exchange(msgspec.Struct, eq=False):
         self._when_first = call
         self.connection.flush()
 
-    def take(self) -> bytes:
-        """What there is to write, now that it is this answer's turn."""
+    def reach_turn(self) -> None:
+        """All answers before this one are written."""
         if self._when_first:
             call, self._when_first = self._when_first, None
-            call()
+            self.run(call)
+
+    def take(self) -> bytes:
+        """What there is to write, now that it is this answer's turn."""
         due, self._due = self._due, b""
         return due
 
     def lost(self) -> None:
+        """The connection is gone."""
         if self.on_lost and not self.done:
-            self.on_lost()
+            try:
+                self.on_lost()
+            except Exception as error:
+                as_bus_error(error, self._what)

@@ -56,6 +56,12 @@ WAIT_SECONDS = 60.0
 SWEEP_SECONDS = 1.0
 """How often deadlines are looked at: one timer for all connections instead of one for each request."""
 
+KEEPALIVE_SECONDS = 30
+"""Of silence on a stream after which the kernel asks whether its client is still there, three times, 10 s apart."""
+
+UNTAKEN_SECONDS = 300
+"""For which a client may take none of what was sent on a stream, before the kernel hangs up."""
+
 RETENTION_SECONDS = 5.0
 """How often segments are looked at that needn't be kept any more."""
 

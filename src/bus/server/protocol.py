@@ -20,6 +20,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, cast
 
+from bus.engine.guard import as_bus_error
 from bus.errors import (
     BusError,
     HeadTooLargeError,
@@ -141,8 +142,8 @@ class Connection(asyncio.Protocol):
         try:
             while self._buffer and self._step():
                 pass
-        except BusError as error:
-            self._refuse(error)
+        except Exception as error:
+            self._refuse(as_bus_error(error, "reading a request"))
         self._corked = False
         if self._exchanges and self._exchanges[0].done:
             self.flush()
@@ -266,6 +267,7 @@ class Connection(asyncio.Protocol):
         due = b""
         while self._exchanges:
             exchange = self._exchanges[0]
+            exchange.reach_turn()
             due += exchange.take()
             if not exchange.done:
                 break

@@ -108,11 +108,11 @@ class Waiting:
     def begin(self, timeout: float, *, loop: AbstractEventLoop) -> None:
         """Publish, and wait for *timeout* seconds from when the event is stored. Raises what `Engine.publish` does."""
         self.exchange.on_lost = self.stop
-        start_timer = partial(loop.call_later, timeout, self._expire, timeout)
+        start_timer = partial(loop.call_later, timeout, self.exchange.run, self._expire, timeout)
         try:
             self.prepare()
             self.engine.publish([self.draft], partial(self._published, start_timer), now=time.time_ns())
-        except BusError:
+        except Exception:
             self.stop()
             raise
 
@@ -166,7 +166,9 @@ class ReplyWaiting(Waiting):
 
     def prepare(self) -> None:
         self.draft.response_subject = new_inbox()
-        self.when_stopped(self.engine.await_reply(self.draft.response_subject, self._replied))
+        self.when_stopped(
+            self.engine.await_reply(self.draft.response_subject, partial(self.exchange.run, self._replied))
+        )
 
     def _replied(self, payload: bytes, error: str) -> None:
         if error:
@@ -188,7 +190,9 @@ class ConfirmWaiting(Waiting):
 
     def stored(self, receipt: Receipt) -> None:
         namespace, _ = parse_subject(self.draft.subject or "")
-        self.when_stopped(self.engine.await_confirmations(namespace, receipt.index, self._confirmed))
+        self.when_stopped(
+            self.engine.await_confirmations(namespace, receipt.index, partial(self.exchange.run, self._confirmed))
+        )
 
     def _confirmed(self, consumers: Sequence[str]) -> None:
         self._consumers = consumers

@@ -8,20 +8,14 @@ GET         /healthz /readyz /metrics /openapi.json /v1/…   see ``bus.server.a
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
 from bus.config import Settings
 from bus.engine.base import Engine
-from bus.errors import (
-    BusError,
-    MethodNotAllowedError,
-    NotFoundError,
-    OverloadedError,
-    StoppingError,
-)
+from bus.engine.guard import as_bus_error
+from bus.errors import MethodNotAllowedError, NotFoundError, OverloadedError, StoppingError
 from bus.server import body
 from bus.server.acknowledge import acknowledge
 from bus.server.admin import Admin
@@ -33,11 +27,10 @@ from bus.server.publish import check_upload, publish
 from bus.server.request import Request
 from bus.server.response import Cors
 from bus.server.route import Route, allowed_methods, derived_route
-from bus.server.stream import StreamSink, open_stream
+from bus.server.sink import StreamSink
+from bus.server.stream import Streams
 from bus.server.target import METHODS
 from bus.server.upload import Upload
-
-log = logging.getLogger("bus.server")
 
 _SUBSCRIBE = (
     "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "order", "limit", "follow",
@@ -57,6 +50,7 @@ class Routes:
         self._deserted = asyncio.Event()
         self._engine = engine
         self._settings = settings
+        self._opener = Streams(engine, heartbeat=settings.heartbeat)
         self._loop = loop
         self._root: dict[bytes, Route] = {
             b"POST": Route(self._publish, ("wait", "count", "timeout")),
@@ -104,17 +98,14 @@ class Routes:
         return WholeBody(request, exchange, most=self.max_body, handle=self.handle)
 
     def handle(self, request: Request, exchange: Exchange) -> None:
-        try:
-            check_page(request, self.cors.origins)
-            route = self._route(request)
-            if request.head.raw_query:
-                route.check(request)
-            route.answer(request, exchange)
-        except BusError as error:
-            exchange.fail(error)
-        except Exception:
-            log.exception("%s %s failed", request.head.method.decode(), request.head.path)
-            exchange.fail(BusError("the server made a mistake: its log has the details"))
+        exchange.run(self._answer, request, exchange)
+
+    def _answer(self, request: Request, exchange: Exchange) -> None:
+        check_page(request, self.cors.origins)
+        route = self._route(request)
+        if request.head.raw_query:
+            route.check(request)
+        route.answer(request, exchange)
 
     def _route(self, request: Request) -> Route:
         method, path = request.head.method, request.head.path
@@ -139,7 +130,7 @@ class Routes:
     def _subscribe(self, request: Request, exchange: Exchange) -> None:
         if self.stopping:
             raise StoppingError("the server is stopping: subscribe again when it is back")
-        open_stream(self._engine, request, exchange, now=time.time_ns(), opened=self._opened)
+        self._opener.open(request, exchange, now=time.time_ns(), opened=self._opened)
 
     def _opened(self, sink: StreamSink) -> None:
         self.streams[sink.connection] = sink
@@ -155,12 +146,19 @@ class Routes:
         """Look at all deadlines: ping streams, hang up on the slow and the idle."""
         now = self._loop.time()
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
-            stream = self.streams.get(connection)
-            if stream:
-                stream.ping()
-                connection.deadline = now + self._settings.heartbeat
-            else:
-                connection.expire()
+            try:
+                self._expire(connection, now)
+            except Exception as error:
+                as_bus_error(error, f"looking at the deadline of {connection!r}")
+                connection.transport.abort()
+
+    def _expire(self, connection: Connection, now: float) -> None:
+        stream = self.streams.get(connection)
+        if stream:
+            stream.ping()
+            connection.deadline = now + self._settings.heartbeat
+        else:
+            connection.expire()
 
     async def drain(self) -> None:
         """Stop: end the streams, close what is idle, and return when the last answer is taken."""

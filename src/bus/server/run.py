@@ -18,6 +18,7 @@ import uvloop
 
 from bus.config import Address, LogLevel, Settings
 from bus.engine.embedded import EmbeddedEngine
+from bus.engine.guard import as_bus_error
 from bus.errors import BusError, ConfigError
 from bus.server import limits
 from bus.server.notify import Supervisor
@@ -129,7 +130,10 @@ async def _sweep(routes: Routes) -> None:
 
 async def _retain(engine: EmbeddedEngine) -> None:
     while True:
-        engine.retain(now=time.time_ns())
+        try:
+            engine.retain(now=time.time_ns())
+        except Exception as error:
+            log.error("%s", as_bus_error(error, "retention"))
         await asyncio.sleep(limits.RETENTION_SECONDS)
 
 

@@ -1,136 +1,50 @@
-"""Streams: the GET side. Reading what a subscriber asks for, and the sink its events go into.
-
-A stream's body goes in chunks, because some clients hand on what has come only at the end of a chunk; and
-because a stream that breaks off can then be told from one that ended. A client that says ``Connection: close``
-gets the bytes as they are, and the end of the connection is the end of the stream.
-"""
+"""Subscribing: the GET side. What a subscriber asks for, and the stream it gets."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable
 
-from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe, Subscription
+from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe
 from bus.errors import BusError, InvalidParameterError
 from bus.event import check_id
 from bus.server.exchange import Exchange
+from bus.server.pieces import Kept
 from bus.server.query import read_id
 from bus.server.request import Request
-from bus.server.response import format_headers
-from bus.sse import PING, encode_event
+from bus.server.sink import StreamSink
 from bus.subject import Filter
 from bus.units import LARGEST_NUMBER, SECOND_NS, parse_duration, parse_time, parse_whole
-from bus.wire import CONSUMER_ID, NDJSON, SSE
-
-RETRY_MS = 1000
-"""What browsers are told to wait before they reconnect."""
+from bus.wire import NDJSON, Format
 
 MOST_PREFETCH = 10_000
 MOST_COUNT = 10**9
 
 
-class StreamSink:
-    """A subscriber's connection, as the engine sees it."""
+class Streams:
+    """Opens streams on an engine; they live *heartbeat* seconds without an event before they show it."""
 
-    __slots__ = ("_chunked", "_exchange", "_ndjson", "connection", "subscription")
+    def __init__(self, engine: Engine, *, heartbeat: float) -> None:
+        self._engine = engine
+        self._heartbeat = heartbeat
+        self._kept = Kept()
 
-    def __init__(self, exchange: Exchange, *, ndjson: bool) -> None:
-        self._exchange = exchange
-        self._chunked = exchange.head is not None and exchange.head.keep_alive
-        self.connection = exchange.connection
-        self._ndjson = ndjson
-        self.subscription: Subscription | None = None
+    def open(self, request: Request, exchange: Exchange, *, now: int, opened: Callable[[StreamSink], None]) -> None:
+        """Answer a GET with a stream, as soon as the answers before it are written. *now* is in ns.
 
-    @property
-    def writable(self) -> bool:
-        return self.connection.writable
+        Raises `InvalidParameterError` or `InvalidSubjectError` at once.
+        """
+        wanted = read_subscribe(request, now=now)
+        exchange.when_first(lambda: self._open(wanted, exchange, opened))
 
-    def open(self, subscription: Subscription) -> None:
-        """Send the head, and what goes before the first event."""
-        self.subscription = subscription
-        headers = _stream_headers(subscription, ndjson=self._ndjson, chunked=self._chunked)
-        self._exchange.begin(200, headers)
-        if not self._ndjson:
-            self._exchange.write(b"".join(self._framed(_opening(subscription))))
+    def _open(self, wanted: Subscribe, exchange: Exchange, opened: Callable[[StreamSink], None]) -> None:
+        sink = StreamSink(exchange, wanted.format, kept=self._kept)
+        subscription = self._engine.subscribe(wanted, sink)
+        sink.open(subscription, heartbeat=self._heartbeat)
+        opened(sink)
+        subscription.start()
 
-    def write(self, data: bytes) -> None:
-        self.connection.transport.writelines(self._framed(data))
-
-    def _framed(self, data: bytes) -> tuple[bytes, ...]:
-        """*data* as it goes out, without a copy: many streams share it."""
-        return (b"%x\r\n" % len(data), data, b"\r\n") if self._chunked else (data,)
-
-    def tell(self, kind: str, data: Mapping[str, Any] | str) -> None:
-        if not self._ndjson:
-            self.write(encode_event(kind, data if isinstance(data, str) else dict(data)))
-
-    def ping(self) -> None:
-        """Show that the stream lives; NDJSON has no line for that."""
-        if not self._ndjson and self.writable:
-            self.write(PING)
-
-    def end(self, reason: str) -> None:
-        self.tell("done", {"reason": reason})
-        if self._chunked:
-            self._exchange.write(b"0\r\n\r\n")
-        self._exchange.close = True
-        self._exchange.finish()
-
-    def shut_down(self) -> None:
-        """The server stops: say so and hang up."""
-        if self.subscription:
-            self.subscription.close()
-        self.end("shutdown")
-
-
-def open_stream(
-    engine: Engine, request: Request, exchange: Exchange, *, now: int, opened: Callable[[StreamSink], None]
-) -> None:
-    """Answer a GET with a stream, as soon as the answers before it are written. *now* is in ns.
-
-    Raises `InvalidParameterError` or `InvalidSubjectError` at once.
-    """
-    wanted = read_subscribe(request, now=now)
-    exchange.when_first(lambda: _open(engine, wanted, exchange, opened))
-
-
-def _open(engine: Engine, wanted: Subscribe, exchange: Exchange, opened: Callable[[StreamSink], None]) -> None:
-    sink = StreamSink(exchange, ndjson=wanted.ndjson)
-    try:
-        subscription = engine.subscribe(wanted, sink)
-    except BusError as error:
-        exchange.fail(error)
-        return
-    exchange.on_lost = subscription.close
-    exchange.close = True
-    exchange.connection.stream = subscription.resume
-    sink.open(subscription)
-    opened(sink)
-    subscription.start()
-
-
-def _opening(subscription: Subscription) -> bytes:
-    """What goes before the first event: who the subscriber is, and what it missed."""
-    about = {
-        "consumer_id": subscription.consumer_id,
-        "namespace": subscription.namespace,
-        "first_index": subscription.first_index,
-        "next_index": subscription.next_index,
-    }
-    opening = encode_event("open", about, retry_ms=RETRY_MS)
-    return opening + (encode_event("gap", asdict(subscription.gap)) if subscription.gap else b"")
-
-
-def _stream_headers(subscription: Subscription, *, ndjson: bool, chunked: bool) -> str:
-    coding = {"Transfer-Encoding": "chunked"} if chunked else {}
-    return format_headers({
-        "Content-Type": NDJSON if ndjson else SSE,
-        "Cache-Control": "no-store",
-        "X-Accel-Buffering": "no",
-        CONSUMER_ID: subscription.consumer_id,
-        **coding,
-    })  # fmt: skip
+    def __repr__(self) -> str:
+        return f"<Streams of {self._engine!r}>"
 
 
 # -- parameters
@@ -150,7 +64,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         by_key=_read_order(request.parameter("order")),
         limit=_read_number(request, "limit", most=LARGEST_NUMBER),
         follow=_read_flag(request.parameter("follow"), default=True),
-        ndjson=NDJSON in request.head.header(b"accept"),
+        format=_read_format(request.head.headers.get(b"accept")),
     )
     if wanted.consumer and wanted.ack is not AckMode.MANUAL:
         raise InvalidParameterError("a durable consumer acknowledges: give ack=manual with consumer")
@@ -194,6 +108,13 @@ def read_redelivery(text: str) -> tuple[float, ...] | None:
 def _read_resume(request: Request) -> str | None:
     text = request.head.header(b"last-event-id") or request.parameter("last_event_id")
     return read_id(text, "Last-Event-ID") if text else None
+
+
+def _read_format(accept: bytes | None) -> Format:
+    """Clients that don't say what they accept are those of the Go server, which know the core fields alone."""
+    if accept is None:
+        return Format.CORE
+    return Format.NDJSON if NDJSON.encode() in accept else Format.SSE
 
 
 def _read_ack(text: str) -> AckMode:

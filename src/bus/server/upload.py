@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from bus.engine.base import Engine
+from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.server import limits
@@ -114,9 +115,9 @@ class Upload:
         answer = self._expect(len(run))
         try:
             self._publish(_drafts(run), answer, now)
-        except BusError as error:
-            if len(run) == 1:
-                self._refuse(answer, error)
+        except Exception as error:
+            if len(run) == 1 or not isinstance(error, BusError):
+                self._refuse(answer, as_bus_error(error, "publishing a line of NDJSON"))
                 return
             self._unexpect(answer)
             for draft in run:
@@ -152,7 +153,7 @@ class Upload:
         """Send what there is at the end of this turn of the loop: once per commit, not once per line."""
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._answer)
+            self._loop.call_soon(self._exchange.run, self._answer)
 
     def _answer(self) -> None:
         """Send the receipts that are there, in order, and the end after the last."""

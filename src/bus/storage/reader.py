@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
@@ -162,6 +163,8 @@ class Reader:
                 yield self._opened(info)
             except OutOfLogError:  # removed by retention, like all before it
                 return
+            except DamagedLogError:  # it has nothing to give; whoever reads its events is told
+                continue
 
     def _segment_with(self, view: View, index: int) -> Segment:
         if view.active and index >= view.active.base:
@@ -172,9 +175,11 @@ class Reader:
         return self._opened(info)
 
     def _opened(self, info: SegmentInfo) -> Segment:
-        """A closed segment, open; OutOfLogError if it was removed since it was listed."""
+        """A closed segment, open; OutOfLogError if it was removed since, DamagedLogError if all of it is damaged."""
         try:
             return self._open(info.path)
+        except DamagedLogError as error:
+            raise DamagedLogError(replace(error.damage, first=info.first, next=info.next)) from None
         except FileNotFoundError:
             if info.first >= self.first:
                 raise

@@ -26,6 +26,7 @@ STREAM = "tests/client/test_stream.py"
 HOSTILE = "tests/client/test_hostile.py"
 REQUESTS = "tests/server/test_requests.py"
 BAD_INPUT = "tests/server/test_bad_input.py"
+DAMAGE = "tests/server/test_damage.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,5 +375,64 @@ MISTAKES = (
         "server/inflate.py",
         (("decompress(part, limits.UNPACKED_BYTES)", "decompress(part)"),),
         ("tests/server/test_compressed.py::test_a_turn_of_the_loop_unpacks_one_piece",),
+    ),
+    Mistake(
+        "damage at the end of the log is no gap",
+        "engine/position.py",
+        (("batches[0].first if batches else namespace.next", "batches[0].first if batches else index"),),
+        (f"{DAMAGE}::test_every_reader_is_told_of_damage_once",),
+    ),
+    Mistake(
+        "NDJSON passes over a gap",
+        "server/sink.py",
+        (('            return msgspec.json.encode({"event": kind, **data}) + b"\\n"\n', '            return b""\n'),),
+        (f"{DAMAGE}::test_every_reader_is_told_of_damage_once",),
+    ),
+    Mistake(
+        "a stream that breaks off has its last chunk",
+        "server/sink.py",
+        (
+            (
+                "    def _hang_up(self) -> None:\n",
+                "    def _hang_up(self) -> None:\n        self._exchange.write(_LAST_CHUNK)\n",
+            ),
+        ),
+        ("tests/server/test_stopping.py::test_curl_fails_when_a_stream_breaks_off",),
+    ),
+    Mistake(
+        "a heartbeat is a comment",
+        "sse.py",
+        (('b"retry: %d\\n" % RETRY_MS', 'b": ping\\n"'),),
+        ("tests/server/test_go_clients.py::test_a_heartbeat_costs_no_event",),
+    ),
+    Mistake(
+        "all clients get all fields",
+        "server/stream.py",
+        (("return Format.CORE", "return Format.SSE"),),
+        ("tests/server/test_go_clients.py",),
+    ),
+    Mistake(
+        "publishers of a commit are left alone with a mistake",
+        "engine/namespace.py",
+        (("                self._answer(builder, told)\n", "                pass\n"),),
+        ("tests/server/test_mistakes.py",),
+    ),
+    Mistake(
+        "a mistake in answering leaves the client waiting",
+        "server/exchange.py",
+        (("            self.fail(as_bus_error(error, self._what))\n", "            pass\n"),),
+        ("tests/server/test_mistakes.py",),
+    ),
+    Mistake(
+        "a stream that is not read keeps all of a large event",
+        "server/pieces.py",
+        (("        while self.bytes > self._most:\n", "        while False:\n"),),
+        ("tests/server/test_pieces.py",),
+    ),
+    Mistake(
+        "somebody joins while a commit is still being delivered",
+        "engine/subscription.py",
+        ((" or self._source.live.busy:", ":"),),
+        ("tests/engine/test_live.py::test_nobody_joins_while_a_commit_is_still_being_delivered",),
     ),
 )

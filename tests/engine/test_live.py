@@ -1,0 +1,179 @@
+"""Delivering commits to live subscriptions: in one turn as a rule, in slices when it is very much, always in order."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus.config import Settings
+from bus.engine.base import MUCH, Sink, Subscribe
+from bus.engine.embedded import EmbeddedEngine
+from bus.engine.live import TURN, Live
+from bus.errors import BusError
+from bus.event import Draft, index_in
+from bus.storage.batch import Batch, narrow
+from bus.subject import Filter
+from bus.wire import Format, encode_frame
+
+
+class Recorder:
+    """A follower that is its own sink. ``failing`` lets writing raise."""
+
+    def __init__(self, live: Live, *patterns: str, form: Format = Format.SSE) -> None:
+        self.sink: Sink = self
+        self.form = Filter.parse(patterns), form
+        self.live = live
+        self.writable = True
+        self.failing = False
+        self.data = b""
+        self.behind: list[int] = []
+        self.failed: BusError | None = None
+        live.follow(self.form, self)
+
+    def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
+        if self.failing:
+            raise RuntimeError("on purpose")
+        self.data += data
+
+    def tell(self, kind: str, data: Mapping[str, Any]) -> None: ...
+
+    def end(self, reason: str) -> None: ...
+
+    def fall_behind(self, index: int) -> None:
+        self.behind.append(index)
+
+    def fail(self, error: BusError) -> None:
+        self.failed = error
+        self.live.unfollow(self.form, self)
+
+    @property
+    def ids(self) -> list[str]:
+        return [line[4:].decode() for line in self.data.splitlines() if line.startswith(b"id: ")]
+
+
+def batch(first: int, subjects: Sequence[str], *, payload: bytes = b"1") -> Batch:
+    """A batch with one event on each of *subjects*."""
+    ids = [f"e_{first + place:012x}0000000000" for place in range(len(subjects))]
+    frames = [
+        encode_frame(event_id, subject.encode(), payload, "", first + place, b"")
+        for place, (event_id, subject) in enumerate(zip(ids, subjects, strict=True))
+    ]
+    names = tuple(dict.fromkeys(subject.encode() for subject in subjects))
+    numbers = {name: number for number, name in enumerate(names)}
+    which = narrow([numbers[subject.encode()] for subject in subjects], len(names))
+    return Batch(first, 0, b"".join(frames), array("I", map(len, frames)), names, which, False)
+
+
+async def turns(live: Live, until: Callable[[], bool]) -> int:
+    """Let the loop go round until *until*; returns how often."""
+    count = 0
+    while not until():
+        await asyncio.sleep(0)
+        count += 1
+        assert count < 10_000
+    return count
+
+
+def test_a_commit_is_delivered_in_its_turn() -> None:
+    async def run() -> None:
+        live = Live(asyncio.get_running_loop())
+        one, all_of_it = Recorder(live, "app.a"), Recorder(live, "app.>")
+        live.deliver([batch(1, ["app.a", "app.b"]), batch(3, ["app.a"])])
+        assert not live.busy
+        assert [index_in(event_id) for event_id in one.ids] == [1, 3]
+        assert [index_in(event_id) for event_id in all_of_it.ids] == [1, 2, 3]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [8_000, 16_000])
+def test_very_much_is_delivered_in_slices_and_in_order(size: int) -> None:
+    async def run() -> None:
+        live = Live(asyncio.get_running_loop())
+        followers = [Recorder(live, f"app.*.x{number}", "app.last") for number in range(50)]
+        live.deliver([batch(1, [f"app.s{number}.x{number % 50}" for number in range(size)])])
+        assert live.busy
+        live.deliver([batch(size + 1, ["app.last"])])
+        woken: list[int] = []
+        live.wait(Waker(lambda: woken.append(live.busy)))
+        assert 1 < await turns(live, lambda: not live.busy) <= 50 * size / TURN + 5
+        assert woken == [False]
+        for number, follower in enumerate(followers):
+            assert [index_in(event_id) for event_id in follower.ids] == [*range(number + 1, size + 1, 50), size + 1]
+
+    asyncio.run(run())
+
+
+class Waker:
+    """A reader that waits."""
+
+    def __init__(self, wake: Callable[[], object]) -> None:
+        self.wake: Callable[[], Any] = wake
+
+
+def test_one_that_fails_fails_alone() -> None:
+    async def run() -> None:
+        live = Live(asyncio.get_running_loop())
+        good, bad = Recorder(live, "app.a"), Recorder(live, "app.a")
+        bad.failing = True
+        live.deliver([batch(1, ["app.a"])])
+        live.deliver([batch(2, ["app.a"])])
+        assert len(good.ids) == 2
+        assert bad.failed and bad.failed.status == 500
+        assert len(live) == 1
+
+    asyncio.run(run())
+
+
+def test_who_is_slow_goes_on_from_the_log_behind_what_it_got() -> None:
+    async def run() -> None:
+        live = Live(asyncio.get_running_loop())
+        slow = Recorder(live, "app.a")
+        slow.writable = False
+        live.deliver([batch(1, ["app.a"]), batch(2, ["app.a"])])
+        assert (len(slow.ids), slow.behind, len(live)) == (1, [2], 0)
+
+    asyncio.run(run())
+
+
+def test_much_is_not_handed_to_every_sink_but_read_by_each() -> None:
+    async def run() -> None:
+        live = Live(asyncio.get_running_loop())
+        followers = [Recorder(live, "app.a") for _ in range(3)]
+        live.deliver([batch(7, ["app.a"], payload=b'"%b"' % (b"x" * MUCH))])
+        assert [(follower.ids, follower.behind) for follower in followers] == [([], [7])] * 3
+
+    asyncio.run(run())
+
+
+def test_nobody_joins_while_a_commit_is_still_being_delivered(tmp_path: Path) -> None:
+    """One that begins behind the commit would get what is left of it, and one that has read it would get it twice."""
+    path = {"path": str(tmp_path / "data"), "namespaces": "app", "fsync": "never"}
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        engine = EmbeddedEngine.open(Settings.read(path, {}), loop)
+        live = Live(loop)
+        sinks = [Recorder(live, "app.>") for _ in range(40)]
+        for number, sink in enumerate(sinks):
+            engine.subscribe(Subscribe(filter=Filter.parse([f"app.*.x{number}"])), sink).start()
+        await turns(live, lambda: engine.stats()["namespaces"][0]["subscribers"] == len(sinks))
+        published: list[int] = []
+        drafts = [Draft(subject=f"app.s{number}.x{number % 40}") for number in range(8_000)]
+        engine.publish(drafts, lambda receipts, error: published.append(len(receipts)), now=1)
+        await turns(live, lambda: bool(published))
+        assert not sinks[-1].ids
+        late = Recorder(live, "app.>")
+        engine.subscribe(Subscribe(filter=Filter.parse(["app.*.x39"])), late).start()
+        await turns(live, lambda: bool(sinks[-1].ids))
+        engine.publish([Draft(subject="app.last.x39")], lambda receipts, error: None, now=1)
+        await turns(live, lambda: bool(late.ids))
+        assert late.ids == sinks[-1].ids[-1:]
+        engine.close()
+
+    asyncio.run(run())

@@ -1,0 +1,45 @@
+"""Run ``python -m bus …`` with methods that raise what nobody expects.
+
+with_mistakes.py MODULE:CLASS.METHOD … -- python -m bus server …
+
+Each raises from its first call on, or with ``@3`` behind it from its third.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from bus.__main__ import main
+
+
+def break_method(place: str, *, after: int) -> None:
+    """Let the method at *place* raise from the call number *after* on."""
+    module, _, path = place.partition(":")
+    name, _, method = path.partition(".")
+    owner = getattr(import_module(module), name)
+    setattr(owner, method, _raising(getattr(owner, method), after))
+
+
+def _raising(works: Callable[..., Any], after: int) -> Callable[..., Any]:
+    calls = 0
+
+    def raising(*args: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls >= after:
+            raise RuntimeError("on purpose")
+        return works(*args, **named)
+
+    return raising
+
+
+if __name__ == "__main__":
+    end = sys.argv.index("--")
+    for argument in sys.argv[1:end]:
+        place, _, number = argument.partition("@")
+        break_method(place, after=int(number or 1))
+    sys.argv = sys.argv[end + 3 :]
+    sys.exit(main())
