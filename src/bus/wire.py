@@ -16,7 +16,7 @@ without (`Format.CORE`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ import msgspec
 
 from bus.errors import BusError, InvalidEventError
 from bus.event import Draft, Receipt
+from bus.payload import SHORT, check_encoding, check_payload, is_harmless, too_deep
 from bus.subject import is_inbox, parse_subject
 from bus.suggest import suggest
 
@@ -40,8 +41,6 @@ SSE = "text/event-stream"
 PROBLEM = "application/problem+json"
 TEXT = "text/plain; charset=utf-8"
 
-DEEPEST_PAYLOAD = 256
-_OPENING = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _LINE_BREAKS = b"\r\n"
 _CR, _LF = _LINE_BREAKS
@@ -91,18 +90,40 @@ class Durability(StrEnum):
 
 def decode_draft(body: bytes) -> Draft:
     """Read one event. Raises `InvalidEventError` saying what is wrong with it."""
-    _check_text(body)
+    check_encoding(body)
     try:
-        return _draft_decoder.decode(body)
+        draft = _draft_decoder.decode(body)
     except msgspec.ValidationError:
-        return decode_as(_received_decoder, body).draft()
+        draft = decode_as(_received_decoder, body).draft()
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _invalid(body, error) from None
+    check_payload(draft.payload)
+    return draft
+
+
+def decode_lines(lines: Sequence[bytes]) -> list[Draft | BusError]:
+    """Read an event from each of *lines*; one that can't be read has its error in its place.
+
+    Lines that are short are looked at together, which costs less than to look at each.
+    """
+    short = max(map(len, lines), default=0) <= SHORT and is_harmless(b"\n".join(lines))
+    return [_decode_line(line, _draft_decoder.decode if short else decode_draft) for line in lines]
+
+
+def _decode_line(line: bytes, decode: Callable[[bytes], Draft]) -> Draft | BusError:
+    try:
+        return decode(line)
+    except BusError as error:
+        return error
+    except msgspec.ValidationError:
+        return _decode_line(line, decode_draft)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        return _invalid(line, error)
 
 
 def decode_drafts(body: bytes) -> list[Draft]:
     """Read a JSON array of events. Raises `InvalidEventError` when it is empty or one of them is wrong."""
-    _check_text(body)
+    check_encoding(body)
     try:
         drafts = _drafts_decoder.decode(body)
     except msgspec.ValidationError:
@@ -111,12 +132,14 @@ def decode_drafts(body: bytes) -> list[Draft]:
         raise _invalid(body, error) from None
     if not drafts:
         raise InvalidEventError("the batch holds no event: send at least one")
+    for draft in drafts:
+        check_payload(draft.payload)
     return drafts
 
 
 def decode_as(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Read *body* by *decoder*, with the checks of a payload that it leaves out. Raises `InvalidEventError`."""
-    _check_text(body)
+    """Read *body* by *decoder*; payloads in it are left to be checked. Raises `InvalidEventError`."""
+    check_encoding(body)
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -125,46 +148,13 @@ def decode_as(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
 
 def decode_payload(body: bytes) -> msgspec.Raw:
     """Check that *body* is one JSON value and return it. Raises `InvalidEventError`."""
-    _check_text(body)
+    check_encoding(body)
     try:
-        return _raw_decoder.decode(body)
+        payload = _raw_decoder.decode(body)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise _invalid(body, error) from None
-
-
-def _check_text(body: bytes) -> None:
-    """Check what the JSON decoder passes over inside a payload: encoding and depth."""
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise InvalidEventError(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
-    if len(body) > 2 * DEEPEST_PAYLOAD and _depth(body) > DEEPEST_PAYLOAD:
-        raise InvalidEventError(f"the event is nested deeper than {DEEPEST_PAYLOAD} levels")
-
-
-def _depth(body: bytes) -> int:
-    """How deep *body* is nested, or an upper bound that is deep enough to pass."""
-    brackets = _count(b"[", body) + _count(b"{", body)
-    if brackets <= DEEPEST_PAYLOAD:
-        return brackets
-    depth = deepest = 0
-    for token in _OPENING.finditer(body):
-        match body[token.start()]:
-            case 0x5B | 0x7B:
-                depth += 1
-                deepest = max(deepest, depth)
-            case 0x5D | 0x7D:
-                depth -= 1
-    return deepest
-
-
-def _count(bracket: bytes, body: bytes) -> int:
-    """How often *bracket* occurs, up to what matters; ``bytes.count`` goes byte by byte, ``find`` by machine words."""
-    found, at = 0, body.find(bracket)
-    while at >= 0 and found <= DEEPEST_PAYLOAD:
-        found, at = found + 1, body.find(bracket, at + 1)
-    return found
+    check_payload(payload)
+    return payload
 
 
 def _invalid(body: bytes, error: Exception) -> InvalidEventError:
@@ -175,7 +165,7 @@ def _invalid(body: bytes, error: Exception) -> InvalidEventError:
     if isinstance(error, msgspec.ValidationError):
         return InvalidEventError(f"the body is JSON but not an event: {error}")
     if isinstance(error, RecursionError):
-        return InvalidEventError(f"the event is nested deeper than {DEEPEST_PAYLOAD} levels")
+        return too_deep()
     if _LONE_SURROGATE.search(body):
         return InvalidEventError("the event holds half of a surrogate pair: escape characters beyond U+FFFF as two")
     return InvalidEventError(f"the body is not JSON: {error}")

@@ -32,6 +32,12 @@ EVENTS: dict[str, tuple[bytes, int, str]] = {
     "lone surrogate in the key": (b'{"subject":"app.a","key":"\\ud800"}', 400, "surrogate"),
     "control character": (b'{"subject":"app.a","payload":"\x01"}', 400, "not JSON"),
     "raw line break in a string": (b'{"subject":"app.a","payload":"a\nb"}', 400, "not JSON"),
+    "a number beyond a double": (b'{"subject":"app.a","payload":1e400}', 400, "double"),
+    "an endless integer": (b'{"subject":"app.a","payload":[-%b]}' % (b"9" * 5000), 400, "double"),
+    "such a number in a batch": (b'[{"subject":"app.a"},{"subject":"app.a","payload":{"n":-1e999}}]', 400, "double"),
+    "deep in a batch": (
+        b'[{"subject":"app.a"},{"subject":"app.a","payload":' + b"[" * 300 + b"]" * 300 + b"}]", 400, "deeper",
+    ),
     "single quotes": (b"{'subject':'app.a'}", 400, "not JSON"),
     "trailing comma": (b'{"subject":"app.a",}', 400, "not JSON"),
     "leading zero": (b'{"subject":"app.a","payload":01}', 400, "not JSON"),

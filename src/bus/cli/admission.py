@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from bus.engine.gathering import check_draft
 from bus.errors import BusError, InvalidEventError
 from bus.event import NO_TIME, Dead, Draft, check_id, check_label
+from bus.payload import SHORT, check_payload, has_many_brackets, may_overflow
 from bus.subject import DEAD_SEGMENT, parse_subject
 from bus.units import format_time, parse_time
 from bus.wire import check_response_subject, decode_as
@@ -33,11 +34,6 @@ READ_ERRORS = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _IDS = re.compile(r"(?:[A-Za-z0-9_-]{1,128}\n)*+", re.ASCII)
 _TIMES = re.compile(r"(?:\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z\n)*+", re.ASCII)
-_MANY_BRACKETS = 250
-_MANY_DIGITS = 300
-"""Fewer than these in a line, and no payload is too deep, no whole number too large."""
-
-_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % _MANY_DIGITS)
 _TO_SECONDS = len("2026-01-31T12:00:00")
 
 
@@ -49,12 +45,12 @@ class StoredEvent(Draft, kw_only=True, forbid_unknown_fields=True, gc=False):
 
 
 _decoder = msgspec.json.Decoder(StoredEvent)
-_payloads = msgspec.json.Decoder()
 
 
 def decode_stored(line: bytes) -> StoredEvent:
     """Read one line of a dump. Raises `InvalidEventError`."""
     event = decode_as(_decoder, line)
+    check_payload(event.payload)
     if not 0 <= event.index <= LAST_INDEX:
         raise InvalidEventError("its index is out of range")
     return event
@@ -97,7 +93,6 @@ def admit_many(lines: bytes) -> list[StoredEvent] | None:
         if not lines.isascii():
             lines.decode()
         events = _decoder.decode_lines(lines)
-        _payloads.decode_lines(b"\n".join([event.payload for event in events]))
         in_order = bool(events) and not _need_a_closer_look(lines) and _are_plain(events)
     except (*READ_ERRORS, BusError):
         return None
@@ -105,13 +100,8 @@ def admit_many(lines: bytes) -> list[StoredEvent] | None:
 
 
 def _need_a_closer_look(lines: bytes) -> bool:
-    """Whether some line has enough brackets to be nested too deep, or enough digits for a number beyond a double."""
-    several = lines.split(b"\n")
-    if max(map(len, several)) < _MANY_DIGITS:
-        return False
-    if any(line.count(b"[") + line.count(b"{") > _MANY_BRACKETS for line in several):
-        return True
-    return _LONG_NUMBER.search(lines) is not None
+    """Whether some line may be nested too deep, or hold a number beyond a double."""
+    return may_overflow(lines) or any(len(line) > SHORT and has_many_brackets(line) for line in lines.split(b"\n"))
 
 
 def _are_plain(events: Sequence[StoredEvent]) -> bool:
