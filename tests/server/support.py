@@ -78,6 +78,12 @@ def acknowledge(server: Listening, consumer_id: str, *event_ids: str, body: byte
     return request(server, "PUT", "/?" + urlencode(named), body)
 
 
+def metric(server: Listening, name: str) -> float:
+    """The value of a metric that has no labels."""
+    lines = request(server, "GET", "/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith(f"{name} "))
+
+
 class Peer:
     """One end of a connection: sends bytes as they stand, reads answers one by one."""
 

@@ -68,7 +68,8 @@ def test_what_is_no_batch_is_refused(bus: ServerProcess, body: bytes) -> None:
     assert post(bus, body).status == 400
 
 
-def test_replies_can_be_a_batch(bus: ServerProcess) -> None:
+def test_a_batch_to_an_inbox_is_refused_because_it_could_be_stored_in_part(bus: ServerProcess) -> None:
     inbox = "_bus_.batch"
-    assert _batch(bus, draft(inbox, 1), draft(inbox, 2)).status == 202
-    assert [event["payload"] for event in read(bus, inbox)] == [1, 2]
+    status, text = refusal(_batch(bus, draft(inbox, 1), draft(inbox, 2)))
+    assert (status, "a batch can't go to an inbox" in text) == (400, True)
+    assert read(bus, inbox) == []

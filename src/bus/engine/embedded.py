@@ -118,6 +118,8 @@ class EmbeddedEngine:
     def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
         name = _namespace_of(drafts)
         if name == INBOX_NAMESPACE:
+            if len(drafts) > 1:
+                raise InvalidEventError("a batch can't go to an inbox: send replies one by one, or as NDJSON")
             published([self._inboxes.publish(draft, now=now) for draft in drafts], None)
         else:
             self._namespace(name).publish(drafts, published, now=now)
@@ -217,6 +219,7 @@ class EmbeddedEngine:
         return {
             "namespaces": [namespace.stats() for namespace in self._namespaces.values()],
             "inboxes": len(self._inboxes),
+            "inbox_bytes": self._inboxes.size,
             "subscriptions": len(self._settling),
         }
 
