@@ -210,7 +210,16 @@ class Settings:
         shown="no limit",
     )
     max_body: int = _option(parse_size, "BUS_MAX_BODY", "4MiB", "Largest body of a publish; NDJSON: largest line.")
+    max_body_memory: int = _option(
+        parse_size, "BUS_MAX_BODY_MEMORY", "256MiB", "Bodies that are coming in, and receipts not taken, all together."
+    )
     max_connections: int = _option(parse_count, "BUS_MAX_CONNECTIONS", "20000", "Connections held at once.")
+    max_connections_per_address: int = _option(
+        parse_count,
+        "BUS_MAX_CONNECTIONS_PER_ADDRESS",
+        "0",
+        "Connections held at once for one client's address; 0 is no limit.",
+    )
     max_consumers: int = _option(
         parse_count, "BUS_MAX_CONSUMERS", "1000", "Durable consumers kept; a new one beyond them is refused."
     )

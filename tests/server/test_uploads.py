@@ -27,7 +27,8 @@ def test_each_line_has_its_receipt_in_order(bus: ServerProcess, subject: str) ->
 def test_bad_lines_are_refused_where_they_stand(bus: ServerProcess, subject: str) -> None:
     good = [draft(subject, number) for number in range(4)]
     key = draft(subject, "k", key="k")
-    lines = [good[0], b"{", good[1], b'{"subject":"app"}', b'{"subject":"none.a"}', key, key, good[2], b"NaN", good[3]]
+    huge = b'{"subject":"%b","payload":1e400}' % subject.encode()
+    lines = [good[0], b"{", good[1], b'{"subject":"app"}', b'{"subject":"none.a"}', key, key, good[2], huge, good[3]]
     answer = upload(bus, lines)
     assert [line.get("status", 202) for line in answer] == [202, 400, 202, 400, 404, 202, 409, 202, 400, 202]
     assert [line.get("code") for line in answer if "code" in line] == [

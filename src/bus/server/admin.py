@@ -10,6 +10,7 @@ from bus.engine.base import Engine
 from bus.errors import UnavailableError
 from bus.server.consumers import ConsumerRoutes
 from bus.server.exchange import Exchange
+from bus.server.memory import Memory
 from bus.server.metrics import MetricsRoute
 from bus.server.openapi import describe
 from bus.server.request import Request
@@ -24,9 +25,9 @@ _TEXT = format_headers({"Content-Type": TEXT})
 class Admin:
     """The paths other than ``/``."""
 
-    def __init__(self, engine: Engine, connections: Sized, streams: Sized) -> None:
+    def __init__(self, engine: Engine, connections: Sized, streams: Sized, incoming: Memory) -> None:
         self._engine = engine
-        self._metrics = MetricsRoute(engine, connections, streams)
+        self._metrics = MetricsRoute(engine, connections, streams, incoming)
         self._paths: dict[str, dict[bytes, Route]] = {
             "/healthz": {b"GET": Route(self._health)},
             "/readyz": {b"GET": Route(self._ready)},

@@ -25,7 +25,7 @@ class Upload(Protocol):
 class Body:
     """The body of one request. It is handed to *upload* if there is one, else kept if it is within *most* bytes."""
 
-    __slots__ = ("_chunks", "_left", "_most", "_pieces", "_size", "paused", "upload")
+    __slots__ = ("_chunks", "_kept", "_left", "_most", "paused", "upload")
 
     def __init__(self, head: Head, *, upload: Upload | None, most: int) -> None:
         if upload is None and head.length > most:
@@ -35,8 +35,7 @@ class Body:
         self._left = head.length
         self._chunks = ChunkReader() if head.chunked else None
         self._most = most
-        self._pieces: list[bytes] = []
-        self._size = 0
+        self._kept = bytearray()
 
     def take(self, buffer: bytes) -> bytes:
         """Take what belongs to the body from *buffer*; returns what doesn't, or can't be used yet.
@@ -57,10 +56,9 @@ class Body:
         if self.upload:
             self.paused = not self.upload.feed(data)
             return
-        self._size += len(data)
-        if self._size > self._most:
+        if len(self._kept) + len(data) > self._most:
             raise too_large(self._most)
-        self._pieces.append(data)
+        self._kept += data
 
     @property
     def done(self) -> bool:
@@ -68,9 +66,19 @@ class Body:
         return self._chunks.done if self._chunks else not self._left
 
     @property
+    def behind(self) -> bool:
+        """Whether there is more to take of the bytes that were offered, once others have had their turn."""
+        return self._chunks is not None and self._chunks.behind
+
+    @property
+    def size(self) -> int:
+        """Bytes kept."""
+        return len(self._kept)
+
+    @property
     def whole(self) -> bytes:
         """All of a body that was kept."""
-        return b"".join(self._pieces)
+        return bytes(self._kept)
 
     def __repr__(self) -> str:
-        return f"<Body {'complete' if self.done else 'coming in'}, {self._size} bytes kept>"
+        return f"<Body {'complete' if self.done else 'coming in'}, {self.size} bytes kept>"

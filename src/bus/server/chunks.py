@@ -15,7 +15,7 @@ import re
 from enum import Enum, auto
 
 from bus.errors import MalformedError
-from bus.server.limits import CHUNK_LINE_BYTES, TRAILER_BYTES
+from bus.server.limits import CHUNK_LINE_BYTES, CHUNKS_A_TURN, TRAILER_BYTES
 from bus.server.target import TOKEN
 
 _QUOTED = rb'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t\x20-\x7e\x80-\xff])*"'
@@ -23,6 +23,10 @@ _EXTENSION = rb"[ \t]*;[ \t]*%b(?:[ \t]*=[ \t]*(?:%b|%b))?" % (TOKEN, TOKEN, _QU
 _SIZE_LINE = re.compile(rb"0*([0-9A-Fa-f]{1,12})(?:%b)*" % _EXTENSION)
 _TRAILER = re.compile(rb"%b:[\t\x20-\x7e\x80-\xff]*" % TOKEN)
 _LINE_BREAK = b"\r\n"
+
+
+STEPS_A_TURN = 3 * CHUNKS_A_TURN
+"""Each chunk takes three: its size line, its data, and the break after it."""
 
 
 class _Part(Enum):
@@ -34,11 +38,15 @@ class _Part(Enum):
 
 
 class ChunkReader:
-    """Takes the bytes of a chunked body, cut anywhere, and gives its data."""
+    """Takes the bytes of a chunked body, cut anywhere, and gives its data.
 
-    __slots__ = ("_left", "_part", "_trailers")
+    ``behind`` says that it stopped before the end of what it was given, for others to have their turn.
+    """
+
+    __slots__ = ("_left", "_part", "_trailers", "behind")
 
     def __init__(self) -> None:
+        self.behind = False
         self._part = _Part.SIZE
         self._left = 0
         self._trailers = 0
@@ -54,9 +62,10 @@ class ChunkReader:
         """
         data = []
         at = 0
-        while self._part is not _Part.DONE:
-            end, piece = self._step(buffer, at)
-            if end == at and not piece:
+        for _ in range(STEPS_A_TURN):
+            end, piece = (at, b"") if self.done else self._step(buffer, at)
+            self.behind = end != at
+            if not self.behind:
                 break
             data.append(piece)
             at = end

@@ -41,8 +41,11 @@ class Carrier(Protocol):
     def read_on(self) -> None:
         """Take more of an upload."""
 
+    def takes_more(self, exchange: Exchange) -> bool:
+        """Whether what is written to *exchange* leaves at once."""
+
     def give_way(self, error: BusError) -> None:
-        """Refuse what is coming in."""
+        """Refuse what is coming in, because there is no room for it."""
 
 
 class Exchange(msgspec.Struct, eq=False):
@@ -50,7 +53,8 @@ class Exchange(msgspec.Struct, eq=False):
 
     ``head`` is None for a request that could not be read; ``close`` ends the connection after the answer,
     ``done`` says that the answer is complete. ``on_lost`` is called if nobody is there to take it, ``on_failure``
-    if it can't go on once its head is out; without it the connection is cut.
+    if it can't go on once its head is out (without it the connection is cut), and ``on_writable`` when `takes_more`
+    has become true.
 
     Whatever is done to answer is done through `run`, so that nothing that is raised leaves a client waiting.
     """
@@ -61,6 +65,7 @@ class Exchange(msgspec.Struct, eq=False):
     done: bool = False
     on_lost: Callable[[], None] | None = None
     on_failure: Callable[[BusError], None] | None = None
+    on_writable: Callable[[], None] | None = None
     _begun: bool = False
     _due: bytes = b""
     _when_first: Callable[[], None] | None = None
@@ -119,6 +124,16 @@ class Exchange(msgspec.Struct, eq=False):
         """Send a piece, or keep it until it is this answer's turn."""
         self._due += data
         self.connection.flush()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the client takes what it is sent, so that nothing piles up."""
+        return self.connection.takes_more(self)
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait for their turn."""
+        return len(self._due)
 
     def finish(self) -> None:
         """The answer is complete."""

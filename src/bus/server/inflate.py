@@ -21,10 +21,12 @@ from asyncio import AbstractEventLoop, Transport
 from collections.abc import Callable
 from typing import Protocol
 
+from bus.engine.guard import as_bus_error
 from bus.errors import BusError, InvalidEventError, UnsupportedEncodingError
 from bus.server import limits
 from bus.server.body import Upload
 from bus.server.exchange import Exchange
+from bus.server.memory import Holding, Memory
 from bus.server.request import GZIP, Head, Request, too_large
 
 _GZIP_ONLY = 16 + zlib.MAX_WBITS
@@ -138,8 +140,8 @@ class Inflater:
                 self._unpack()
             if self._complete and not self._busy:
                 self._finish()
-        except BusError as error:
-            self._refuse(error)
+        except Exception as error:
+            self._refuse(as_bus_error(error, "unpacking a body"))
         if not self._busy:
             self._source.read_on()
 
@@ -167,10 +169,16 @@ class Inflater:
 
 
 class WholeBody:
-    """Keeps an unpacked body of at most *most* bytes, then hands it on with its request."""
+    """Keeps an unpacked body of at most *most* bytes, which count in *memory*, then hands it on with its request."""
 
     def __init__(
-        self, request: Request, exchange: Exchange, *, most: int, handle: Callable[[Request, Exchange], None]
+        self,
+        request: Request,
+        exchange: Exchange,
+        *,
+        most: int,
+        memory: Memory,
+        handle: Callable[[Request, Exchange], None],
     ) -> None:
         if request.head.length > most:
             raise too_large(most)
@@ -178,19 +186,24 @@ class WholeBody:
         self._exchange = exchange
         self._most = most
         self._handle = handle
+        self._holding = Holding(memory, exchange.connection.give_way)
         self._pieces: list[bytes] = []
         self._size = 0
+        exchange.on_lost = self._holding.release
 
     def feed(self, data: bytes) -> bool:
         self._size += len(data)
         if self._size > self._most:
             raise too_large(self._most)
+        self._holding.resize(self._size)
         self._pieces.append(data)
         return True
 
     def finish(self) -> None:
         self._request.body = b"".join(self._pieces)
+        self._holding.release()
         self._handle(self._request, self._exchange)
 
     def fail(self, error: BusError) -> None:
+        self._holding.release()
         self._exchange.fail(error)

@@ -23,11 +23,42 @@ UNPACKED_BYTES = 64 * 1024
 PIPELINE_DEPTH = 64
 """Requests of one connection that may wait for their answers; further ones stay in the socket."""
 
+REQUESTS_A_TURN = 64
+"""Requests of one connection that are taken before others have their turn; each beside ``/`` counts as all of them."""
+
 ANSWERS_TOGETHER = 32
 """Answers that wait for each other to go out in one write, so that a client that reads none is noticed."""
 
+CHUNKS_A_TURN = 512
+"""Chunks of one body that are decoded before others have their turn: each may be a byte."""
+
 UPLOAD_LINES = 16_384
-"""Lines of an NDJSON upload that may wait for their receipts; further ones stay in the socket."""
+"""Lines of an NDJSON upload that may wait to be stored or refused; further ones stay in the socket."""
+
+UPLOAD_LINES_A_TURN = 1024
+"""Lines of all uploads together that are taken before others have their turn; a long line counts as several."""
+
+UPLOAD_BYTES = 16 * 1024 * 1024
+"""Bytes of all uploads together that may wait to be stored: a quarter of what a namespace gathers, so that uploads
+never have other publishers refused."""
+
+UPLOAD_SHARE = 8
+"""The receipts that one upload doesn't take may fill so much of ``--max-body-memory``: an eighth."""
+
+SMALL_BODY = 64 * 1024
+"""A body up to this size finds room even if large ones have used up ``--max-body-memory``: the largest gives way."""
+
+UNREAD_BYTES = 256 * 1024 * 1024
+"""Answers that all clients together don't take; whoever adds to them then is hung up on."""
+
+UNREAD_SECONDS = 300.0
+"""Without a byte taken of an answer."""
+
+RESERVED_CONNECTIONS = 16
+"""Connections beyond the limit that are asked what they want, because it may be the server's health."""
+
+RESERVED_SECONDS = 1.0
+"""Time they have to say so."""
 
 WRITE_HIGH_WATER = 256 * 1024
 """Unsent bytes of a connection above which nothing more is produced for it."""
@@ -52,6 +83,16 @@ the reset overtakes the answer."""
 
 WAIT_SECONDS = 60.0
 """Longest ``timeout`` of a request that waits for a reply or for confirmations."""
+
+KEEPALIVE_IDLE = 30
+KEEPALIVE_INTERVAL = 10
+KEEPALIVE_PROBES = 3
+"""Seconds of silence before the kernel asks whether the peer is still there, seconds between its questions, and how
+many go unanswered: a peer that lost power or its network is noticed after a minute, and others get its deliveries."""
+
+USER_TIMEOUT_MS = 60_000
+"""How long what was sent may go unacknowledged by the peer's kernel. Keepalive doesn't ask while something is under
+way, and retransmission alone gives up after a quarter of an hour."""
 
 SWEEP_SECONDS = 1.0
 """How often deadlines are looked at: one timer for all connections instead of one for each request."""

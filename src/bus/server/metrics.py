@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 from bus.engine.base import Description, Engine
 from bus.errors import BusError
 from bus.server.exchange import Exchange
+from bus.server.memory import Memory
 from bus.server.request import Request
 from bus.server.response import format_headers
 
@@ -53,8 +54,9 @@ _PER_CONSUMER = (
 class MetricsRoute:
     """Answers ``GET /metrics``."""
 
-    def __init__(self, engine: Engine, connections: Sized, streams: Sized) -> None:
+    def __init__(self, engine: Engine, connections: Sized, streams: Sized, incoming: Memory) -> None:
         self._engine = engine
+        self._incoming = incoming
         self._connections = connections
         self._streams = streams
 
@@ -63,7 +65,9 @@ class MetricsRoute:
         exchange.when_first(lambda: self._engine.consumers.describe(lambda found: self._respond(found, exchange)))
 
     def _respond(self, consumers: Sequence[Description], exchange: Exchange) -> None:
-        counts = _Counts(self._engine.stats(), consumers, len(self._connections), len(self._streams))
+        counts = _Counts(
+            self._engine.stats(), consumers, len(self._connections), len(self._streams), self._incoming.used
+        )  # fmt: skip
         written: Future[bytes] = asyncio.get_running_loop().run_in_executor(None, counts.write)
         written.add_done_callback(lambda done: _finish(exchange, done))
 
@@ -76,6 +80,7 @@ class _Counts(Collector):
     consumers: Sequence[Description]
     connections: int
     streams: int
+    incoming: int
 
     def write(self) -> bytes:
         registry = CollectorRegistry()
@@ -85,6 +90,8 @@ class _Counts(Collector):
     def collect(self) -> Iterable[Metric]:
         yield _gauge("bus_connections", "Connections held.", self.connections)
         yield _gauge("bus_streams", "Streams held.", self.streams)
+        yield _gauge("bus_body_memory_bytes", "Bodies coming in, and receipts not taken.", self.incoming)
+        yield _gauge("bus_inbox_bytes", "Replies in memory.", self.stats["inbox_bytes"])
         yield _gauge("bus_inboxes", "Inboxes in memory.", self.stats["inboxes"])
         for key, name, help, family in _PER_NAMESPACE:
             metric: Any = family(name, help, labels=["namespace"])  # type: ignore[call-arg]

@@ -8,7 +8,8 @@
 
 llhttp reads each head; bodies are cut out here, so that the end of every request is known exactly. Answers
 wait in `Exchange`s until those before them are written. A connection that doesn't read its answers, or has
-many outstanding, is not read from until that changes.
+many outstanding, is not read from until that changes. However much comes in at once, a connection takes some of it
+and then gives way to the others. What it makes the server hold counts in sums over all connections.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from enum import Enum, auto
 from typing import Protocol, cast
 
 from bus.engine.guard import as_bus_error
+from bus.engine.turns import Turns
 from bus.errors import (
     BusError,
     HeadTooLargeError,
@@ -31,6 +33,7 @@ from bus.errors import (
 from bus.server import limits
 from bus.server.body import Body, Upload
 from bus.server.exchange import Exchange
+from bus.server.memory import Holding, Memory
 from bus.server.request import Head, Request, check_expectation, read_head
 from bus.server.response import Cors
 
@@ -44,6 +47,9 @@ class Handler(Protocol):
 
     cors: Cors
     max_body: int
+    incoming: Memory
+    unread: Memory
+    turns: Turns
 
     def upload(self, request: Request, exchange: Exchange) -> Upload | None:
         """Who takes the body of *request* as it comes; None if it is to be handed over whole."""
@@ -68,8 +74,8 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
-        "_body", "_buffer", "_corked", "_exchanges", "_flushing", "_lingers", "_loop",
-        "_paused_reading", "_reading", "_request", "_state",
+        "_body", "_buffer", "_corked", "_credit", "_exchanges", "_flushing", "_held_back", "_incoming", "_later",
+        "_lingers", "_loop", "_paused_reading", "_reading", "_request", "_searched", "_state", "_unread",
         "cors", "deadline", "draining", "handler", "stream", "transport", "writable",
     )  # fmt: skip
 
@@ -86,12 +92,18 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
         self._exchanges: deque[Exchange] = deque()
         self._corked = False
+        self._credit = 0
         self._flushing = False
+        self._held_back = 0
+        self._incoming = Holding(handler.incoming, self.give_way)
+        self._later = False
         self._lingers = False
         self._paused_reading = False
         self._reading = True
         self._request: Request | None = None
+        self._searched = 0
         self._body: Body | None = None
+        self._unread = Holding(handler.unread)
 
     # -- what the transport says
 
@@ -106,6 +118,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._state = _State.CLOSED
         self.deadline = NEVER
+        self._buffer = b""
+        self._body = None
+        self._incoming.release()
+        self._unread.release()
         self.handler.disconnected(self)
         for exchange in self._exchanges:
             exchange.lost()
@@ -120,12 +136,18 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.writable = False
+        if not self.stream:
+            self.deadline = min(self.deadline, self._loop.time() + limits.UNREAD_SECONDS)
         self._balance()
 
     def resume_writing(self) -> None:
         self.writable = True
+        self._unread.release()
         if self.stream:
             self.stream()
+        elif self._exchanges:
+            self.deadline = NEVER if self._body is None else self._loop.time() + limits.UPLOAD_IDLE_SECONDS
+            self._go_on_writing()
         self._balance()
 
     def data_received(self, data: bytes) -> None:
@@ -139,9 +161,11 @@ class Connection(asyncio.Protocol):
     def _advance(self) -> None:
         """Take requests from the buffer as far as it goes; answers that are there by then go out together."""
         self._corked = True
+        self._credit = limits.REQUESTS_A_TURN
         try:
             while self._buffer and self._step():
                 pass
+            self._count_incoming()
         except Exception as error:
             self._refuse(as_bus_error(error, "reading a request"))
         self._corked = False
@@ -150,23 +174,53 @@ class Connection(asyncio.Protocol):
         if self._buffer or not self._reading:
             self._balance()
 
+    def _advance_soon(self) -> None:
+        """Go on in the next turn of the loop."""
+        if not self._later:
+            self._later = True
+            self._loop.call_soon(self._advance_now)
+
+    def _take_turn(self) -> None:
+        """Go on when all others that have much to do have had their turn."""
+        if not self._later:
+            self._later = True
+            self.handler.turns.add(self._advance_now)
+
+    def _advance_now(self) -> None:
+        self._later = False
+        self._advance()
+
+    def _count_incoming(self) -> None:
+        """Say how much of what is coming in is held. Raises `OverloadedError` if that is too much by now."""
+        if self.stream:
+            self._buffer = b""  # nothing can follow a stream
+        kept = self._body.size if self._body else 0
+        if self._buffer or kept or self._incoming.size:
+            self._incoming.resize(len(self._buffer) + kept)
+
     def _step(self) -> bool:
         """Take a head or a piece of a body; False if more bytes are needed, or none wanted for now."""
         if self._blocked:
             return False
-        if self._state is _State.HEAD:
-            return self._take_head()
-        return self._state is _State.BODY and self._take_body()
+        if self._state is _State.BODY:
+            return self._take_body()
+        if not self._credit:
+            self._take_turn()
+            return False
+        return self._state is _State.HEAD and self._take_head()
 
     def _take_head(self) -> bool:
         """Take a head; empty lines before it are passed over (RFC 9112, section 2.2)."""
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
             self._buffer = buffer = _EMPTY_LINES.sub(b"", buffer, count=1)
-        end = buffer.find(b"\r\n\r\n") + 4
+            self._searched = 0
+        end = buffer.find(b"\r\n\r\n", self._searched) + 4
         if end < 4:
             self._wait_for_head()
             return False
+        self._searched = 0
+        self._credit -= 1
         self._buffer = buffer[end:]
         self._begin_request(read_head(buffer[:end]))
         return True
@@ -176,6 +230,7 @@ class Connection(asyncio.Protocol):
             raise self._head_too_large()
         if self._buffer.count(b"\n") > self._buffer.count(b"\r\n"):
             raise MalformedError("the request's lines don't end in CR LF")
+        self._searched = max(len(self._buffer) - 3, 0)
         self.deadline = min(self.deadline, self._loop.time() + limits.HEAD_SECONDS)
 
     def _head_too_large(self) -> BusError:
@@ -191,15 +246,22 @@ class Connection(asyncio.Protocol):
         if length <= len(self._buffer) and length <= self.handler.max_body and head.at_once:
             body, self._buffer = self._buffer[:length], self._buffer[length:]
             self._await_next(head)
-            self.handler.handle(Request(head, body), exchange)
+            self._handle(Request(head, body), exchange)
         else:
             self._begin_body(head, exchange)
+
+    def _handle(self, request: Request, exchange: Exchange) -> None:
+        if request.head.path != "/":
+            self._credit = 0
+        self.handler.handle(request, exchange)
 
     def _begin_body(self, head: Head, exchange: Exchange) -> None:
         self._request = request = Request(head)
         check_expectation(head)
         upload = self.handler.upload(request, exchange)
         self._body = Body(head, upload=upload, most=self.handler.max_body)
+        if not upload:
+            self.handler.incoming.check(head.length)
         self._state = _State.BODY
         self.deadline = self._loop.time() + limits.BODY_SECONDS
         if head.expects and not self._buffer and not self._body.done:
@@ -212,6 +274,8 @@ class Connection(asyncio.Protocol):
             self.deadline = self._loop.time() + limits.UPLOAD_IDLE_SECONDS
         self._buffer = self._body.take(self._buffer)
         self._paused_reading = self._body.paused
+        if self._body.behind:
+            self._take_turn()
         return self._end_request_if_done()
 
     def _end_request_if_done(self) -> bool:
@@ -226,18 +290,19 @@ class Connection(asyncio.Protocol):
         if body.upload:
             body.upload.finish()
         else:
-            self.handler.handle(request, self._exchanges[-1])
+            self._handle(request, self._exchanges[-1])
         return True
 
     def _await_next(self, head: Head) -> None:
         """The request is complete: what comes now is the next one."""
         self._state = _State.HEAD if head.keep_alive else _State.CLOSED
-        self.deadline = NEVER
+        self.deadline = NEVER if self.writable else self._loop.time() + limits.UNREAD_SECONDS
 
     def _refuse(self, error: BusError) -> None:
         """Answer a request that can't be read on; what follows it can't be understood either."""
         self._state = _State.CLOSED
         self._buffer = b""
+        self._incoming.release()
         self._lingers = True
         self._paused_reading = False
         if not self._request:
@@ -248,7 +313,7 @@ class Connection(asyncio.Protocol):
         (upload or exchange).fail(error)
 
     def give_way(self, error: BusError) -> None:
-        """Refuse what is coming in."""
+        """Refuse what is coming in, because there is no room for it."""
         if self._request or self._buffer:
             self._refuse(error)
 
@@ -256,14 +321,21 @@ class Connection(asyncio.Protocol):
 
     def answered(self) -> None:
         """An answer is complete."""
-        if not self._corked or len(self._exchanges) >= limits.ANSWERS_TOGETHER:
+        if self._exchanges and not self._exchanges[0].done:
+            self._held_back = sum([exchange.size for exchange in self._exchanges])
+        elif not self._corked or len(self._exchanges) >= limits.ANSWERS_TOGETHER:
             self.flush()
+
+    def takes_more(self, exchange: Exchange) -> bool:
+        """Whether what is written to *exchange* leaves at once."""
+        return self.writable and bool(self._exchanges) and self._exchanges[0] is exchange
 
     def flush(self) -> None:
         """Write what is due, in the order of the requests."""
         if self._flushing:
             return
         self._flushing = True
+        self._held_back = 0
         due = b""
         while self._exchanges:
             exchange = self._exchanges[0]
@@ -275,13 +347,31 @@ class Connection(asyncio.Protocol):
             if exchange.close:
                 self._close(due)
                 return
+            if self._exchanges:
+                self._go_on_writing()
         self._flushing = False
         if due:
-            self.transport.write(due)
+            self._write(due)
         if not self._exchanges:
             self._rest()
         if self._buffer:
-            self._loop.call_soon(self._advance)
+            self._advance_soon()
+
+    def _write(self, due: bytes) -> None:
+        self.transport.write(due)
+        if not self.writable and not self.stream:
+            self._count_unread()
+
+    def _count_unread(self) -> None:
+        """Say how much the client doesn't take, and hang up on it if that is too much for the server."""
+        try:
+            self._unread.resize(self.transport.get_write_buffer_size())
+        except BusError:
+            self.transport.abort()
+
+    def _go_on_writing(self) -> None:
+        if (first := self._exchanges[0]).on_writable:
+            first.on_writable()
 
     def _rest(self) -> None:
         """Everything is answered: wait for the next request, if there can be one."""
@@ -295,21 +385,23 @@ class Connection(asyncio.Protocol):
         self._state = _State.CLOSED
         self._buffer = b""
         self._exchanges.clear()
-        self.transport.write(due)
+        self._write(due)
         if self._lingers:
             self.deadline = self._loop.time() + limits.LINGER_SECONDS
             self.transport.write_eof()
         else:
+            self.deadline = self._loop.time() + limits.UNREAD_SECONDS
             self.transport.close()
 
     # -- flow
 
     @property
     def _blocked(self) -> bool:
-        """Whether no more requests should be taken for now."""
+        """Whether no more should be taken for now. An upload may be sent whole before its answer is read."""
+        uploading = self._body is not None and self._body.upload is not None
         return (
-            self._paused_reading or not self.writable or self.stream is not None
-            or len(self._exchanges) >= limits.PIPELINE_DEPTH
+            self._paused_reading or self._later or not (self.writable or uploading) or self.stream is not None
+            or len(self._exchanges) >= limits.PIPELINE_DEPTH or self._held_back > limits.WRITE_HIGH_WATER
         )  # fmt: skip
 
     def _balance(self) -> None:
@@ -327,14 +419,19 @@ class Connection(asyncio.Protocol):
         """The upload takes more."""
         if self._paused_reading:
             self._paused_reading = False
-            self._loop.call_soon(self._advance)
+            self._advance_soon()
 
     # -- the end
 
-    def expire(self) -> None:
-        """The deadline has passed: tell a sender that was too slow, or hang up on an idle client."""
+    def expire(self, refusal: BusError | None = None) -> None:
+        """The deadline has passed: tell a sender that was too slow, or hang up on an idle client.
+
+        *refusal* is told to one that isn't welcome and has asked for nothing.
+        """
         self.deadline = NEVER
-        if self._buffer or self._state is _State.BODY:
+        if refusal and self._state is _State.HEAD and not self._exchanges:
+            self._refuse(refusal)
+        elif self.writable and (self._buffer or self._state is _State.BODY):
             self._refuse(RequestTimeoutError("the request did not arrive in time"))
         else:
             self.transport.abort()

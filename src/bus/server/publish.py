@@ -115,6 +115,7 @@ class Waiting:
         except Exception:
             self.stop()
             raise
+        self.draft.payload = msgspec.Raw()  # many may wait long, and the payload is in the engine's hands
 
     def prepare(self) -> None:
         """What is needed before the event is stored."""

@@ -15,12 +15,15 @@ from functools import partial
 from bus.config import Settings
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
-from bus.errors import MethodNotAllowedError, NotFoundError, OverloadedError, StoppingError
-from bus.server import body
+from bus.engine.turns import Turns
+from bus.errors import MethodNotAllowedError, NotFoundError, StoppingError
+from bus.server import body, limits
 from bus.server.acknowledge import acknowledge
 from bus.server.admin import Admin
+from bus.server.admission import HEALTH_PATHS, Admission
 from bus.server.exchange import Carrier, Exchange
 from bus.server.inflate import Inflater, WholeBody, check_coding
+from bus.server.memory import Memory
 from bus.server.pages import check_page
 from bus.server.protocol import Connection
 from bus.server.publish import check_upload, publish
@@ -30,6 +33,7 @@ from bus.server.route import Route, allowed_methods, derived_route
 from bus.server.sink import StreamSink
 from bus.server.stream import Streams
 from bus.server.target import METHODS
+from bus.server.turns import UploadTurns
 from bus.server.upload import Upload
 
 _SUBSCRIBE = (
@@ -44,6 +48,8 @@ class Routes:
     def __init__(self, engine: Engine, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
         self.cors = Cors(settings.cors_origins)
         self.max_body = settings.max_body
+        self.incoming = Memory(settings.max_body_memory, "bodies")
+        self.unread = Memory(limits.UNREAD_BYTES, "unread answers")
         self.connections: set[Connection] = set()
         self.streams: dict[Carrier, StreamSink] = {}
         self.stopping = False
@@ -52,13 +58,16 @@ class Routes:
         self._settings = settings
         self._opener = Streams(engine, heartbeat=settings.heartbeat)
         self._loop = loop
+        self.turns = Turns(loop)
+        self._uploads = UploadTurns(loop)
+        self._admission = Admission(settings.max_connections, settings.max_connections_per_address)
         self._root: dict[bytes, Route] = {
             b"POST": Route(self._publish, ("wait", "count", "timeout")),
             b"GET": Route(self._subscribe, _SUBSCRIBE, lists=("subject",)),
             b"PUT": Route(self._acknowledge, ("consumer_id", "action", "delay", "reason"), lists=("event_id",)),
             b"HEAD": Route(_alive, _SUBSCRIBE, lists=("subject",)),
         }
-        self._admin = Admin(engine, self.connections, self.streams)
+        self._admin = Admin(engine, self.connections, self.streams, self.incoming)
 
     # -- connections
 
@@ -66,11 +75,12 @@ class Routes:
         self.connections.add(connection)
         if self.stopping:
             raise StoppingError("the server is stopping: connect again when it is back")
-        if len(self.connections) > self._settings.max_connections:
-            raise OverloadedError(f"the server holds {len(self.connections)} connections: try again shortly")
+        if not self._admission.admit(connection):
+            connection.deadline = self._loop.time() + limits.RESERVED_SECONDS
 
     def disconnected(self, connection: Connection) -> None:
         self.connections.discard(connection)
+        self._admission.leave(connection)
         self.streams.pop(connection, None)
         if self.stopping and not self.connections:
             self._deserted.set()
@@ -79,6 +89,7 @@ class Routes:
 
     def upload(self, request: Request, exchange: Exchange) -> body.Upload | None:
         head, connection = request.head, exchange.connection
+        self._check_admission(request, exchange)
         check_coding(head)
         if head.is_ndjson and head.method == b"POST" and head.path == "/":
             check_page(request, self.cors.origins)
@@ -90,18 +101,29 @@ class Routes:
             return Inflater(partial(self._keep, request, exchange), connection, loop=self._loop)
         return None
 
+    def _check_admission(self, request: Request, exchange: Exchange) -> None:
+        """Raise `OverloadedError` if the connection was let in only to ask for something else."""
+        if refusal := self._admission.refusal(exchange.connection):
+            exchange.close = True
+            if request.head.path not in HEALTH_PATHS:
+                raise refusal
+
     def _publish_lines(self, exchange: Exchange, read_on: Callable[[], None], *, chunked: bool) -> Upload:
-        return Upload(self._engine, exchange, longest=self.max_body, chunked=chunked, read_on=read_on, loop=self._loop)
+        return Upload(
+            self._engine, exchange, longest=self.max_body, chunked=chunked, read_on=read_on,
+            turns=self._uploads, memory=self.incoming, loop=self._loop,
+        )  # fmt: skip
 
     def _keep(self, request: Request, exchange: Exchange, read_on: Callable[[], None]) -> WholeBody:
         """Who keeps a compressed body; it never pauses."""
-        return WholeBody(request, exchange, most=self.max_body, handle=self.handle)
+        return WholeBody(request, exchange, most=self.max_body, memory=self.incoming, handle=self.handle)
 
     def handle(self, request: Request, exchange: Exchange) -> None:
         exchange.run(self._answer, request, exchange)
 
     def _answer(self, request: Request, exchange: Exchange) -> None:
         check_page(request, self.cors.origins)
+        self._check_admission(request, exchange)
         route = self._route(request)
         if request.head.raw_query:
             route.check(request)
@@ -158,7 +180,7 @@ class Routes:
             stream.ping()
             connection.deadline = now + self._settings.heartbeat
         else:
-            connection.expire()
+            connection.expire(self._admission.refusal(connection))
 
     async def drain(self) -> None:
         """Stop: end the streams, close what is idle, and return when the last answer is taken."""

@@ -21,6 +21,7 @@ from bus.engine.embedded import EmbeddedEngine
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, ConfigError
 from bus.server import limits
+from bus.server.admission import watch_peers
 from bus.server.notify import Supervisor
 from bus.server.protocol import Connection
 from bus.server.routes import Routes
@@ -111,12 +112,15 @@ class Server:
 
 async def _listen(address: Address, routes: Routes, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
     try:
-        return await loop.create_server(
+        listening = await loop.create_server(
             lambda: Connection(routes, loop),
             address.host or None,
             address.port,
             backlog=limits.LISTEN_BACKLOG,
         )
+        for listener in listening.sockets:
+            watch_peers(listener)
+        return listening
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConfigError(f"can't listen on {address}: {reason}; choose another --addr") from None

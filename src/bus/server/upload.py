@@ -1,8 +1,8 @@
 """An NDJSON publish: independent events, a line each; a receipt or refusal a line, in order.
 
-    socket ─▶ lines ─▶ runs ─▶ engine ─▶ receipts ─▶ chunks of the answer
-      ▲                                     │
-      └──── left alone while too many lines wait for their receipts
+    socket ─▶ lines ─▶ runs ─▶ engine ─▶ receipts
+      ▲      by turns                       │
+      └──── left alone while too many lines are in hand, or too many receipts aren't taken
 
 Lines that come in together, for one namespace and without keys, are stored as one run, because nothing
 can befall one of them alone. A line that might be refused by itself goes by itself.
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import time
 from asyncio import AbstractEventLoop
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
 from bus.engine.base import Engine
@@ -21,29 +20,24 @@ from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.server import limits
 from bus.server.exchange import Exchange
+from bus.server.lines import LineCutter
+from bus.server.memory import Holding, Memory
+from bus.server.receipts import Answer, Receipts
 from bus.server.request import too_large
-from bus.server.response import format_headers
-from bus.wire import NDJSON, decode_draft, encode_receipts, encode_refusal
+from bus.server.turns import BYTES_A_LINE, UploadTurns
+from bus.subject import INBOX_NAMESPACE
+from bus.wire import decode_lines, encode_receipts
 
 LONGEST_RUN = 1024
 """Lines stored at once: enough that their number no longer matters."""
 
 
-class _Answer:
-    """What goes back for a run of lines, once it is known."""
-
-    __slots__ = ("data", "lines")
-
-    def __init__(self, lines: int) -> None:
-        self.lines = lines
-        self.data = b""
-
-
 class Upload:
-    """The body of one NDJSON publish as it comes in, and its answer.
+    """The body of one NDJSON publish as it comes in.
 
     Lines are at most *longest* bytes. The answer goes out in chunks if *chunked*, else it ends with the connection.
-    *read_on* is called when more lines can be taken after `feed` asked for a pause.
+    *read_on* is called when more of the body can be taken. *turns* says when lines are published; what is held of
+    them counts in *memory*.
     """
 
     def __init__(
@@ -54,135 +48,120 @@ class Upload:
         longest: int,
         chunked: bool,
         read_on: Callable[[], None],
+        turns: UploadTurns,
+        memory: Memory,
         loop: AbstractEventLoop,
     ) -> None:
         self._engine = engine
-        self._exchange = exchange
         self._longest = longest
-        self._chunked = chunked
+        self._turns = turns
+        self._memory = memory
+        self._connection = exchange.connection
         self._read_on = read_on
-        self._loop = loop
-        self._rest = b""
-        self._answers: deque[_Answer] = deque()
-        self._unanswered = 0
+        self._lines = LineCutter(longest)
+        self._holding = Holding(memory, self._connection.give_way)
+        self._receipts = Receipts(exchange, chunked=chunked, memory=memory, loop=loop, went_on=self._go_on)
         self._complete = False
-        self._begun = False
-        self._scheduled = False
-
-    # -- lines in
+        self._failure: BusError | None = None
+        self._queued = False
 
     def feed(self, data: bytes) -> bool:
-        """Publish the lines that *data* completes; False if too many wait for their receipts.
+        """Take in *data*, to be published when it is this upload's turn; no more is taken until then.
 
-        Raises `TooLargeError` when a line doesn't end in time.
+        Raises `OverloadedError` if there is no room for it.
         """
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        self._publish_lines(lines)
-        if len(self._rest) > self._longest:
-            raise too_large(self._longest)
-        return self._unanswered < limits.UPLOAD_LINES
+        self._lines.feed(data)
+        self._holding.resize(self._lines.size)
+        self._go_on()
+        return False
 
     def finish(self) -> None:
-        self._publish_lines([self._rest])
-        self._rest = b""
+        self._lines.finish()
         self._complete = True
-        self._answer_soon()
+        self._go_on()
 
     def fail(self, error: BusError) -> None:
         """The rest of the body can't be read: what came as a whole line counts, then comes *error*."""
+        self._failure = error
         self._complete = True
-        if self._begun or self._answers:
-            self._refuse(self._expect(1), error)
-        else:
-            self._exchange.fail(error)
+        self._go_on()
 
-    def _publish_lines(self, lines: Sequence[bytes]) -> None:
+    def _go_on(self) -> None:
+        """Ask for a turn if there are lines, else for more of the body, or end the answer."""
+        if self._lines.pending:
+            if not self._queued and self._may_take_lines():
+                self._queued = True
+                self._turns.add(self)
+        elif self._complete:
+            self._lines.clear()
+            self._holding.release()
+            self._receipts.finish(self._failure)
+            self._read_on()
+        elif self._receipts.unanswered < limits.UPLOAD_LINES // 2:
+            self._read_on()
+
+    def _may_take_lines(self) -> bool:
+        """Whether more lines may be in hand; what changes that calls `_go_on`."""
+        if self._receipts.unanswered >= limits.UPLOAD_LINES:
+            return False
+        if self._receipts.held and self._memory.full:
+            self._memory.wait(self._receipts.send_soon)
+            return False
+        return self._receipts.held < self._memory.most // limits.UPLOAD_SHARE
+
+    def work(self, most: int) -> int:
+        """Publish the next lines, *most* of them at most; returns what that cost, in lines."""
+        self._queued = False
+        lines = self._lines.take(most)
         now = time.time_ns()
-        for run in _runs([self._decode(line) for line in lines if line and not line.isspace()]):
+        for run in _runs(self._decode([line for line in lines if line and not line.isspace()])):
             self._publish_run(run, now)
-        self._answer_soon()
+        self._holding.keep(self._lines.size)
+        if self._lines.too_long and not self._complete:
+            self._connection.give_way(too_large(self._longest))
+        else:
+            self._go_on()
+        return len(lines) + sum(map(len, lines)) // BYTES_A_LINE
 
-    def _decode(self, line: bytes) -> Draft | BusError:
-        try:
-            if len(line) > self._longest:
-                raise too_large(self._longest)
-            return decode_draft(line)
-        except BusError as error:
-            return error
+    def _decode(self, lines: Sequence[bytes]) -> Sequence[Draft | BusError]:
+        drafts = decode_lines(lines)
+        if max(map(len, lines), default=0) <= self._longest:
+            return drafts
+        too_long = too_large(self._longest)
+        return [too_long if len(line) > self._longest else draft for line, draft in zip(lines, drafts, strict=True)]
 
     def _publish_run(self, run: Sequence[Draft | BusError], now: int) -> None:
         """Publish a run at once; if some event of it is refused, each by itself."""
-        answer = self._expect(len(run))
+        answer = self._receipts.expect(len(run))
         try:
             self._publish(_drafts(run), answer, now)
         except Exception as error:
             if len(run) == 1 or not isinstance(error, BusError):
-                self._refuse(answer, as_bus_error(error, "publishing a line of NDJSON"))
+                self._receipts.refuse(answer, as_bus_error(error, "publishing a line of NDJSON"))
                 return
-            self._unexpect(answer)
+            self._receipts.unexpect(answer)
             for draft in run:
                 self._publish_run([draft], now)
 
-    def _publish(self, drafts: Sequence[Draft], answer: _Answer, now: int) -> None:
+    def _publish(self, drafts: Sequence[Draft], answer: Answer, now: int) -> None:
+        size = sum([len(draft.payload) for draft in drafts])
+
         def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
+            self._turns.end(size)
             if error:
-                self._refuse(answer, error)
+                self._receipts.refuse(answer, error)
             else:
-                answer.data = encode_receipts(receipts)
-                self._answer_soon()
+                self._receipts.give(answer, encode_receipts(receipts))
 
-        self._engine.publish(drafts, published, now=now)
-
-    # -- receipts out
-
-    def _expect(self, lines: int) -> _Answer:
-        answer = _Answer(lines)
-        self._answers.append(answer)
-        self._unanswered += lines
-        return answer
-
-    def _unexpect(self, answer: _Answer) -> None:
-        self._answers.remove(answer)
-        self._unanswered -= answer.lines
-
-    def _refuse(self, answer: _Answer, error: BusError) -> None:
-        answer.data = encode_refusal(error) * answer.lines
-        self._answer_soon()
-
-    def _answer_soon(self) -> None:
-        """Send what there is at the end of this turn of the loop: once per commit, not once per line."""
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._exchange.run, self._answer)
-
-    def _answer(self) -> None:
-        """Send the receipts that are there, in order, and the end after the last."""
-        self._scheduled = False
-        if self._exchange.done:
-            return
-        if data := b"".join(self._due()):
-            self._send(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
-        if self._complete and not self._answers:
-            self._send(b"0\r\n\r\n" if self._chunked else b"")
-            self._exchange.finish()
-        elif self._unanswered < limits.UPLOAD_LINES // 2:
-            self._read_on()
-
-    def _due(self) -> Iterator[bytes]:
-        while self._answers and self._answers[0].data:
-            answer = self._answers.popleft()
-            self._unanswered -= answer.lines
-            yield answer.data
-
-    def _send(self, data: bytes) -> None:
-        if not self._begun:
-            self._begun = True
-            coding = {"Transfer-Encoding": "chunked"} if self._chunked else {}
-            self._exchange.begin(202, format_headers({"Content-Type": NDJSON, **coding}))
-        self._exchange.write(data)
+        self._turns.begin(size)
+        try:
+            self._engine.publish(drafts, published, now=now)
+        except BaseException:
+            self._turns.end(size)
+            raise
 
     def __repr__(self) -> str:
-        return f"<Upload {self._unanswered} lines unanswered>"
+        return f"<Upload {self._lines!r}, {self._receipts!r}>"
 
 
 def _runs(drafts: Sequence[Draft | BusError]) -> Iterator[list[Draft | BusError]]:
@@ -204,7 +183,8 @@ def _namespace_if_plain(draft: Draft | BusError) -> str:
     """The namespace of a draft that can share a run, empty for one that can't."""
     if isinstance(draft, BusError) or draft.key:
         return ""
-    return (draft.subject or "").partition(".")[0]
+    namespace = (draft.subject or "").partition(".")[0]
+    return "" if namespace == INBOX_NAMESPACE else namespace
 
 
 def _drafts(run: Sequence[Draft | BusError]) -> list[Draft]:

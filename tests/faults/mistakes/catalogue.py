@@ -27,6 +27,7 @@ HOSTILE = "tests/client/test_hostile.py"
 REQUESTS = "tests/server/test_requests.py"
 BAD_INPUT = "tests/server/test_bad_input.py"
 DAMAGE = "tests/server/test_damage.py"
+BOUNDS = "tests/server/test_bounds.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -434,5 +435,56 @@ MISTAKES = (
         "engine/subscription.py",
         ((" or self._source.live.busy:", ":"),),
         ("tests/engine/test_live.py::test_nobody_joins_while_a_commit_is_still_being_delivered",),
+    ),
+    Mistake(
+        "payloads may be nested as deep as they like",
+        "payload.py",
+        (("return has_many_brackets(text) and depth(text) > DEEPEST_PAYLOAD", "return False"),),
+        ("tests/test_payload.py",),
+    ),
+    Mistake(
+        "numbers that no decoder takes are stored",
+        "payload.py",
+        (("return inf in map(abs, map(float, set(words)))", "return False"),),
+        ("tests/test_payload.py",),
+    ),
+    Mistake(
+        "an upload takes all its lines in one turn",
+        "server/upload.py",
+        (("lines = self._lines.take(most)", "lines = self._lines.take(1 << 30)"),),
+        (f"{BOUNDS}::test_an_upload_is_published_by_turns",),
+    ),
+    Mistake(
+        "receipts nobody takes have no bound",
+        "server/upload.py",
+        (
+            ("return self._receipts.held < self._memory.most // limits.UPLOAD_SHARE", "return True"),
+            ("if self._receipts.held and self._memory.full:", "if False:"),
+        ),
+        (f"{BOUNDS}::test_receipts_nobody_takes_are_bounded_and_the_rest_of_the_body_waits",),
+    ),
+    Mistake(
+        "bodies that come in have no sum",
+        "server/memory.py",
+        (("if more > 0 and self._memory.used + more > self._memory.most:", "if False:"),),
+        (f"{BOUNDS}::test_bodies_that_come_in_have_one_sum",),
+    ),
+    Mistake(
+        "a server whose connections are used up tells nobody its health",
+        "server/routes.py",
+        (("if request.head.path not in HEALTH_PATHS:", "if True:"),),
+        (f"{BOUNDS}::test_health_is_told_when_the_connections_are_used_up",),
+    ),
+    Mistake(
+        "dead peers are never noticed",
+        "server/admission.py",
+        (("        listener.setsockopt(level, option, value)\n", "        pass\n"),),
+        (f"{BOUNDS}::test_the_kernel_looks_after_dead_peers",),
+    ),
+    Mistake(
+        "replies that were read count as unread",
+        "engine/inbox.py",
+        (("inbox.next - inbox.read >= INBOX_REPLIES", "inbox.next - 1 >= INBOX_REPLIES"),),
+        ("tests/server/test_replies.py::test_a_requester_that_reads_its_inbox_gets_replies_without_end",),
     ),
 )
