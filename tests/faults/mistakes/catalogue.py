@@ -84,7 +84,12 @@ MISTAKES = (
     Mistake(
         "what a page asks is not looked at when it uploads",
         "server/routes.py",
-        (("            return None\n        check_page(request, self.cors.origins)\n", "            return None\n"),),
+        (
+            (
+                "            check_page(request, self.cors.origins)\n            self._root",
+                "            self._root",
+            ),
+        ),
         (PAGES,),
     ),
     Mistake(
