@@ -20,6 +20,7 @@ from bus.engine.base import Published
 from bus.engine.committer import Committer
 from bus.engine.confirmations import Confirmations
 from bus.engine.duplicates import Duplicates, Key
+from bus.engine.frames import Frames
 from bus.engine.gathering import BATCH_EVENTS, BatchBuilder, Checked, check_draft
 from bus.engine.guard import as_bus_error
 from bus.engine.live import Live
@@ -78,6 +79,7 @@ class Namespace:
         self._parked: list[Parked] = []
         self._recent = Recent(RECENT_BYTES)
         self._reported: set[tuple[Path, int]] = set()
+        self._frames = Frames(self.read)
         self._on_idle: Callable[[], None] | None = None
 
     @property
@@ -239,6 +241,10 @@ class Namespace:
         if index >= self.next:
             return ()
         return self._recent.read(index, READ_BYTES, READ_BATCHES) or self._read_log(index)
+
+    def frame(self, index: int) -> bytes | None:
+        """The frame of the event at *index*, None if it isn't there (any more)."""
+        return self._frames.at(index) if self.first <= index < self.next else None
 
     def _read_log(self, index: int) -> Sequence[Batch]:
         while index < self.next:

@@ -117,10 +117,7 @@ def _has_id(namespace: Namespace, index: int, event_id: str) -> bool:
 
 def frame_at(namespace: Namespace, index: int) -> bytes | None:
     """The frame of the event at *index*, None if it isn't there (any more)."""
-    if not namespace.first <= index < namespace.next:
-        return None
-    batches = namespace.read(index)
-    return batches[0].frame(index) if batches and batches[0].first <= index else None
+    return namespace.frame(index)
 
 
 def _find_time(namespace: Namespace, time: int) -> int:
