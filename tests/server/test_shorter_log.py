@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,8 @@ def test_a_place_beyond_the_end_is_corrected_for_good(server: ServerProcess, tmp
     _restore(server, tmp_path / "copy")
     server.start()
     line = server.wait_for_log("shorter")
-    assert "it goes on with event 4 instead of 9; 1 pending and 1 dead beyond the end are forgotten" in line
+    # It has passed by the letter of its dead event, or hasn't read it yet.
+    assert re.search("with event 4 instead of (9|10); 1 pending and 1 dead beyond the end are forgotten", line)
     new = [stored(server, "app.a", "new") for _ in range(6)]
     server.restart()  # by a crash, before anything else is written of the consumer
     assert "shorter" not in server.log

@@ -38,7 +38,7 @@ class About:
             "behind": self.backlog.events,
             "counting": not self.backlog.is_exact,
             "pending": len(consumer.pending),
-            "in_flight": sum(consumer.pending.in_flight(member.consumer_id) for member in consumer.members),
+            "in_flight": sum(member.in_flight for member in consumer.members),
             "dead": len(durable.dead),
             "connections": len(consumer.members),
             "why": why(consumer, now=self.loop.time()),

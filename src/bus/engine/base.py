@@ -21,6 +21,9 @@ from bus.wire import Durability, Format
 Published = Callable[[Sequence[Receipt], BusError | None], None]
 """Called once when the drafts are stored as promised, with their receipts, or with what prevented it."""
 
+Settled = Callable[[BusError | None], None]
+"""Called once when what a consumer said is carried out, with what prevented some of it."""
+
 Replied = Callable[[bytes, str], None]
 """Called with the JSON of a reply's payload and, if the service answered with an error, its text."""
 
@@ -63,7 +66,8 @@ class Start:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribe:
-    """What a subscriber asks for. ``redelivery`` is in seconds, one per attempt, the last one repeating.
+    """What a subscriber asks for. ``redelivery`` is in seconds, one per attempt, the last one repeating;
+    ``worker`` names the process that subscribes, the same whenever it connects again.
 
     None is what it didn't give, and so is False for ``by_key``: the terms of a durable consumer then hold.
     """
@@ -76,6 +80,7 @@ class Subscribe:
     redelivery_count: int | None = None
     prefetch: int = 1
     consumer: str | None = None
+    worker: str = ""
     by_key: bool = False
     limit: int | None = None
     follow: bool = True
@@ -218,8 +223,12 @@ class Engine(Protocol):
         Raises `UnknownNamespaceError`, `UnknownEventError`, `ConsumerMismatchError`.
         """
 
-    def acknowledge(self, ack: Acknowledge) -> None:
-        """Carry out what a consumer says. Raises `UnknownConsumerError`, `UnknownEventError`, `NotOwnerError`."""
+    def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
+        """Carry out what a consumer says, and call *settled*: at once, or if an event is given up by it, when that
+        is where it is kept. `UnknownEventError`, `NotOwnerError` and `StorageError` go to *settled*.
+
+        Raises `UnknownConsumerError` or `InvalidParameterError` at once when nothing is to be carried out.
+        """
 
     def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
         """Hand the first reply in *inbox*, which is new, to *replied*; returns what gives up waiting."""

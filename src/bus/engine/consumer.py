@@ -3,44 +3,34 @@
 A member is one connection. An anonymous consumer has exactly one and ends with it; a durable consumer has
 a name, any number of members, and outlives them. Each turn hands every member with room in its window the
 events that are ready, those that came back first, then new ones from the log.
-
-    log ──matching──▶ admit ─▶ Pending ─▶ member with room ─▶ sink
-                                  ▲                             │
-                                  └── nack, deadline, member gone
 """
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop, TimerHandle
-from collections import deque
-from collections.abc import Callable, Iterable
+import logging
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
 
-import msgspec
-
-from bus.engine.attempts import made_again, nth_attempt
+from bus.engine.alarm import Alarm
 from bus.engine.backlog import Backlog
-from bus.engine.base import MUCH, Acknowledge, Action, Gap, Sink, Subscribe
-from bus.engine.feed import Feed
+from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
+from bus.engine.delivery import Delivery, GivenUp, Kept, State
 from bus.engine.guard import as_bus_error
-from bus.engine.member import Member, Settled
+from bus.engine.handing import Handing
+from bus.engine.member import Member, Outcome
 from bus.engine.namespace import Namespace
-from bus.engine.pending import Delivery, GivenUp, Pending, State
-from bus.engine.position import Position, find, frame_at
+from bus.engine.pending import Pending
+from bus.engine.position import Position, find
 from bus.engine.terms import Terms
+from bus.engine.together import together
 from bus.errors import BusError, NotOwnerError, UnknownEventError
-from bus.wire import id_of, join_frames, json_of
 
-MOST_PENDING = 10_000
-"""Events a consumer may leave unsettled (held behind a key, delayed) before it is given no new ones."""
+log = logging.getLogger("bus.engine")
 
 REMEMBERED_GIVEN_UP = 1024
 
-
-class _Keyed(msgspec.Struct):
-    key: str = ""
-
-
-_keyed = msgspec.json.Decoder(_Keyed)
+TURN_EXPIRED = 512
+"""Deadlines that are looked at in one turn of the loop."""
 
 
 class Consumer:
@@ -55,30 +45,38 @@ class Consumer:
         name: str = "",
         loop: AbstractEventLoop,
         closed: Callable[[Member], None],
-        given_up: Callable[[Consumer, GivenUp], None],
+        given_up: Callable[[Consumer, GivenUp, Settled], None],
         changed: Callable[[Consumer], None] = lambda consumer: None,
     ) -> None:
         self.namespace = namespace
         self.filter = terms.filter
         self.name = name
-        self.pending = Pending(redelivery=terms.redelivery, limit=terms.redelivery_count)
+        self.pending = Pending(redelivery=terms.redelivery, limit=terms.redelivery_count, shared=name != "")
         self.members: list[Member] = []
         self._began = position.index
-        self._by_key = terms.by_key
         self._loop = loop
         self._closed = closed
         self._given_up = given_up
         self._changed = changed
-        self._refused: deque[str] = deque(maxlen=REMEMBERED_GIVEN_UP)
-        self._feed = Feed(namespace, terms.filter, position.index, missed=self._tell_gap)
-        self.backlog = Backlog(namespace, terms.filter, self._feed)
+        self._refused: dict[str, None] = {}
+        self._handing = Handing(
+            namespace, self.pending, terms.filter, position.index,
+            by_key=terms.by_key, missed=self._tell_gap, given_up=lambda gone: self.give_up([gone]),
+        )  # fmt: skip
+        self.backlog = Backlog(namespace, terms.filter, self._handing.feed)
+        self._alarm = Alarm(loop, self._expire)
         self._pumping = False
-        self._timer: TimerHandle | None = None
+        self._open = True
 
     @property
     def cursor(self) -> int:
         """The index it goes on from: everything before is settled or pending."""
-        return self._feed.cursor
+        return self._handing.cursor
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too much is pending to take on more."""
+        return self._handing.is_full
 
     # -- members
 
@@ -93,54 +91,83 @@ class Consumer:
         if member not in self.members:
             return
         self.members.remove(member)
-        self._give_up(self.pending.release(member.consumer_id, now=self._loop.time()))
+        if self._open:
+            self.pending.release(member.window, now=self._loop.time())
+        else:
+            self.pending.recall(member.window)
         self._closed(member)
+        self._changed(self)
         self.pump_soon()
 
     # -- what members say
 
-    def settle(self, member: Member, ack: Acknowledge) -> Settled:
-        """Carry out *ack* for each of its events that it can be carried out for."""
+    def settle(self, member: Member, ack: Acknowledge) -> Outcome:
+        """Carry out *ack* for each of its events that it can be carried out for. An id may be named twice, for
+        two events that have it."""
         now = self._loop.time()
-        done = Settled([], [])
-        for event_id in ack.event_ids:
+        done = Outcome([], [], [])
+        self.pending.windows.hear(member.window, now=now)
+        for place, event_id in enumerate(ack.event_ids):
             try:
-                index = self._settle(member.consumer_id, event_id, ack, now)
-            except (UnknownEventError, NotOwnerError) as error:
+                self._settle(member, event_id, ack, done, now)
+            except NotOwnerError as error:
                 done.refused.append(error)
-            else:
-                done.acknowledged.extend([index] if index else [])
+            except UnknownEventError as error:
+                if event_id not in ack.event_ids[:place]:
+                    done.refused.extend(self._refusal(event_id, error))
         self._changed(self)
         self.pump_soon()
         return done
 
-    def _settle(self, owner: str, event_id: str, ack: Acknowledge, now: float) -> int | None:
-        """The index of the event if it is acknowledged by this; saying anything of it again changes nothing."""
-        if event_id not in self.pending and self._is_settled(event_id):
-            return None
+    def _settle(self, member: Member, event_id: str, ack: Acknowledge, done: Outcome, now: float) -> None:
         match ack.action:
             case Action.ACK:
-                return self.pending.ack(event_id, owner).index
+                done.acknowledged.append(self.pending.ack(event_id, member.window).index)
             case Action.NACK:
-                gone = self.pending.nack(event_id, owner, now=now, delay=ack.delay or 0, reason=ack.reason)
-                self._give_up([gone] if gone else [])
+                gone = self.pending.nack(event_id, member.window, now=now, delay=ack.delay or 0, reason=ack.reason)
+                done.given_up.extend([gone] if gone else [])
             case Action.EXTEND:
-                self.pending.extend(event_id, owner, now=now, delay=ack.delay)
+                self.pending.extend(event_id, member.window, now=now, delay=ack.delay)
             case Action.REJECT:
-                self._give_up([self.pending.reject(event_id, owner, reason=ack.reason)])
-        return None
+                done.given_up.append(self.pending.reject(event_id, member.window, reason=ack.reason))
 
-    def _is_settled(self, event_id: str) -> bool:
-        """Whether the event was acknowledged before."""
+    def _refusal(self, event_id: str, error: UnknownEventError) -> list[BusError]:
+        """Why an event that isn't pending can't be settled; nothing if it is: saying it again changes nothing."""
         if event_id in self._refused:
-            raise UnknownEventError(f"event {event_id} was given up: it can't be acknowledged any more")
+            return [UnknownEventError(f"event {event_id} was given up: it can't be acknowledged any more")]
         index = find(self.namespace, event_id)
-        return index is not None and self._began <= index < self.cursor
+        return [] if index is not None and self._began <= index < self.cursor else [error]
 
-    def _give_up(self, given_up: Iterable[GivenUp]) -> None:
+    def give_up(self, given_up: Sequence[GivenUp], settled: Settled = lambda error: None) -> None:
+        """Let everybody know who has to; call *settled* when that is done, with what kept it from being done."""
+        each = together(len(given_up), settled)
         for gone in given_up:
-            self._refused.append(gone.delivery.event_id)
-            self._given_up(self, gone)
+            self._refused[gone.delivery.event_id] = None
+            if len(self._refused) > REMEMBERED_GIVEN_UP:
+                del self._refused[next(iter(self._refused))]
+            self._given_up(self, gone, each)
+
+    # -- events that come back
+
+    def readmit(self, index: int) -> bool:
+        """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log."""
+        return self._handing.readmit(index)
+
+    def restore(self, kept: Kept, *, delay: float) -> bool:
+        """Take up a delivery where it was, *delay* seconds before it is due; False if its event isn't in the log."""
+        return self._handing.restore(kept, now=self._loop.time(), delay=delay)
+
+    def lose(self, first: int) -> list[Delivery]:
+        """The log begins at *first* now: forget what is pending before it, and tell the members; returns that."""
+        lost = self.pending.forget_before(first)
+        missed = min([self.cursor, *(delivery.index for delivery in lost)])
+        if self.cursor < first:
+            self._handing.feed.forget_fetched()
+        if missed < first:
+            self._tell_gap(Gap("expired", missed, first - 1, first))
+        self._changed(self)
+        self.pump_soon()
+        return lost
 
     # -- handing out
 
@@ -149,110 +176,29 @@ class Consumer:
 
     def pump_soon(self) -> None:
         """Hand out what there is at the end of this turn of the loop."""
-        if not self._pumping and self.members:
+        if not self._pumping and self.members and self._open:
             self._pumping = True
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         self._pumping = False
-        try:
-            for member in list(self.members):
-                self._serve(member)
-            self._fetch_if_wanted()
-        except Exception as error:
-            self._fail(as_bus_error(error, f"handing out by {self!r}"))
-            return
-        for member in list(self.members):
-            self._finish_if_done(member)
+        self._guard(self._hand_out)
         self._arm()
 
-    def _serve(self, member: Member) -> None:
-        """Fill the window of *member* as far as its sink takes it."""
-        room = member.room
-        frames: list[bytes] = []
-        size = 0
-        while len(frames) < room and size < MUCH and (frame := self._next(member)):
-            frames.append(frame)
-            size += len(frame)
-        if frames:
-            again = made_again(self.namespace, frames, member.format) if size > MUCH else None
-            member.sink.write(join_frames(frames, member.format), again)
-            member.count(len(frames))
-            if size >= MUCH:
-                self.pump_soon()
-            self.members.remove(member)
-            self.members.append(member)
+    def _hand_out(self) -> None:
+        handed = self._handing.handed
+        unfinished = self._handing.serve(self.members, now=self._loop.time())
+        if handed != self._handing.handed:
             self._changed(self)
+        if unfinished:
+            self.pump_soon()
+        elif self._handing.wants_new(self.members):
+            self._read_on()
+        for member in list(self.members):
+            self._finish_if_done(member)
 
-    def _next(self, member: Member) -> bytes:
-        """The frame to hand to *member* next, with its attempt; empty when there is nothing to hand out."""
-        now = self._loop.time()
-        while True:
-            fresh = b""
-            delivery = self.pending.deliver(member.consumer_id, now=now)
-            if delivery is None:
-                fresh = self._admit_next(member)
-                if not fresh:
-                    return b""
-                delivery = self.pending.deliver(member.consumer_id, now=now)
-            if delivery and (frame := fresh or frame_at(self.namespace, delivery.index)):
-                return nth_attempt(frame, delivery.attempts)
-            if delivery:
-                gone = self.pending.reject(delivery.event_id, member.consumer_id, reason="no longer in the log")
-                self._give_up([gone])
-
-    def _admit_next(self, member: Member) -> bytes:
-        """Make the next event of the log pending; empty when there is none at hand that can be now.
-
-        An id that its publisher chose may be pending already: the event waits until that one is settled.
-        """
-        found = None if self.is_full else self._feed.take()
-        if found is None:
-            return b""
-        index, frame = found
-        event_id = id_of(frame)
-        if not member.takes(index) or self.pending.get(event_id):
-            self._feed.put_back(index, frame)
-            return b""
-        self.pending.admit(index, event_id, key=self._key_of(frame))
-        return frame
-
-    @property
-    def is_full(self) -> bool:
-        """Whether too much is pending to take on more."""
-        return len(self.pending) >= MOST_PENDING
-
-    def readmit(self, index: int, *, attempts: int = 0) -> bool:
-        """Make an event pending again that was delivered before, after a restart or from the dead letters.
-
-        False if it can't be read any more.
-        """
-        frame = frame_at(self.namespace, index)
-        if frame is None:
-            return False
-        self.pending.admit(index, id_of(frame), key=self._key_of(frame), attempts=attempts)
-        return True
-
-    def lose(self, first: int) -> list[Delivery]:
-        """The log begins at *first* now: forget what is pending before it, and tell the members; returns that."""
-        lost = self.pending.forget_before(first)
-        missed = min([self.cursor, *(delivery.index for delivery in lost)])
-        if self.cursor < first:
-            self._feed.forget_fetched()
-        if missed < first:
-            self._tell_gap(Gap("expired", missed, first - 1, first))
-        self._changed(self)
-        self.pump_soon()
-        return lost
-
-    def _key_of(self, frame: bytes) -> str:
-        return _keyed.decode(json_of(frame)).key if self._by_key else ""
-
-    def _fetch_if_wanted(self) -> None:
-        """Read on when what was fetched is used up and somebody has room; at the end wait for a commit."""
-        if not self._feed.used_up or self.is_full or not any(member.room > 0 for member in self.members):
-            return
-        if self._feed.fetch():
+    def _read_on(self) -> None:
+        if self._handing.fetch():
             self.pump_soon()
         else:
             self.namespace.live.wait(self)
@@ -261,26 +207,25 @@ class Consumer:
         for member in self.members:
             member.tell_gap(gap)
 
-    # -- time
+    def _expire(self) -> None:
+        self._guard(self._end_attempts)
+        self._changed(self)
+        self.pump_soon()
+        self._arm()
+
+    def _end_attempts(self) -> None:
+        self.give_up(self.pending.expire(now=self._loop.time(), most=TURN_EXPIRED))
 
     def _arm(self) -> None:
-        """Have a timer for the next deadline, but at most one."""
-        due = self.pending.next_due
-        if due is None or (self._timer and self._timer.when() <= due):
-            return
-        if self._timer:
-            self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._expire)
+        if self._open:
+            self._alarm.set(self.pending.next_due)
 
-    def _expire(self) -> None:
-        self._timer = None
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Whatever goes wrong ends the streams of this consumer, and is nobody else's matter."""
         try:
-            self._give_up(self.pending.expire(now=self._loop.time()))
-            self._changed(self)
-            self.pump_soon()
-            self._arm()
+            work()
         except Exception as error:
-            self._fail(as_bus_error(error, f"timing out deliveries of {self!r}"))
+            self._fail(as_bus_error(error, f"delivering by {self!r}"))
 
     # -- the end
 
@@ -291,9 +236,10 @@ class Consumer:
 
     def is_done(self, member: Member, until: int) -> bool:
         """Whether all before *until* is settled, or in flight with somebody other than *member*."""
-        return self.cursor >= until and not any(
-            found.index < until and (found.state is not State.IN_FLIGHT or found.owner == member.consumer_id)
-            for found in self.pending
+        return (
+            self.cursor >= until
+            and not member.window.flying
+            and all(found.index >= until or found.state is State.IN_FLIGHT for found in self.pending)
         )
 
     def _fail(self, error: BusError) -> None:
@@ -308,11 +254,10 @@ class Consumer:
             member.sink.end(reason)
 
     def close(self) -> None:
-        """Stop waiting and timing; nothing is delivered any more."""
+        """Stop waiting and timing; nothing is delivered any more. Connections that end now are ended by the server."""
+        self._open = False
         self.namespace.live.forget(self)
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+        self._alarm.stop()
 
     def __repr__(self) -> str:
         return f"<Consumer {self.name or 'anonymous'} of {self.filter} at {self.cursor}, {len(self.pending)} pending>"

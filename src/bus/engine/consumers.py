@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from asyncio import AbstractEventLoop, Future, TimerHandle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +17,14 @@ from functools import partial
 import msgspec
 
 from bus.engine.about import About
-from bus.engine.base import Described, Redriven, Sink, Subscribe
+from bus.engine.base import Described, Redriven, Settled, Sink, Subscribe
 from bus.engine.census import Census
 from bus.engine.consumer import Consumer
 from bus.engine.deadletters import DeadLetters
+from bus.engine.delivery import Delivery, GivenUp
 from bus.engine.durable import Durable
 from bus.engine.member import Member
 from bus.engine.namespace import Namespace
-from bus.engine.pending import Delivery, GivenUp
 from bus.engine.position import Position, locate
 from bus.engine.reviving import corrections, fit
 from bus.engine.store import ConsumerState, ConsumerStore, Dead
@@ -31,6 +32,7 @@ from bus.engine.terms import Terms
 from bus.engine.turns import Turns
 from bus.engine.why import why
 from bus.errors import (
+    BusError,
     ConsumerMismatchError,
     InvalidParameterError,
     StorageError,
@@ -115,10 +117,9 @@ class Consumers:
         )
         durable = self._make(namespace, state.name, terms, Position(state.cursor))
         durable.dead = {dead.index: dead for dead in state.dead}
-        for index, attempts in state.pending:
-            if not durable.consumer.readmit(index, attempts=attempts):
-                gone = Delivery(index, "", attempts=attempts)
-                self._letters.bury(durable, GivenUp(gone, "it can't be read"))
+        for lost in durable.restore(state.pending, wall=time.time_ns()):
+            gone = Delivery(lost.index, "", attempts=lost.attempts)
+            self._letters.bury(durable, GivenUp(gone, "it can't be read"), lambda error: None)
         return durable
 
     def _make(self, namespace: Namespace, name: str, terms: Terms, position: Position) -> Durable:
@@ -147,16 +148,23 @@ class Consumers:
 
     def _begin(self, namespace: Namespace, name: str, wanted: Subscribe, sink: Sink) -> Member:
         self._refuse_unserved(name)
-        position = locate(namespace, wanted)
+        position = self._locate(namespace, name, wanted)
         if len(self._durables) + len(self._unserved) >= self._most:
             raise TooManyConsumersError(
                 f"the server keeps {self._most} durable consumers already: delete one that isn't needed, "
                 "or raise --max-consumers"
             )
         durable = self._make(namespace, name, Terms.of(wanted), position)
-        self._store.save({name: msgspec.msgpack.encode(durable.state())}, turn=self._next_turn())
+        self._store.save({name: self._encode_state(durable)}, turn=self._next_turn())
         self._durables[name] = durable
         return durable.consumer.join(wanted, sink, position.gap)
+
+    def _locate(self, namespace: Namespace, name: str, wanted: Subscribe) -> Position:
+        """Where a new consumer begins: where it says, or with the oldest event if it was there and is damaged."""
+        if not self._store.has_forgotten(name):
+            return locate(namespace, wanted)
+        log.warning("consumer %s begins again with event %d: its place was damaged", name, namespace.first)
+        return Position(namespace.first)
 
     def _refuse_unserved(self, name: str) -> None:
         if name in self._unserved:
@@ -197,7 +205,10 @@ class Consumers:
 
     def _encode(self, name: str) -> bytes:
         durable = self._durables.get(name)
-        return msgspec.msgpack.encode(durable.state()) if durable else b""
+        return self._encode_state(durable) if durable else b""
+
+    def _encode_state(self, durable: Durable) -> bytes:
+        return msgspec.msgpack.encode(durable.state(now=self._loop.time(), wall=time.time_ns()))
 
     def _flushed(self, writing: Future[None], names: set[str]) -> None:
         """Write what has changed meanwhile, and what could not be written, the next time."""
@@ -207,6 +218,11 @@ class Consumers:
             self._dirty |= names
         if self._dirty:
             self._flush_later()
+
+    def stop(self) -> None:
+        """Hand out nothing more: connections that end from now on are ended by the server."""
+        for durable in self._durables.values():
+            durable.consumer.close()
 
     def close(self) -> None:
         """Write what is left and close the file."""
@@ -224,9 +240,13 @@ class Consumers:
 
     # -- dead letters
 
-    def _given_up(self, consumer: Consumer, gone: GivenUp) -> None:
-        self._refused(consumer.namespace, gone)
-        self._letters.bury(self._durables[consumer.name], gone)
+    def _given_up(self, consumer: Consumer, gone: GivenUp, settled: Settled) -> None:
+        def buried(error: BusError | None) -> None:
+            if not error:
+                self._refused(consumer.namespace, gone)
+            settled(error)
+
+        self._letters.bury(self._durables[consumer.name], gone, buried)
 
     def dead(self, name: str) -> list[Dead]:
         """What consumer *name* gave up and nobody sent back or dropped. Raises `UnknownConsumerError`."""

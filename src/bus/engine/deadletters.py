@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from bus.engine.base import Redriven
+from bus.engine.base import Redriven, Settled
 from bus.engine.consumer import Consumer
+from bus.engine.delivery import Delivery, GivenUp, Kept
 from bus.engine.durable import Durable
 from bus.engine.gathering import Checked
-from bus.engine.pending import Delivery, GivenUp
 from bus.engine.position import frame_at
 from bus.engine.store import Dead
 from bus.errors import BusError
@@ -33,6 +33,10 @@ log = logging.getLogger("bus.engine")
 
 DELETED = "deleted by retention"
 """Why an event is given up that the log has let go of."""
+
+
+RETRY_SECONDS = 5.0
+"""How long an event waits that couldn't be given up."""
 
 
 class _Letter(msgspec.Struct):
@@ -50,29 +54,45 @@ class DeadLetters:
     def __init__(self, changed: Callable[[Consumer], None]) -> None:
         self._changed = changed
 
-    def bury(self, durable: Durable, gone: GivenUp) -> None:
-        """Append the letter of an event given up."""
+    def bury(self, durable: Durable, gone: GivenUp, settled: Settled) -> None:
+        """Append the letter of an event given up, and call *settled* when it is listed.
+
+        If the letter can't be stored the event is pending again, and *settled* is told so.
+        """
         index = gone.delivery.index
-        namespace = durable.consumer.namespace
         durable.burying[index] = gone.delivery.attempts
-        frame = frame_at(namespace, index)
-        if frame is None:
-            reason = DELETED if index < namespace.first else gone.reason
-            self._buried(durable, _dead(gone.delivery, "", reason))
-            return
-        letter = _letter.decode(json_of(frame))
-        dead = _dead(gone.delivery, letter.subject, gone.reason)
 
         def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
             if error:
-                log.error("consumer %s: the dead letter of event %d is not stored: %s", durable.name, index, error)
+                settled(self._failed(durable, gone, error))
             else:
                 self._buried(durable, msgspec.structs.replace(dead, letter=receipts[0].index))
+                settled(None)
 
+        namespace = durable.consumer.namespace
         try:
+            frame = frame_at(namespace, index)
+            if frame is None:
+                reason = DELETED if index < namespace.first else gone.reason
+                self._buried(durable, _dead(gone.delivery, "", reason))
+                settled(None)
+                return
+            letter = _letter.decode(json_of(frame))
+            dead = _dead(gone.delivery, letter.subject, gone.reason)
             namespace.append([_address(durable.consumer, letter, dead)], published, now=dead.time)
         except BusError as error:
             published((), error)
+
+    def _failed(self, durable: Durable, gone: GivenUp, error: BusError) -> BusError:
+        """Go back to before the last attempt, so that it is made once more."""
+        delivery = gone.delivery
+        log.error("consumer %s: the dead letter of event %d is not stored: %s", durable.name, delivery.index, error)
+        del durable.burying[delivery.index]
+        durable.consumer.restore(Kept(delivery.index, max(delivery.attempts - 1, 0)), delay=RETRY_SECONDS)
+        durable.consumer.pump_soon()
+        return type(error)(
+            f"event {delivery.event_id} is delivered again, for its dead letter can't be stored: {error}"
+        )
 
     def _buried(self, durable: Durable, dead: Dead) -> None:
         durable.burying.pop(dead.index, None)

@@ -12,16 +12,16 @@ from hashlib import sha256
 from typing import Any
 
 from bus.config import Fsync, Settings
-from bus.engine.base import AckMode, Acknowledge, Published, Replied, Sink, Subscribe, Subscription
+from bus.engine.base import AckMode, Acknowledge, Published, Replied, Settled, Sink, Subscribe, Subscription
 from bus.engine.committer import make_committer
 from bus.engine.consumer import Consumer
 from bus.engine.consumers import Consumers
+from bus.engine.delivery import GivenUp
 from bus.engine.directory import DataDirectory
 from bus.engine.duplicates import Duplicates, stored_keys
 from bus.engine.inbox import Inboxes
 from bus.engine.member import Member
 from bus.engine.namespace import Namespace
-from bus.engine.pending import GivenUp
 from bus.engine.position import locate
 from bus.engine.retaining import Retaining
 from bus.engine.settling import Settling
@@ -90,7 +90,7 @@ class EmbeddedEngine:
         self._consumers.load()
         self._retaining = Retaining(
             self._settings.retention, force=self._settings.retention_force,
-            durable=self._consumers, anonymous=self._anonymous, given_up=self._given_up, loop=self._loop,
+            durable=self._consumers, anonymous=self._anonymous, loop=self._loop,
         )  # fmt: skip
 
     @property
@@ -168,13 +168,14 @@ class EmbeddedEngine:
             self._anonymous.discard(consumer)
             consumer.close()
 
-    def _given_up(self, consumer: Consumer, gone: GivenUp) -> None:
+    def _given_up(self, consumer: Consumer, gone: GivenUp, settled: Settled) -> None:
         """Tell an anonymous consumer what it will not get again; the event itself stays in the log."""
         delivery = gone.delivery
         about = {"id": delivery.event_id, "index": delivery.index, "attempts": delivery.attempts, "reason": gone.reason}
         for member in consumer.members:
             member.sink.tell("dropped", about)
         self._refuse_request(consumer.namespace, gone)
+        settled(None)
 
     def _refuse_request(self, namespace: Namespace, gone: GivenUp) -> None:
         try:
@@ -186,8 +187,8 @@ class EmbeddedEngine:
 
     # -- acknowledging, request and reply
 
-    def acknowledge(self, ack: Acknowledge) -> None:
-        self._settling.settle(ack)
+    def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
+        self._settling.settle(ack, settled)
 
     def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
         return self._inboxes.expect(inbox, replied)
@@ -231,6 +232,7 @@ class EmbeddedEngine:
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events; call *idle* when every publisher is answered."""
         waiting = set(self._namespaces)
+        self.consumers.stop()
 
         def one_idle(name: str) -> None:
             waiting.discard(name)

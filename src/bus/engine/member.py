@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import NamedTuple, Protocol
 
-from bus.engine.base import Acknowledge, Gap, Sink, Subscribe
+from bus.engine.base import Acknowledge, Gap, Settled, Sink, Subscribe
+from bus.engine.delivery import GivenUp
 from bus.engine.namespace import Namespace
 from bus.engine.pending import Pending
 from bus.errors import BusError
 from bus.event import new_consumer_id
 
 
-class Settled(NamedTuple):
-    """Indexes of the events that were acknowledged, and why others couldn't be settled."""
+class Outcome(NamedTuple):
+    """Indexes of the events that were acknowledged, why others couldn't be settled, and what is given up."""
 
     acknowledged: list[int]
     refused: list[BusError]
+    given_up: list[GivenUp]
 
 
 class Shared(Protocol):
@@ -37,8 +40,11 @@ class Shared(Protocol):
     def leave(self, member: Member) -> None:
         """The member's connection is gone."""
 
-    def settle(self, member: Member, ack: Acknowledge) -> Settled:
+    def settle(self, member: Member, ack: Acknowledge) -> Outcome:
         """Carry out what the member says of its events."""
+
+    def give_up(self, given_up: Sequence[GivenUp], settled: Settled) -> None:
+        """Let everybody know who has to; call *settled* when that is done."""
 
     def is_done(self, member: Member, until: int) -> bool:
         """Whether nothing before *until* is left for *member*."""
@@ -57,6 +63,7 @@ class Member:
     def __init__(self, consumer: Shared, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
         self.consumer = consumer
         self.consumer_id = new_consumer_id()
+        self.window = consumer.pending.windows.open(self.consumer_id, wanted.worker)
         self.namespace = consumer.namespace.name
         self.first_index = consumer.namespace.first
         self.next_index = consumer.cursor
@@ -80,11 +87,16 @@ class Member:
         self.consumer.leave(self)
 
     @property
+    def in_flight(self) -> int:
+        """How many events it has in flight."""
+        return len(self.window.flying)
+
+    @property
     def room(self) -> int:
         """How many events it can be given now: its window, its limit and its socket permitting."""
         if not (self._started and self.sink.writable):
             return 0
-        room = self.prefetch - self.consumer.pending.in_flight(self.consumer_id)
+        room = self.prefetch - len(self.window.flying)
         return room if self.left is None else min(room, self.left)
 
     def takes(self, index: int) -> bool:
@@ -105,7 +117,7 @@ class Member:
     @property
     def finished(self) -> str:
         """Why its stream is over, empty if it isn't: a bounded stream ends when all it got is settled."""
-        if self.left == 0 and not self.consumer.pending.in_flight(self.consumer_id):
+        if self.left == 0 and not self.window.flying:
             return "limit"
         if self.until is not None and self.consumer.is_done(self, self.until):
             return "tail"

@@ -16,15 +16,15 @@ from __future__ import annotations
 
 import logging
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Protocol
 
 from bus.config import Keep
 from bus.engine.consumer import Consumer
 from bus.engine.deadletters import DELETED
+from bus.engine.delivery import GivenUp
 from bus.engine.namespace import Namespace
-from bus.engine.pending import GivenUp
 from bus.errors import StorageError
 from bus.storage.log import Log
 from bus.storage.reader import OutOfLogError
@@ -60,14 +60,12 @@ class Retaining:
         force: bool,
         durable: Needing,
         anonymous: Iterable[Consumer],
-        given_up: Callable[[Consumer, GivenUp], None],
         loop: AbstractEventLoop,
     ) -> None:
         self._keep = keep
         self._force = force
         self._durable = durable
         self._anonymous = anonymous
-        self._given_up = given_up
         self._loop = loop
 
     def retain(self, namespace: Namespace, *, now: int) -> None:
@@ -105,8 +103,7 @@ class Retaining:
     def _tell(self, namespace: Namespace, subjects: Subjects) -> None:
         self._durable.lose(namespace, subjects)
         for consumer in [found for found in self._anonymous if found.namespace is namespace]:
-            for delivery in consumer.lose(namespace.first):
-                self._given_up(consumer, GivenUp(delivery, DELETED))
+            consumer.give_up([GivenUp(lost, DELETED) for lost in consumer.lose(namespace.first)])
 
 
 def _limits(keep: Keep) -> Retention:

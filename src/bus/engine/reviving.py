@@ -22,7 +22,7 @@ def fit(state: ConsumerState, *, next: int) -> ConsumerState:
     return replace(
         state,
         cursor=min(state.cursor, next),
-        pending=[found for found in state.pending if found[0] < next],
+        pending=[found for found in state.pending if found.index < next],
         dead=[_fit_letter(dead, next) for dead in state.dead if dead.index < next],
     )
 

@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from bus.engine.base import Acknowledge, Action, Subscription
+from bus.engine.base import Acknowledge, Action, Settled, Subscription
 from bus.engine.inbox import Inboxes
-from bus.engine.member import Member, Settled
+from bus.engine.member import Member, Outcome
 from bus.engine.namespace import Namespace
 from bus.engine.position import find, frame_at
 from bus.errors import BusError, InvalidParameterError, UnknownConsumerError, UnknownEventError
@@ -58,8 +58,8 @@ class Settling:
             if len(self._ended) > ENDED_REMEMBERED:
                 del self._ended[next(iter(self._ended))]
 
-    def settle(self, ack: Acknowledge) -> None:
-        """Carry out *ack* for each of its events. Raises what `Engine.acknowledge` does."""
+    def settle(self, ack: Acknowledge, settled: Settled) -> None:
+        """Carry out *ack* for each of its events, as `Engine.acknowledge` says."""
         known = self._open.get(ack.consumer_id) or self._ended.get(ack.consumer_id)
         if known is None:
             raise UnknownConsumerError(
@@ -67,16 +67,20 @@ class Settling:
             )
         name, member = known
         if name == INBOX_NAMESPACE:
+            settled(None)
             return
         namespace = self._namespaces[name]
         inbox = self._inbox_for(namespace, ack)
         done = member.consumer.settle(member, ack) if member else _confirm(namespace, ack)
         for index in done.acknowledged:
             namespace.confirmations.add(index, (member and member.consumer.name) or ack.consumer_id)
-        if done.refused:
-            raise _summary(done.refused, len(ack.event_ids))
-        if inbox and ack.reply is not None:
+        refusal = _summary(done.refused, len(ack.event_ids)) if done.refused else None
+        if inbox and ack.reply is not None and not refusal:
             self._reply(inbox, ack.reply)
+        if member and done.given_up:
+            member.consumer.give_up(done.given_up, lambda error: settled(refusal or error))
+        else:
+            settled(refusal)
 
     # -- replies
 
@@ -106,9 +110,9 @@ class Settling:
         return f"<Settling for {len(self._open)} subscriptions>"
 
 
-def _confirm(namespace: Namespace, ack: Acknowledge) -> Settled:
+def _confirm(namespace: Namespace, ack: Acknowledge) -> Outcome:
     """What a plain stream says of events: they have to exist, and an ack confirms them."""
-    done = Settled([], [])
+    done = Outcome([], [], [])
     for event_id in ack.event_ids:
         try:
             index = _find(namespace, event_id)

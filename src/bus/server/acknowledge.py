@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from bus.engine.base import Acknowledge, Action, Engine
-from bus.errors import InvalidParameterError
+from bus.errors import BusError, InvalidParameterError
+from bus.server.exchange import Exchange
 from bus.server.query import read_id
 from bus.server.request import Request
 from bus.units import parse_duration
@@ -17,9 +18,16 @@ MOST_DELAY = 7 * 86400.0
 LONGEST_REASON = 1000
 
 
-def acknowledge(engine: Engine, request: Request) -> None:
-    """Carry out what the request says. Raises `InvalidParameterError` or what `Engine.acknowledge` does."""
-    engine.acknowledge(read_acknowledge(request))
+def acknowledge(engine: Engine, request: Request, exchange: Exchange) -> None:
+    """Carry out what the request says, and answer. Raises `InvalidParameterError` or what `Engine.acknowledge` does."""
+
+    def settled(error: BusError | None) -> None:
+        if error:
+            exchange.fail(error)
+        else:
+            exchange.respond(202)
+
+    engine.acknowledge(read_acknowledge(request), settled)
 
 
 def read_acknowledge(request: Request) -> Acknowledge:
@@ -50,7 +58,7 @@ def _read_events(values: Sequence[str]) -> tuple[str, ...]:
         raise InvalidParameterError("event_id is required")
     if len(ids) > MOST_EVENTS:
         raise InvalidParameterError(f"{len(ids)} events in one request: {MOST_EVENTS} is the most")
-    return tuple(dict.fromkeys(_read_id(text, "event_id") for text in ids))
+    return tuple(_read_id(text, "event_id") for text in ids)
 
 
 def _read_action(text: str) -> Action:

@@ -159,8 +159,7 @@ class Routes:
         sink.connection.deadline = self._loop.time() + self._settings.heartbeat
 
     def _acknowledge(self, request: Request, exchange: Exchange) -> None:
-        acknowledge(self._engine, request)
-        exchange.respond(202)
+        acknowledge(self._engine, request, exchange)
 
     # -- time
 

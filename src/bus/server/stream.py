@@ -61,6 +61,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         redelivery_count=_read_count(request.parameter("redelivery_count")),
         prefetch=_read_number(request, "prefetch", most=MOST_PREFETCH) or 1,
         consumer=request.parameter("consumer") or None,
+        worker=_read_worker(request.parameter("worker")),
         by_key=_read_order(request.parameter("order")),
         limit=_read_number(request, "limit", most=LARGEST_NUMBER),
         follow=_read_flag(request.parameter("follow"), default=True),
@@ -122,6 +123,13 @@ def _read_ack(text: str) -> AckMode:
         return AckMode(text or "none")
     except ValueError:
         raise InvalidParameterError(f"ack {text[:80]!a} is not among none, manual") from None
+
+
+def _read_worker(text: str) -> str:
+    try:
+        return check_id(text, "worker") if text else ""
+    except BusError as error:
+        raise InvalidParameterError(error.message) from None
 
 
 def _read_order(text: str) -> bool:

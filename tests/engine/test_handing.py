@@ -1,0 +1,186 @@
+"""What one turn of the loop hands out: so many bytes, and no more than sockets take."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from bus.config import Settings
+from bus.engine.base import AckMode, Acknowledge, Action, Description, Start, StartKind, Subscribe, Subscription
+from bus.engine.embedded import EmbeddedEngine
+from bus.engine.handing import TURN_BYTES, TURN_EVENTS
+from bus.errors import BusError
+from bus.event import Draft
+from bus.subject import Filter
+
+NOW = 1_700_000_000_000_000_000
+
+
+class Socket:
+    """A sink that takes *room* bytes before it is full."""
+
+    def __init__(self, room: float = float("inf")) -> None:
+        self.room = room
+        self.writes: list[bytes] = []
+        self.told: list[str] = []
+
+    @property
+    def writable(self) -> bool:
+        return self.room > 0
+
+    def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
+        self.room -= len(data)
+        self.writes.append(data)
+
+    def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        self.told.append(kind)
+
+    def fail(self, error: BusError) -> None:
+        self.told.append("error")
+
+    def end(self, reason: str) -> None:
+        self.told.append(reason)
+
+    @property
+    def events(self) -> int:
+        return sum(data.count(b"\nevent: msg\n") for data in self.writes)
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def engine(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[EmbeddedEngine]:
+    settings = Settings.read({}, {"BUS_PATH": str(tmp_path), "BUS_NAMESPACES": "app", "BUS_FSYNC": "never"})
+    engine = EmbeddedEngine.open(settings, loop)
+    yield engine
+    engine.close()
+
+
+def turn(loop: asyncio.AbstractEventLoop, turns: int = 1) -> None:
+    """Let the loop go round."""
+    for _ in range(turns):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
+def publish(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop, count: int, size: int) -> None:
+    payload = msgspec.Raw(b'"' + b"x" * size + b'"')
+    for _ in range(count):
+        engine.publish([Draft(subject="app.a", payload=payload)], lambda receipts, error: None, now=NOW)
+        turn(loop, 2)
+
+
+def join(engine: EmbeddedEngine, sink: Socket, **wanted: Any) -> Subscription:
+    plain = Subscribe(
+        filter=Filter.parse(["app.a"]), start=Start(StartKind.OLDEST), ack=AckMode.MANUAL,
+        consumer="c", prefetch=10_000, redelivery=(600.0,),
+    )  # fmt: skip
+    subscription = engine.subscribe(replace(plain, **wanted), sink)
+    subscription.start()
+    return subscription
+
+
+def test_what_a_member_leaves_behind_goes_to_the_next_as_its_socket_drains(
+    engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop
+) -> None:
+    publish(engine, loop, 40, 100_000)
+    first = Socket()
+    leaving = join(engine, first, worker="w")
+    turn(loop, 200)
+    assert first.events == 40
+    assert max(map(len, first.writes)) < TURN_BYTES + 101_000
+    slow = Socket(room=150_000)
+    staying = join(engine, slow, worker="w")
+    leaving.close()
+    turn(loop, 200)
+    assert slow.events < 5, "what a socket doesn't take stays in the log"
+    while slow.events < 40:
+        before = slow.events
+        slow.room = 150_000
+        staying.resume()
+        turn(loop, 10)
+        assert before < slow.events < before + 5
+
+
+def test_a_turn_ends_after_so_many_events(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:
+    drafts = [Draft(subject="app.a")] * 1000
+    for _ in range(3):
+        engine.publish(drafts, lambda receipts, error: None, now=NOW)
+    turn(loop, 3)
+    sink = Socket()
+    join(engine, sink, worker="w").close()
+    leaving = join(engine, sink, worker="w")
+    turn(loop, 30)
+    assert sink.events == 3000
+    leaving.close()
+    again = Socket()
+    join(engine, again, worker="w")
+    turn(loop)
+    assert 0 < again.events <= TURN_EVENTS
+    turn(loop, 30)
+    assert again.events == 3000
+
+
+def test_a_rejection_is_answered_when_its_letter_is_listed(
+    engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop
+) -> None:
+    publish(engine, loop, 1, 10)
+    sink = Socket()
+    member = join(engine, sink)
+    turn(loop, 5)
+    (event_id,) = [line[4:].decode() for line in sink.writes[0].split(b"\n") if line.startswith(b"id: ")]
+    answers: list[tuple[BusError | None, int]] = []
+    ack = Acknowledge(consumer_id=member.consumer_id, event_ids=(event_id,), action=Action.REJECT, reason="bad")
+    engine.acknowledge(ack, lambda error: answers.append((error, len(engine.consumers.dead("c")))))
+    assert not answers, "the letter isn't stored yet"
+    turn(loop, 5)
+    assert answers == [(None, 1)]
+
+
+def test_a_rejection_whose_letter_cannot_be_stored_is_refused_and_the_event_stays(
+    engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop
+) -> None:
+    publish(engine, loop, 1, 10)
+    sink = Socket()
+    member = join(engine, sink)
+    turn(loop, 5)
+    (event_id,) = [line[4:].decode() for line in sink.writes[0].split(b"\n") if line.startswith(b"id: ")]
+    engine.stop(lambda: None)
+    answers: list[BusError | None] = []
+    ack = Acknowledge(consumer_id=member.consumer_id, event_ids=(event_id,), action=Action.REJECT, reason="bad")
+    engine.acknowledge(ack, answers.append)
+    turn(loop, 5)
+    assert answers[0] and "its dead letter can't be stored" in answers[0].message
+    found: list[Description] = []
+    engine.consumers.describe_one("c", found.extend)
+    turn(loop, 5)
+    assert [(about["pending"], about["dead"]) for about in found] == [(1, 0)]
+
+
+def test_a_consumer_that_fails_ends_its_streams_and_no_others(
+    engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish(engine, loop, 1, 10)
+
+    class Broken(Socket):
+        def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
+            raise RuntimeError("no such socket")
+
+    broken, well = Broken(), Socket()
+    join(engine, broken)
+    join(engine, well, consumer="other")
+    turn(loop, 5)
+    assert "error" in broken.told
+    assert len(caplog.records) == 1 and "no such socket" in caplog.text
+    assert well.events == 1
