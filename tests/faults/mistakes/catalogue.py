@@ -243,13 +243,13 @@ MISTAKES = (
     Mistake(
         "a consumer's place is written without what is pending",
         "engine/durable.py",
-        (("pending=sorted(pending + list(self.burying.items()))", "pending=[]"),),
+        (('pending=sorted(pending + burying, key=attrgetter("index"))', "pending=[]"),),
         (CONSUMERS,),
     ),
     Mistake(
         "a new consumer gets events before it is written down",
         "engine/consumers.py",
-        (("self._store.save({name: msgspec.msgpack.encode(durable.state())}", "self._store.save({}"),),
+        (("self._store.save({name: self._encode_state(durable)}", "self._store.save({}"),),
         (CONSUMERS,),
     ),
     Mistake(
@@ -491,5 +491,41 @@ MISTAKES = (
         "engine/inbox.py",
         (("inbox.next - inbox.read >= INBOX_REPLIES", "inbox.next - 1 >= INBOX_REPLIES"),),
         ("tests/server/test_replies.py::test_a_requester_that_reads_its_inbox_gets_replies_without_end",),
+    ),
+    Mistake(
+        "a worker that dies is charged to all it had in flight",
+        "engine/delivery.py",
+        (("return Loss.CROWD if self.crowded or len(self.flying) > 1 else Loss.SINGLE", "return Loss.SINGLE"),),
+        ("tests/engine/test_pending.py::test_the_poison_is_found_and_its_neighbours_lose_nothing",),
+    ),
+    Mistake(
+        "a frozen worker gets events though others are there",
+        "engine/pending.py",
+        (("        if self.windows.heard or window.flying:\n", "        if window.flying:\n"),),
+        ("tests/engine/test_pending.py::test_a_frozen_worker_loses_nothing_to_others_or_by_itself",),
+    ),
+    Mistake(
+        "what a member leaves behind goes to the next one in one write",
+        "engine/handing.py",
+        (("TURN_BYTES = 256 * 1024\n", "TURN_BYTES = 1 << 40\n"),),
+        ("tests/engine/test_handing.py",),
+    ),
+    Mistake(
+        "single events are read anew each time",
+        "engine/frames.py",
+        (("            if chunk[0].first <= index < chunk[-1].next:\n", "            if False:\n"),),
+        ("tests/engine/test_frames.py",),
+    ),
+    Mistake(
+        "the place of a consumer is believed without its checksum",
+        "engine/store.py",
+        (("(self._version == 1 or crc32c(row.state) == row.crc)", "True"),),
+        ("tests/engine/test_store.py",),
+    ),
+    Mistake(
+        "a delay ends with a restart of the server",
+        "engine/durable.py",
+        (("if delivery.state is State.DELAYED else 0", "if False else 0"),),
+        ("tests/server/test_durable.py::test_a_delay_goes_on_over_a_restart",),
     ),
 )
