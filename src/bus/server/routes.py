@@ -38,7 +38,7 @@ from bus.server.upload import Upload
 
 _SUBSCRIBE = (
     "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "order", "limit", "follow",
-    "last_event_id",
+    "last_event_id", "worker",
 )  # fmt: skip
 
 
