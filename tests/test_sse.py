@@ -72,7 +72,8 @@ def test_a_stream_is_read_as_the_specification_says_however_it_is_cut(
 def test_every_line_end_in_single_bytes(end: str) -> None:
     text = 'id: e_1\nevent: msg\ndata: {\ndata:   "a": 1\ndata: }\nretry: 5\n\n'.replace("\n", end)
     reader = EventReader()
-    events = [event for byte in text.encode() for event in reader.feed(bytes([byte]))]
+    pieces = [piece for byte in text.encode() for piece in (bytes([byte]), b"")]
+    events = [event for piece in pieces for event in reader.feed(piece)]
     assert events == [ServerSentEvent("msg", b'{\n  "a": 1\n}', "e_1", 5)]
 
 

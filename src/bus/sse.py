@@ -79,7 +79,9 @@ class BlockReader:
 
     def _with_lf(self, data: bytes) -> bytes:
         """*data* with LF for CRLF and CR; the two halves of a CRLF may come apart."""
-        if self._after_cr and data:
+        if not data:
+            return data
+        if self._after_cr:
             data = data.removeprefix(b"\n")
         self._after_cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

@@ -12,7 +12,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -79,7 +79,8 @@ def serving(server: GoServer) -> Iterator[GoServer]:
                 except OSError:
                     return
                 held.enter_context(connection)
-                server.answer(connection)
+                with suppress(OSError):  # the command has heard enough
+                    server.answer(connection)
 
     thread = threading.Thread(target=serve)
     thread.start()

@@ -38,8 +38,8 @@ def words(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     server = ServerProcess(path / "data")
     request.addfinalizer(server.close)
     (path / "lines").write_text("1\n2\n")
-    for number in range(20):
-        assert run_bus("put", "--subject", "app.a", "--data", str(number), "--host", server.url).returncode == 0
+    (path / "many").write_text("".join(f"{number}\n" for number in range(20)))
+    assert run_bus("put", "--subject", "app.a", "--file", path / "many", "--host", server.url).returncode == 0
     return {"url": server.url, "path": server.path, "file": path / "lines"}
 
 

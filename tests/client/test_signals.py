@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from time import monotonic
 
 import pytest
 
+from bus import Client
 from tests.client.workers import Running
-from tests.support import PATIENCE, ServerProcess, clean_environment
+from tests.support import PATIENCE, ServerProcess, clean_environment, request
 
 TWO_THREADS = """
 import sys, threading
@@ -127,19 +130,17 @@ def program(script: str, server: ServerProcess, app: str) -> Iterator[subprocess
     command = [sys.executable, "-W", "error", "-c", script, server.url, app]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:
         assert process.stdout is not None
-        assert process.stdout.readline() == "working\n"
-        yield process
-        process.kill()
+        try:
+            assert process.stdout.readline() == "working\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def wait_for_consumers(server: ServerProcess, app: str, count: int) -> None:
     """Wait until so many workers are connected."""
-    from time import monotonic
-
-    from tests.support import request
-
     deadline = monotonic() + PATIENCE
-    while request(server, "GET", "/v1/consumers").text.count(f'"{app}') < count:
+    while len(re.findall(rf'"name":"{app}(?:-\d)?"', request(server, "GET", "/v1/consumers").text)) < count:
         assert monotonic() < deadline
 
 
@@ -176,8 +177,6 @@ def test_a_signal_after_the_last_worker_acts_as_before(server: ServerProcess, ap
 
 
 def test_a_worker_in_a_thread_touches_nothing(server: ServerProcess, app: str) -> None:
-    from bus import Client
-
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
 
     def work(running: Running) -> None:

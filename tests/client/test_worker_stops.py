@@ -108,10 +108,13 @@ def test_a_signal_lets_the_running_handler_finish(
     ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        assert process.stdout.readline() == "begun 1\n"
-        process.send_signal(number)
-        assert process.stdout.readline() == f"worker {app} is stopping, 1 of its handlers are running\n"
-        process.stdin.write("\n")
-        process.stdin.flush()
-        assert process.stdout.read() == "done 1\nreturned\n"
-        assert process.wait(PATIENCE) == 0
+        try:
+            assert process.stdout.readline() == "begun 1\n"
+            process.send_signal(number)
+            assert process.stdout.readline() == f"worker {app} is stopping, 1 of its handlers are running\n"
+            process.stdin.write("\n")
+            process.stdin.flush()
+            assert process.stdout.read() == "done 1\nreturned\n"
+            assert process.wait(PATIENCE) == 0
+        finally:
+            process.kill()

@@ -173,15 +173,15 @@ def test_lines_that_never_end_count_as_bodies(start_server: StartServer) -> None
 
 def test_a_request_that_waits_holds_no_payload(start_server: StartServer) -> None:
     server = start_server(flags=["--fsync", "never"])
-    body = draft("app.a", "x" * 2_000_000)
+    body = draft("app.a", "x" * 3_000_000)
     publish(server, "app.a")
     before = _memory(server)
-    with _peers(server, 40) as peers:
+    with _peers(server, 20) as peers:
         for peer in peers:
             peer.send(b"POST /?wait=reply HTTP/1.1\r\nHost: bus\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        while msgspec.json.decode(request(server, "GET", "/v1/namespaces").body)["namespaces"][0]["events"] < 41:
+        while msgspec.json.decode(request(server, "GET", "/v1/namespaces").body)["namespaces"][0]["events"] < 21:
             pass
-        assert _memory(server) - before < 50 * MIB
+        assert _memory(server) - before < 40 * MIB
 
 
 @pytest.mark.parametrize("body", [b"1\r\nx\r\n" * 40_000, b"GET /healthz HTTP/1.1\r\nHost: bus\r\n\r\n" * 5000])

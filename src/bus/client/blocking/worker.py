@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Event as Flag
 from threading import Thread
 from typing import Any, Literal, Protocol, cast
@@ -18,7 +18,7 @@ from typing import Any, Literal, Protocol, cast
 from bus.client.blocking.delivery import Delivery
 from bus.client.blocking.stream import Stream
 from bus.client.core.decode import UndecodableEventError
-from bus.client.core.jobs import Jobs
+from bus.client.core.jobs import GLANCE, Jobs
 from bus.client.core.query import Duration, Start
 from bus.client.core.signals import stopping_on_signals
 from bus.client.core.work import Plan, announce_stop, describe, rejection, report, report_stale
@@ -110,7 +110,7 @@ class Worker:
             reader = self._begin(self._read, stream)
             handlers = [self._begin(self._work) for _ in range(self._concurrency)]
             extender = self._begin(self._extend)
-            failure = self._stops.get()
+            failure = self._await_stop()
             self._drain(handlers)
         reader.join()
         extender.join()
@@ -120,6 +120,11 @@ class Worker:
     def stop(self) -> None:
         """Have `run` finish what is running and return. May be called from any thread and in a signal handler."""
         self._stops.put(None)
+
+    def _await_stop(self) -> BaseException | None:
+        while True:
+            with suppress(Empty):
+                return self._stops.get(timeout=GLANCE)
 
     def _subscribe(self) -> Stream:
         return self._client.get(

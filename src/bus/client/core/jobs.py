@@ -31,6 +31,9 @@ D = TypeVar("D", bound=Delivered)
 
 Clock = Callable[[], float]
 
+GLANCE = 1.0
+"""Seconds that a worker waits without looking round: a signal just before it begins to wait doesn't wake it."""
+
 SHORTEST_STANDSTILL = 1.0
 """Seconds; below that a busy machine is taken for one that was stopped."""
 
@@ -105,7 +108,7 @@ class Jobs(Generic[D]):
     @property
     def tick(self) -> float:
         """Seconds after which to look at the clock, if nothing came until then."""
-        return self._standstill / 2
+        return min(self._standstill / 2, GLANCE)
 
     def wake(self) -> None:
         """The reader looks at the clock, before it looks at what came. Raises `StoodStillError`."""
