@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from bus.errors import DiskFullError, StorageError
-from bus.storage import Batch, Cipher, ForgetfulFiles, Log
-from bus.storage.memory import ForgetfulFile
+from bus.storage import Batch, Cipher, Log
 from bus.storage.segment import ActiveSegment
+from tests.storage.forgetful import ForgetfulFile, ForgetfulFiles
 
 from .doubles import ENOSPC, FaultyFiles, PowerCutError
 from .support import DIRECTORY, content, fill, make_batch

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from bus.errors import DiskFullError, LogFailedError, StorageError
-from bus.storage import DISK, Cipher, ForgetfulFiles, Log, MemoryFiles
+from bus.storage import DISK, Cipher, Log, MemoryFiles
 from bus.storage.recovery import _Recovery
+from tests.storage.forgetful import ForgetfulFiles
 
 from .doubles import EIO, EMFILE, ENOSPC, FaultyFiles
 from .support import DIRECTORY, Place, content, fill, make_batch

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bus.storage import DISK, DiskFiles, FileSystem, ForgetfulFiles, MemoryFiles
+from bus.storage import DISK, DiskFiles, FileSystem, MemoryFiles
+from tests.storage.forgetful import ForgetfulFiles
 
 Write = tuple[int, int]
 

@@ -8,7 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bus.storage import Batch, Cipher, ForgetfulFiles, Log, Retention, verify
+from bus.storage import Batch, Cipher, Log, Retention, verify
+from tests.storage.forgetful import ForgetfulFiles
 
 from .support import DIRECTORY, content, make_batch
 

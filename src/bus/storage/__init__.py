@@ -17,7 +17,8 @@ is a frame of bytes. The format is described in ``docs/format.md``; each file dr
      retention  how much to keep
      verify     checking every byte
      damage     what can be wrong, as values
-     files      the seam to the disk; ``memory`` has others for tests
+     files      the seam to the disk
+     memory     a file system in memory
 """
 
 from bus.storage.batch import Batch
@@ -25,7 +26,7 @@ from bus.storage.cipher import Cipher
 from bus.storage.damage import Damage, DamagedLogError, Torn
 from bus.storage.files import DISK, DiskFiles, File, FileSystem
 from bus.storage.log import Log
-from bus.storage.memory import ForgetfulFiles, MemoryFiles
+from bus.storage.memory import MemoryFiles
 from bus.storage.reader import OutOfLogError
 from bus.storage.retention import Retention
 from bus.storage.segment import SegmentInfo
@@ -41,7 +42,6 @@ __all__ = [
     "DiskFiles",
     "File",
     "FileSystem",
-    "ForgetfulFiles",
     "Log",
     "MemoryFiles",
     "OutOfLogError",

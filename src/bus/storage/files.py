@@ -1,7 +1,7 @@
 """The seam between the log and the disk.
 
 Everything the storage does to a disk passes through the two protocols here, so that a test can stand in
-for the disk: one in memory, one that forgets what was not synced (``memory.py``), one that fails on
+for the disk: one in memory (``memory.py``), one that forgets what was not synced, one that fails on
 demand. What is asked of an implementation:
 
 * ``write`` returns when all bytes were taken, and raises OSError otherwise;

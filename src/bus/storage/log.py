@@ -56,7 +56,7 @@ class Log(Reader):
         failure: why the log takes no more writes; None as long as it does.
     """
 
-    __slots__ = ("_segment_bytes", "failure")
+    __slots__ = ("_segment_bytes", "_tail", "failure")
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Log(Reader):
     ) -> None:
         super().__init__(directory, files=files, cipher=cipher, found=found)
         self._segment_bytes = segment_bytes
+        self._tail = self._view.tail
         self.failure = failure
 
     @classmethod
@@ -112,6 +113,7 @@ class Log(Reader):
         if self._view.closed or self._view.active or index < 1:
             raise ValueError(f"the log in {self._directory} begins at {self.first}, it can't begin at {index}")
         self._view = self._view._replace(start=index)
+        self._tail = self._view.tail
 
     def append(self, batch: Batch) -> None:
         """Writes *batch* at the end; it is durable after the next ``sync``.
@@ -120,21 +122,23 @@ class Log(Reader):
         DiskFullError if there is no room: nothing of it was kept, and the log can be used. LogFailedError
         if writing failed in another way, now or before.
         """
-        self._check_writable()
-        view = self._view
-        if batch.first != view.next or batch.time < view.time or not batch.lengths:
-            raise ValueError(f"{batch!r} doesn't continue a log at event {view.next} and time {view.time}")
-        active = view.active
-        if active is None or active.tail.end + len(batch.frames) > self._segment_bytes:
-            active = self._make_room(view)
+        if self.failure:
+            raise self._refused()
+        tail = self._tail
+        if batch.first != tail.next or batch.time < tail.time or not batch.lengths:
+            raise ValueError(f"{batch!r} doesn't continue a log at event {tail.next} and time {tail.time}")
+        active = self._view.active
+        if active is None or tail.end + len(batch.frames) > self._segment_bytes:
+            active = self._make_room(self._view)
         try:
-            active.append(batch)
+            self._tail = active.append(batch)
         except OSError as error:
             raise self._undo(active, error) from error
 
     def sync(self) -> None:
         """Makes everything appended so far durable; LogFailedError if that failed, now or before."""
-        self._check_writable()
+        if self.failure:
+            raise self._refused()
         active = self._view.active
         try:
             if active and active.synced < active.tail.end:
@@ -147,7 +151,8 @@ class Log(Reader):
 
         Nothing happens if it is empty. Errors are those of ``append``.
         """
-        self._check_writable()
+        if self.failure:
+            raise self._refused()
         if self._view.active:
             self._make_room(self._view)
 
@@ -160,7 +165,8 @@ class Log(Reader):
             What was removed. LogFailedError if the log takes no writes, StorageError if a file can't be
             removed.
         """
-        self._check_writable()
+        if self.failure:
+            raise self._refused()
         dropped = []
         while len(self.segments) > 1 and (oldest := self._view.closed[0]).next <= index:
             self._view = self._view._replace(closed=self._view.closed[1:])
@@ -237,9 +243,8 @@ class Log(Reader):
         self.failure = f"writing the log in {self._directory} at event {self.next} failed: {error}"
         return LogFailedError(f"{self.failure}: check the disk, then restart")
 
-    def _check_writable(self) -> None:
-        if self.failure:
-            raise LogFailedError(f"{self.failure}: restart to write again")
+    def _refused(self) -> LogFailedError:
+        return LogFailedError(f"{self.failure}: restart to write again")
 
     def _remove(self, segment: SegmentInfo) -> None:
         """The sidecar goes first: one without its segment says that the segment was lost."""

@@ -16,7 +16,7 @@ from bus.storage.cipher import Cipher, hash_id
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import FileSystem
 from bus.storage.recovery import Recovered
-from bus.storage.segment import ActiveSegment, Segment, SegmentInfo
+from bus.storage.segment import ActiveSegment, Segment, SegmentInfo, Tail
 from bus.storage.survey import Unreadable, open_stored
 
 _OPENED = 8
@@ -47,9 +47,12 @@ class View(NamedTuple):
         return self.active.next if self.active else self.start
 
     @property
-    def time(self) -> int:
-        closed = self.closed[-1].last_time if self.closed else 0
-        return max(closed, self.active.tail.time) if self.active else closed
+    def tail(self) -> Tail:
+        """Where the log ends; its offset is 0 if no segment is active."""
+        time = self.closed[-1].last_time if self.closed else 0
+        if self.active is None:
+            return Tail(self.start, 0, time)
+        return self.active.tail._replace(time=max(time, self.active.tail.time))
 
 
 class Reader:
@@ -84,7 +87,7 @@ class Reader:
     @property
     def time(self) -> int:
         """Time of the last batch, in nanoseconds since the epoch; 0 if there is none."""
-        return self._view.time
+        return self._view.tail.time
 
     @property
     def segments(self) -> tuple[SegmentInfo, ...]:

@@ -194,8 +194,8 @@ class ActiveSegment(Segment):
         """Its listing."""
         return SegmentInfo.of(self.path, self.header, self.extent, active=True)
 
-    def append(self, batch: Batch) -> None:
-        """Writes *batch* behind the last one; it is durable after the next ``sync``."""
+    def append(self, batch: Batch) -> Tail:
+        """Writes *batch* behind the last one; it is durable after the next ``sync``. Returns where it ends."""
         offset = self.tail.end
         data = self.codec.encode(batch, offset=offset, synced=self.synced)
         self.file.write(offset, data)
@@ -203,6 +203,7 @@ class ActiveSegment(Segment):
         if batch.foreign:
             self._index.add_foreign(batch.foreign)
         self.tail = Tail(batch.next, offset + len(data), batch.time)
+        return self.tail
 
     def undo(self) -> None:
         """Takes back what a failed ``append`` may have written."""
