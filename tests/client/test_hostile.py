@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bus.client.core import response
-from bus.client.core.answer import OutcomeReader, check, payload_in, receipt_in
 from bus.client.core.delivery import Delivered
+from bus.client.core.outcomes import OutcomeReader, check, payload_in, receipt_in
 from bus.client.core.query import Query
 from bus.client.core.request import Endpoint
 from bus.client.core.response import Response, ResponseReader

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bus.client.core.answer import OutcomeReader, check, error_in, payload_in, receipt_in
+from bus.client.core.outcomes import OutcomeReader, check, error_in, payload_in, receipt_in
 from bus.client.core.response import Response, ResponseReader
 from bus.errors import (
     BusError,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bus.client.core.lines import MOST_BYTES, MOST_LINES, Lines, fitting
+from bus.client.core.publish_batch import MOST_BYTES, MOST_LINES, Lines, fitting
 from bus.client.core.request import Endpoint, Requests
 from bus.client.core.response import ResponseReader
 from bus.client.core.retry import LONGEST_DELAY, Backoff, NotConnectedError, Retry

@@ -13,11 +13,11 @@ import pytest
 
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.delivery import Delivered
-from bus.client.core.notice import Dropped, Gap
 from bus.client.core.query import Query
 from bus.client.core.request import Acknowledgement
 from bus.client.core.response import Response
 from bus.client.core.stream import StreamState, reconnects
+from bus.client.core.stream_notices import Dropped, Gap
 from bus.errors import (
     ConnectionFailedError,
     InvalidEventError,

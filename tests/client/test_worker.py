@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bus import Client, RejectError
-from bus.client.core.work import Plan
+from bus.client.core.worker_plan import Plan
 from bus.errors import BusError, ServiceError, UnknownNamespaceError
 from tests.client.workers import StartWorker, collecting, taken
 from tests.support import PATIENCE, ServerProcess

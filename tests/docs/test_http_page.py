@@ -18,7 +18,7 @@ from bus.errors import (
     RejectError,
     WrongKeyError,
 )
-from bus.server.openapi import describe
+from bus.server.api.openapi import describe
 from tests.docs.blocks import ROOT
 
 PAGE = (ROOT / "docs" / "http-api.md").read_text()

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-import bus.engine.pending
-import bus.engine.why
+import bus.engine.consumer.pending
+import bus.engine.consumer.why
 from bus.config import Settings
 from tests.conftest import StartServer
 from tests.docs.blocks import ROOT, RUNNABLE, Block, blocks_of, run_blocks
@@ -148,7 +148,7 @@ def test_the_settings_of_the_readme_are_those_of_the_server() -> None:
 
 
 def test_the_diagram_of_delivery_is_that_of_the_code() -> None:
-    page, code = (ROOT / "docs" / "delivery.md").read_text(), bus.engine.pending.__doc__ or ""
+    page, code = (ROOT / "docs" / "delivery.md").read_text(), bus.engine.consumer.pending.__doc__ or ""
     drawn = re.search(r"```\n(.*?)```\n\n(1\. .*?)\n\n", page, re.DOTALL)
     assert drawn and textwrap.indent(drawn[1], "    ") in code
     assert drawn[2] in code, "the rules are the same, too"
@@ -158,7 +158,7 @@ def test_the_answers_of_why_are_those_of_the_code() -> None:
     page = (ROOT / "docs" / "delivery.md").read_text()
     table = page.partition("| answer | means |")[2].partition("\n\n")[0]
     shown = re.findall(r"^\| `(.+?)` \|", table, re.MULTILINE)
-    forms = [re.sub(r"\\\{\w+\\\}", ".+?", re.escape(answer)) for answer in bus.engine.why.ANSWERS]
+    forms = [re.sub(r"\\\{\w+\\\}", ".+?", re.escape(answer)) for answer in bus.engine.consumer.why.ANSWERS]
     found = [[answer for answer in shown if re.fullmatch(form, answer)] for form in forms]
     assert sorted(answer for answers in found for answer in answers) == sorted(shown)
     assert all(len(answers) == 1 for answers in found), "each answer has its line"

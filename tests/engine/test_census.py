@@ -6,8 +6,8 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from bus.engine.census import COST_OF_A_TURN, COST_OF_ONE, MOST_PIECES, Census
-from bus.engine.turns import Turns
+from bus.engine.embedded.consumer_listing import COST_OF_A_TURN, COST_OF_ONE, MOST_PIECES, Census
+from bus.engine.reading.round_robin import RoundRobin
 
 
 @dataclass
@@ -52,7 +52,7 @@ def test_a_turn_describes_only_so_many() -> None:
     async def run() -> None:
         loop, answers = Counting(), list[Any]()
         people = [Someone(loop) for _ in range(1000)]
-        Census(lambda: people, Turns(asyncio.get_running_loop())).ask(answers.append)
+        Census(lambda: people, RoundRobin(asyncio.get_running_loop())).ask(answers.append)
         await loop.until(answers, 1)
         turns = [about["turn"] for about in answers[0]]
         assert len(turns) == 1000
@@ -65,7 +65,7 @@ def test_counting_is_bounded_in_a_round_and_goes_on_in_the_next() -> None:
     async def run() -> None:
         loop, answers = Counting(), list[Any]()
         people = [Someone(loop, Uncounted(MOST_PIECES + 10)), Someone(loop, Uncounted(5))]
-        census = Census(lambda: people, Turns(asyncio.get_running_loop()))
+        census = Census(lambda: people, RoundRobin(asyncio.get_running_loop()))
         census.ask(answers.append)
         await loop.until(answers, 1)
         assert [about["left"] for about in answers[0]] == [10, 5]
@@ -81,7 +81,7 @@ def test_who_asks_during_a_round_is_answered_by_the_next() -> None:
     async def run() -> None:
         loop, answers = Counting(), list[Any]()
         people = [Someone(loop) for _ in range(200)]
-        census = Census(lambda: people, Turns(asyncio.get_running_loop()))
+        census = Census(lambda: people, RoundRobin(asyncio.get_running_loop()))
         for _ in range(3):
             census.ask(answers.append)
         await asyncio.sleep(0)

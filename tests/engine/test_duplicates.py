@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bus.engine import duplicates
-from bus.engine.duplicates import FLOOR, Duplicates, Key
+from bus.engine.embedded import duplicates
+from bus.engine.embedded.duplicates import FLOOR, Duplicates, Key
 from bus.event import Receipt
 from bus.units import SECOND_NS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from bus.engine.frames import CHUNKS, Frames
+from bus.engine.delivery.single_events import CHUNKS, Frames
 from bus.storage.batch import Batch
 
 

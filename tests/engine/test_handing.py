@@ -13,8 +13,8 @@ import pytest
 
 from bus.config import Settings
 from bus.engine.base import AckMode, Acknowledge, Action, Description, Start, StartKind, Subscribe, Subscription
-from bus.engine.embedded import EmbeddedEngine
-from bus.engine.handing import TURN_BYTES, TURN_EVENTS
+from bus.engine.consumer.hand_out import TURN_BYTES, TURN_EVENTS
+from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
 from bus.event import Draft
 from bus.subject import Filter
@@ -137,11 +137,11 @@ def test_a_rejection_is_answered_when_its_letter_is_listed(
 ) -> None:
     publish(engine, loop, 1, 10)
     sink = Socket()
-    member = join(engine, sink)
+    subscription = join(engine, sink)
     turn(loop, 5)
     (event_id,) = [line[4:].decode() for line in sink.writes[0].split(b"\n") if line.startswith(b"id: ")]
     answers: list[tuple[BusError | None, int]] = []
-    ack = Acknowledge(consumer_id=member.consumer_id, event_ids=(event_id,), action=Action.REJECT, reason="bad")
+    ack = Acknowledge(consumer_id=subscription.consumer_id, event_ids=(event_id,), action=Action.REJECT, reason="bad")
     engine.acknowledge(ack, lambda error: answers.append((error, len(engine.consumers.dead("c")))))
     assert not answers, "the letter isn't stored yet"
     turn(loop, 5)
@@ -153,12 +153,12 @@ def test_a_rejection_whose_letter_cannot_be_stored_is_refused_and_the_event_stay
 ) -> None:
     publish(engine, loop, 1, 10)
     sink = Socket()
-    member = join(engine, sink)
+    subscription = join(engine, sink)
     turn(loop, 5)
     (event_id,) = [line[4:].decode() for line in sink.writes[0].split(b"\n") if line.startswith(b"id: ")]
     engine.stop(lambda: None)
     answers: list[BusError | None] = []
-    ack = Acknowledge(consumer_id=member.consumer_id, event_ids=(event_id,), action=Action.REJECT, reason="bad")
+    ack = Acknowledge(consumer_id=subscription.consumer_id, event_ids=(event_id,), action=Action.REJECT, reason="bad")
     engine.acknowledge(ack, answers.append)
     turn(loop, 5)
     assert answers[0] and "its dead letter can't be stored" in answers[0].message

@@ -12,8 +12,8 @@ import pytest
 
 from bus.config import Settings
 from bus.engine.base import MUCH, Sink, Subscribe
-from bus.engine.embedded import EmbeddedEngine
-from bus.engine.live import TURN, Live
+from bus.engine.delivery.fan_out import TURN, FanOut
+from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
 from bus.event import Draft, index_in
 from bus.storage.batch import Batch, narrow
@@ -24,7 +24,7 @@ from bus.wire import Format, encode_frame
 class Recorder:
     """A follower that is its own sink. ``failing`` lets writing raise."""
 
-    def __init__(self, live: Live, *patterns: str, form: Format = Format.SSE) -> None:
+    def __init__(self, live: FanOut, *patterns: str, form: Format = Format.SSE) -> None:
         self.sink: Sink = self
         self.form = Filter.parse(patterns), form
         self.live = live
@@ -69,7 +69,7 @@ def batch(first: int, subjects: Sequence[str], *, payload: bytes = b"1") -> Batc
     return Batch(first, 0, b"".join(frames), array("I", map(len, frames)), names, which, False)
 
 
-async def turns(live: Live, until: Callable[[], bool]) -> int:
+async def turns(live: FanOut, until: Callable[[], bool]) -> int:
     """Let the loop go round until *until*; returns how often."""
     count = 0
     while not until():
@@ -81,7 +81,7 @@ async def turns(live: Live, until: Callable[[], bool]) -> int:
 
 def test_a_commit_is_delivered_in_its_turn() -> None:
     async def run() -> None:
-        live = Live(asyncio.get_running_loop())
+        live = FanOut(asyncio.get_running_loop())
         one, all_of_it = Recorder(live, "app.a"), Recorder(live, "app.>")
         live.deliver([batch(1, ["app.a", "app.b"]), batch(3, ["app.a"])])
         assert not live.busy
@@ -94,7 +94,7 @@ def test_a_commit_is_delivered_in_its_turn() -> None:
 @pytest.mark.parametrize("size", [8_000, 16_000])
 def test_very_much_is_delivered_in_slices_and_in_order(size: int) -> None:
     async def run() -> None:
-        live = Live(asyncio.get_running_loop())
+        live = FanOut(asyncio.get_running_loop())
         followers = [Recorder(live, f"app.*.x{number}", "app.last") for number in range(50)]
         live.deliver([batch(1, [f"app.s{number}.x{number % 50}" for number in range(size)])])
         assert live.busy
@@ -118,7 +118,7 @@ class Waker:
 
 def test_one_that_fails_fails_alone() -> None:
     async def run() -> None:
-        live = Live(asyncio.get_running_loop())
+        live = FanOut(asyncio.get_running_loop())
         good, bad = Recorder(live, "app.a"), Recorder(live, "app.a")
         bad.failing = True
         live.deliver([batch(1, ["app.a"])])
@@ -132,7 +132,7 @@ def test_one_that_fails_fails_alone() -> None:
 
 def test_who_is_slow_goes_on_from_the_log_behind_what_it_got() -> None:
     async def run() -> None:
-        live = Live(asyncio.get_running_loop())
+        live = FanOut(asyncio.get_running_loop())
         slow = Recorder(live, "app.a")
         slow.writable = False
         live.deliver([batch(1, ["app.a"]), batch(2, ["app.a"])])
@@ -143,7 +143,7 @@ def test_who_is_slow_goes_on_from_the_log_behind_what_it_got() -> None:
 
 def test_much_is_not_handed_to_every_sink_but_read_by_each() -> None:
     async def run() -> None:
-        live = Live(asyncio.get_running_loop())
+        live = FanOut(asyncio.get_running_loop())
         followers = [Recorder(live, "app.a") for _ in range(3)]
         live.deliver([batch(7, ["app.a"], payload=b'"%b"' % (b"x" * MUCH))])
         assert [(follower.ids, follower.behind) for follower in followers] == [([], [7])] * 3
@@ -158,7 +158,7 @@ def test_nobody_joins_while_a_commit_is_still_being_delivered(tmp_path: Path) ->
     async def run() -> None:
         loop = asyncio.get_running_loop()
         engine = EmbeddedEngine.open(Settings.read(path, {}), loop)
-        live = Live(loop)
+        live = FanOut(loop)
         sinks = [Recorder(live, "app.>") for _ in range(40)]
         for number, sink in enumerate(sinks):
             engine.subscribe(Subscribe(filter=Filter.parse([f"app.*.x{number}"])), sink).start()

@@ -11,8 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.engine.delivery import TIMED, Delivery, GivenUp, Kept, Loss, State, Window
-from bus.engine.pending import LEAST_REDELIVERY, RETURN_SECONDS, Pending
+from bus.engine.consumer.delivery import TIMED, Delivery, GivenUp, Kept, Loss, State, Window
+from bus.engine.consumer.pending import LEAST_REDELIVERY, RETURN_SECONDS, Pending
 from bus.errors import NotOwnerError, UnknownEventError
 
 REDELIVERY = (5.0, 10.0)

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.engine.delivery import Kept, Loss
-from bus.engine.store import VERSION, ConsumerState, ConsumerStore
+from bus.engine.consumer.delivery import Kept, Loss
+from bus.engine.embedded.consumer_store import VERSION, ConsumerState, ConsumerStore
 from bus.errors import LogVersionError, StorageError, WrongKeyError
 from bus.storage.cipher import hash_id
 

@@ -9,13 +9,13 @@ from itertools import groupby
 import pytest
 import uvloop
 
-from bus.engine.turns import Turns
+from bus.engine.reading.round_robin import RoundRobin
 
 
 async def order_of(pieces: dict[str, int]) -> list[str]:
     """What is done in which order when each name has so many pieces, with a dot for every turn of the loop."""
     loop = asyncio.get_running_loop()
-    turns, done = Turns(loop), list[str]()
+    turns, done = RoundRobin(loop), list[str]()
     left = dict(pieces)
 
     def piece(name: str) -> Callable[[], None]:
@@ -56,7 +56,7 @@ def test_a_piece_that_fails_costs_nobody_else_a_turn(runner: asyncio.Runner) -> 
     async def run() -> None:
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(lambda loop, context: done.append("failed"))
-        turns = Turns(loop)
+        turns = RoundRobin(loop)
         finished = asyncio.Event()
         turns.add(fail)
         turns.add(finished.set)

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bus.errors import error_class
-from bus.server.openapi import describe
+from bus.server.api.openapi import describe
 from bus.wire import NDJSON
 from tests.server.support import draft, post, read, read_lines, refusal, target, upload
 from tests.support import ServerProcess, request

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.errors import MalformedError
-from bus.server.chunks import ChunkReader
+from bus.server.http.chunked import ChunkReader
 
 EXTENSIONS = st.sampled_from([b"", b";a", b" ; a=b", b';q="1 2"', b'\t;\tq\t=\t"\\"\\\\"', b";a;b;c=1", b';a="\xff"'])
 TRAILERS = st.sampled_from([b"", b"X: 1\r\n", b"X:\r\n", b"X: 1\r\nAuthorization: me\r\n", b"X:\t\xff \r\n"])

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.errors import BusError
-from bus.server import limits
-from bus.server.inflate import Inflater
+from bus.server.http import limits
+from bus.server.http.decompression import Inflater
 from bus.wire import NDJSON
 from tests.conftest import StartServer
 from tests.server.support import Peer, dial, draft, post, read, refusal, stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bus.server import limits
+from bus.server.http import limits
 from tests.conftest import StartServer
 from tests.server.support import acknowledge, dial, draft, read, with_limits
 from tests.support import ServerProcess, raw, subscribe

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from bus.config import Address, parse_count, parse_retention
 from bus.engine.base import StartKind
 from bus.errors import BusError, InvalidError, MalformedError
-from bus.server.acknowledge import read_acknowledge
-from bus.server.notify import Supervisor
-from bus.server.query import parse_query
-from bus.server.request import Head, Request, read_head
-from bus.server.stream import read_redelivery, read_start, read_subscribe
+from bus.server.api.acknowledge import read_acknowledge
+from bus.server.api.subscribe import read_redelivery, read_start, read_subscribe
+from bus.server.http.query import parse_query
+from bus.server.http.request import Head, Request, read_head
+from bus.server.service_manager import Supervisor
 from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
 
 TOKENS = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12).map(str.encode)

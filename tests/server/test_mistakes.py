@@ -12,7 +12,7 @@ from tests.conftest import StartServer
 from tests.server.support import dial, draft, post, publish, stored, target, with_mistakes
 from tests.support import ServerProcess, request, subscribe
 
-ENGINE = "bus.engine.embedded:EmbeddedEngine."
+ENGINE = "bus.engine.embedded.engine:EmbeddedEngine."
 NAMESPACE = "bus.engine.namespace:Namespace."
 LINE = "a mistake of the server's; its log has the details"
 HOSTED = b" HTTP/1.1\r\nHost: bus\r\n"
@@ -82,10 +82,10 @@ def test_the_lines_of_an_upload_are_answered(broken: Any) -> None:
     "place",
     [
         NAMESPACE + "_publish_stored",
-        "bus.engine.duplicates:Duplicates.store",
-        "bus.engine.gathering:BatchBuilder.build",
+        "bus.engine.embedded.duplicates:Duplicates.store",
+        "bus.engine.embedded.batch_builder:BatchBuilder.build",
         "bus.storage.log:Log.append",
-        "bus.server.exchange:Exchange.respond",
+        "bus.server.http.responder:Responder.respond",
     ],
 )
 def test_publishers_of_a_commit_that_fails_are_told(start_server: StartServer, place: str, fsync: str) -> None:
@@ -134,7 +134,7 @@ def test_a_stream_that_can_not_go_on_says_so_and_breaks_off(
 
 @pytest.mark.parametrize("accept", [SSE, NDJSON])
 def test_an_inbox_that_can_not_be_read_does_not_hinder_who_replies(broken: Any, accept: str) -> None:
-    server = broken("bus.engine.inbox:InboxSubscription._send")
+    server = broken("bus.engine.embedded.inboxes:InboxSubscription._send")
     with dial(server) as peer:
         peer.send(get(target("_bus_.a"), b"Accept: " + accept.encode()))
         peer.answer(has_body=False)
@@ -145,7 +145,7 @@ def test_an_inbox_that_can_not_be_read_does_not_hinder_who_replies(broken: Any, 
 
 
 def test_one_follower_that_fails_does_not_hinder_the_others(broken: Any) -> None:
-    server = broken("bus.server.sink:StreamSink.write@2")
+    server = broken("bus.server.api.stream_sink:StreamSink.write@2")
     with subscribe(server, "app.a") as first, subscribe(server, "app.a") as second:
         first.next(), second.next()
         event_id = stored(server, "app.a")
@@ -154,7 +154,7 @@ def test_one_follower_that_fails_does_not_hinder_the_others(broken: Any) -> None
         assert second.broken
 
 
-@pytest.mark.parametrize("chore", ["bus.server.sink:StreamSink.ping", ENGINE + "retain"])
+@pytest.mark.parametrize("chore", ["bus.server.api.stream_sink:StreamSink.ping", ENGINE + "retain"])
 def test_a_chore_that_fails_is_done_again(broken: Any, chore: str) -> None:
     server = broken(chore)
     with subscribe(server, "app.a") as stream:

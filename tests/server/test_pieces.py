@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.server.pieces import PIECE, Kept, Pieces
+from bus.server.api.large_writes import PIECE, Kept, Pieces
 from bus.wire import NDJSON, SSE
 from tests.server.support import dial, publish, stored, target
 from tests.support import ServerProcess, subscribe

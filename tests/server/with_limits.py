@@ -1,4 +1,4 @@
-"""Run ``python -m bus …`` with other values of the constants in ``bus.server.limits``.
+"""Run ``python -m bus …`` with other values of the constants in ``bus.server.http.limits``.
 
 with_limits.py NAME=value … -- python -m bus server …
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from bus.__main__ import main
-from bus.server import limits
+from bus.server.http import limits
 
 if __name__ == "__main__":
     end = sys.argv.index("--")

@@ -26,7 +26,7 @@ from bus.wire import encode_extra, encode_frame, json_of, one_line
 if TYPE_CHECKING:
     from bus.client.blocking.delivery import Delivery
     from bus.client.blocking.stream import Stream
-    from bus.client.core.notice import Dropped, Gap
+    from bus.client.core.stream_notices import Dropped, Gap
 
 AWAY = 10.0
 """Seconds that a server may be away before a stream that has an end counts as broken off."""
@@ -140,13 +140,13 @@ class _Stream:
     incomplete: bool = False
 
     def miss(self, gap: Gap) -> None:
-        from bus.client.core.notice import log_gap
+        from bus.client.core.stream_notices import log_gap
 
         self.incomplete = True
         log_gap(gap)
 
     def give_up(self, dropped: Dropped) -> None:
-        from bus.client.core.notice import log_dropped
+        from bus.client.core.stream_notices import log_dropped
 
         self.incomplete = True
         log_dropped(dropped)

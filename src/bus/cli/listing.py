@@ -15,8 +15,8 @@ from bus.cli.options import PATIENCE, connect
 from bus.cli.remote import IDLE, Server
 from bus.cli.source import DirectorySource
 from bus.config import Secret
-from bus.engine.directory import DataDirectory
-from bus.engine.selection import matching
+from bus.engine.delivery.filtering import matching
+from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import TimedOutError
 from bus.storage import Damage
 from bus.subject import Filter

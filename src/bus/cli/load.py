@@ -14,7 +14,7 @@ from collections.abc import Callable
 from time import perf_counter, time_ns
 from typing import Any, cast
 
-from bus.client.core.answer import check
+from bus.client.core.outcomes import check
 from bus.client.core.request import Endpoint
 from bus.client.core.response import ResponseReader
 from bus.errors import BusError, ConnectionFailedError

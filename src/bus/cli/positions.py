@@ -19,8 +19,8 @@ import msgspec
 from bus.cli.console import note
 from bus.cli.target import PARTIAL, DirectoryTarget
 from bus.config import Secret
-from bus.engine.directory import DataDirectory
-from bus.engine.store import ConsumerState, ConsumerStore
+from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore
+from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import StorageError
 from bus.storage.files import check_regular
 

@@ -17,7 +17,7 @@ from bus.cli.frames import FrameReader
 from bus.cli.options import parse_host
 from bus.cli.places import choose, everything_in
 from bus.client.blocking.connection import Connection, Pool
-from bus.client.core.answer import check
+from bus.client.core.outcomes import check
 from bus.client.core.request import Parameters, Requests
 from bus.client.core.response import Response
 from bus.errors import ConfigError, ConnectionFailedError, InvalidParameterError, StorageError, TimedOutError

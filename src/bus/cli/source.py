@@ -15,7 +15,7 @@ from bus.cli.keys import make_cipher
 from bus.cli.places import choose, is_address
 from bus.cli.remote import Server
 from bus.config import Secret
-from bus.engine.directory import DataDirectory
+from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import ConfigError, StorageError
 from bus.storage import Batch, Damage, DamagedLogError, Log, OutOfLogError
 from bus.subject import check_namespaces

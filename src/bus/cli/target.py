@@ -21,7 +21,7 @@ from typing import Protocol, Self
 from bus.cli.admission import StoredEvent, admit_many
 from bus.cli.odd_events import OddEvents, Piece, admit_each, namespace_of
 from bus.cli.writer import LogWriter
-from bus.engine.directory import DataDirectory
+from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import ConfigError, InvalidEventError, StorageError
 from bus.storage import DISK, Cipher, Log
 from bus.subject import check_namespaces

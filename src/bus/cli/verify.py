@@ -15,7 +15,7 @@ from bus.cli.places import choose, namespace_option
 from bus.cli.positions import read_positions
 from bus.cli.source import find_namespaces
 from bus.config import Secret
-from bus.engine.directory import DataDirectory
+from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import StorageError, WrongKeyError
 from bus.storage import Checked, Damage
 from bus.storage import verify as check_log

@@ -9,7 +9,7 @@ from itertools import count
 from msgspec.structs import replace
 
 from bus.cli.admission import StoredEvent
-from bus.engine.gathering import BATCH_BYTES, BATCH_EVENTS
+from bus.engine.embedded.batch_builder import BATCH_BYTES, BATCH_EVENTS
 from bus.event import carry_indexes, id_maker, index_in
 from bus.storage import Batch, Log
 from bus.storage.batch import narrow

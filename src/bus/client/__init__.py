@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from bus.client.blocking.worker import Worker as Worker
     from bus.client.core.decode import UndecodableEventError as UndecodableEventError
     from bus.client.core.draft import EventFields as EventFields
-    from bus.client.core.notice import Dropped as Dropped
-    from bus.client.core.notice import Gap as Gap
+    from bus.client.core.stream_notices import Dropped as Dropped
+    from bus.client.core.stream_notices import Gap as Gap
 
 _HOMES = {
     "AsyncClient": "aio.client",
@@ -29,9 +29,9 @@ _HOMES = {
     "AsyncWorker": "aio.worker",
     "Client": "blocking.client",
     "Delivery": "blocking.delivery",
-    "Dropped": "core.notice",
+    "Dropped": "core.stream_notices",
     "EventFields": "core.draft",
-    "Gap": "core.notice",
+    "Gap": "core.stream_notices",
     "Stream": "blocking.stream",
     "UndecodableEventError": "core.decode",
     "Worker": "blocking.worker",

@@ -1,315 +1,115 @@
-"""A namespace: one log, one order, one writer.
+"""A namespace, as those who deliver see it: one log, one order, whatever engine keeps it.
 
-    publish ─▶ check ─▶ gather ─▶ commit ─▶ answer ─▶ deliver
-                 │         │         │
-            InvalidError   │    StorageError: everything behind it is refused as well
-                      DuplicateKeyError, or wait for whoever claimed the key
+    stored ─▶ whoever published is answered ─▶ readers are served        in one turn of the loop
 
-Whoever reads learns of a commit in the same turn of the loop in which its publishers are answered.
+Those who keep up get what was stored just now; who reads at a pace of its own reads on from an index. What is at
+the tail is read from memory.
 """
 
 from __future__ import annotations
 
-import logging
+from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from bus.engine.base import Published
-from bus.engine.committer import Committer
-from bus.engine.confirmations import Confirmations
-from bus.engine.duplicates import Duplicates, Key
-from bus.engine.frames import Frames
-from bus.engine.gathering import BATCH_EVENTS, BatchBuilder, Checked, check_draft
+from bus.engine.delivery.confirmations import Confirmations
+from bus.engine.delivery.fan_out import FanOut
+from bus.engine.delivery.single_events import Frames
+from bus.engine.delivery.tail_cache import TailCache
 from bus.engine.guard import as_bus_error
-from bus.engine.live import Live
-from bus.engine.recent import Recent
-from bus.errors import (
-    BusError,
-    DuplicateKeyError,
-    InvalidEventError,
-    LogFailedError,
-    OverloadedError,
-    StoppingError,
-    StorageError,
-)
-from bus.event import Draft, id_maker
+from bus.errors import BusError
 from bus.storage.batch import Batch
-from bus.storage.damage import Damage, DamagedLogError
-from bus.storage.log import Log
-from bus.storage.reader import OutOfLogError
 
-log = logging.getLogger("bus.engine")
-
-GATHERED_BYTES = 64 * 1024 * 1024
-"""Frames that may wait for the disk before publishers are told to come back later."""
-
-RECENT_BYTES = 2 * 1024 * 1024
+TAIL_BYTES = 2 * 1024 * 1024
 """Frames kept in memory for those who read at the tail."""
 
 READ_BYTES = 256 * 1024
 READ_BATCHES = 64
-"""How much of the log is read at a time: less than half a millisecond's work, be the batches large or small."""
-
-Parked = tuple[list[Checked], Published]
+"""How much is read at a time: less than half a millisecond's work, be the batches large or small."""
 
 
-class Namespace:
-    """Publishing to one log, and reading what is committed there."""
+class Waiting(Protocol):
+    """Publishers who wait for one batch."""
 
-    def __init__(
-        self, name: str, store: Log, committer: Committer, duplicates: Duplicates, loop: AbstractEventLoop
-    ) -> None:
+    def answer(self, failure: BusError | None = None) -> None:
+        """Tell each of them, once, that its events are stored, or what prevented it."""
+
+
+class Namespace(ABC):
+    """What is stored in one namespace, and who is told of it. An engine says how to read what is not in memory."""
+
+    def __init__(self, name: str, *, next: int, loop: AbstractEventLoop) -> None:
         self.name = name
-        self.store = store
-        self.live = Live(loop)
-        self.next = store.next
+        self.next = next
+        self.live = FanOut(loop)
         self.confirmations = Confirmations()
-        self._broken: StorageError | None = None
         self.published = 0
-        self._committer = committer
-        self._duplicates = duplicates
-        self._loop = loop
-        self._make_id = id_maker()
-        self._gathering: list[BatchBuilder] = []
-        self._gathered_bytes = 0
-        self._committing: list[BatchBuilder] = []
-        self._scheduled = False
-        self._parked: list[Parked] = []
-        self._recent = Recent(RECENT_BYTES)
-        self._reported: set[tuple[Path, int]] = set()
+        self._tail = TailCache(TAIL_BYTES)
         self._frames = Frames(self.read)
-        self._on_idle: Callable[[], None] | None = None
+
+    # -- what an engine brings
 
     @property
-    def failure(self) -> StorageError | None:
-        """Why the namespace takes no more events; a sync between two commits may have failed too."""
-        return self._broken or (LogFailedError(self.store.failure) if self.store.failure else None)
+    @abstractmethod
+    def first(self) -> int:
+        """Index of the oldest event left; ``next`` if there is none."""
 
-    def fail(self, failure: StorageError) -> None:
-        """Take no more events, until a restart."""
-        if self._broken is None:
-            log.error("namespace %s: %s", self.name, failure)
-            self._broken = failure
+    @abstractmethod
+    def read_stored(self, index: int) -> Sequence[Batch]:
+        """As `read`, from where the events are kept; *index* is before ``next``."""
 
-    # -- publishing
+    @abstractmethod
+    def is_damaged(self, index: int) -> bool:
+        """Whether the event at *index*, before ``first``, is stored and can't be read."""
 
-    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
-        """Store *drafts*, all or none. Raises what `Engine.publish` says."""
-        if len(drafts) > BATCH_EVENTS:
-            raise InvalidEventError(f"the batch holds {len(drafts)} events: {BATCH_EVENTS} is the most")
-        self.append([check_draft(draft, now=now) for draft in drafts], published, now=now)
+    @abstractmethod
+    def oldest_damage(self) -> int | None:
+        """Where damage begins that reaches to the first event left; None if there is none."""
 
-    def append(self, events: list[Checked], published: Published, *, now: int) -> None:
-        """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
-        if self.failure or self._on_idle or self._gathered_bytes > GATHERED_BYTES:
-            raise self._refusal()
-        keys = [event.key for event in events if event.key]
-        if keys:
-            if self._duplicate(keys, now=now):
-                self._parked.append((events, published))
-                return
-            self._duplicates.claim(keys)
-        self._gather(events, published, now=now)
+    @abstractmethod
+    def find_id(self, event_id: str) -> Sequence[int]:
+        """Indexes that may have this id, which a publisher chose, oldest first."""
 
-    def _refusal(self) -> BusError:
-        """Why no events are taken now."""
-        if self.failure:
-            return self.failure
-        if self._on_idle:
-            return StoppingError("the server is stopping: publish again when it is back")
-        return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+    @abstractmethod
+    def find_time(self, time: int) -> int:
+        """An index before which no event was created at *time* (ns) or later."""
 
-    def _duplicate(self, keys: list[Key], *, now: int) -> bool:
-        """Whether one of *keys* is claimed. Raises `DuplicateKeyError` if one was used."""
-        if len(set(keys)) < len(keys):
-            raise DuplicateKeyError("key was processed before: the batch holds it twice")
-        for key in keys:
-            if first := self._duplicates.first(key, now=now):
-                raise DuplicateKeyError(receipt=first)
-        return any(map(self._duplicates.is_claimed, keys))
-
-    def _gather(self, events: list[Checked], published: Published, *, now: int) -> None:
-        builder = self._builder()
-        before = builder.size
-        receipts = [builder.add(event, now=now) for event in events]
-        builder.waiters.append((published, receipts))
-        self._gathered_bytes += builder.size - before
-        self._schedule()
-
-    def _builder(self) -> BatchBuilder:
-        """The batch to add to: the last one gathered while it has room."""
-        if self._gathering and not self._gathering[-1].full:
-            return self._gathering[-1]
-        before = self._gathering or self._committing
-        first, time = (before[-1].next, before[-1].time) if before else (self.next, self.store.time)
-        self._gathering.append(BatchBuilder(first, time, make_id=self._make_id, hash_id=self.store.hash_id))
-        return self._gathering[-1]
-
-    # -- committing
-
-    def _schedule(self) -> None:
-        """Commit at the end of this turn of the loop, so that all that came in together goes together."""
-        if not self._scheduled and not self._committing:
-            self._scheduled = True
-            self._loop.call_soon(self._commit)
-
-    def _commit(self) -> None:
-        self._scheduled = False
-        self._committing, self._gathering = self._gathering, []
-        self._gathered_bytes = 0
-        try:
-            batches = [builder.build() for builder in self._committing]
-        except Exception as error:
-            self._committed([], 0, as_bus_error(error, f"building batches of namespace {self.name}"))
-            return
-        self._committer.commit(batches, lambda stored, failure: self._committed(batches, stored, failure))
-
-    def _committed(self, batches: list[Batch], stored: int, failure: BusError | None) -> None:
-        done, self._committing = self._committing, []
-        if stored:
-            self._take_over(batches[:stored], done[:stored])
-        if failure:
-            self._refuse_gathered(done[stored:], failure)
-        self._retry_parked()
-        if self._gathering:
-            self._schedule()
-        elif self._on_idle:
-            self._on_idle()
-
-    def _take_over(self, batches: list[Batch], builders: list[BatchBuilder]) -> None:
-        """What was stored counts, whatever befalls those who are told of it: publishers, then readers."""
-        self.published += batches[-1].next - self.next
-        self.next = batches[-1].next
-        self._recent.extend(batches)
-        try:
-            self._remember_keys(builders)
-            self._publish_stored(batches, builders)
-        except Exception as error:
-            told = as_bus_error(error, f"answering the publishers of namespace {self.name}")
-            for builder in builders:
-                self._answer(builder, told)
-        self.live.deliver(batches)
-
-    def _remember_keys(self, builders: list[BatchBuilder]) -> None:
-        for builder in builders:
-            for key, receipt in builder.claimed.items():
-                self._duplicates.store(key, receipt, now=builder.time)
-
-    def _publish_stored(self, batches: list[Batch], builders: list[BatchBuilder]) -> None:
-        for builder in builders:
-            self._answer(builder)
-
-    def _answer(self, builder: BatchBuilder, failure: BusError | None = None) -> None:
-        """Tell everyone who waits for *builder*, once; if telling one fails, it is told that."""
-        waiters, builder.waiters = builder.waiters, []
-        for published, receipts in waiters:
-            try:
-                published([] if failure else receipts, failure)
-            except Exception as error:
-                _apologise(published, as_bus_error(error, f"answering a publisher of namespace {self.name}"))
-
-    def _refuse_gathered(self, builders: list[BatchBuilder], failure: BusError) -> None:
-        """Refuse what was not stored and all that was numbered behind it."""
-        log.error("namespace %s: %s", self.name, failure)
-        if isinstance(failure, LogFailedError):
-            self._broken = failure
-        refused, self._gathering = [*builders, *self._gathering], []
-        self._gathered_bytes = 0
-        for builder in refused:
-            for key in builder.claimed:
-                self._duplicates.release(key)
-            self._answer(builder, failure)
-
-    def _retry_parked(self) -> None:
-        """Try again those who waited for a claimed key; the claims are settled now."""
-        parked, self._parked = self._parked, []
-        for events, published in parked:
-            try:
-                self.append(events, published, now=max(event.time for event in events))
-            except Exception as error:
-                _apologise(published, as_bus_error(error, f"publishing to namespace {self.name}"))
-
-    # -- reading
+    # -- what is stored
 
     def read(self, index: int) -> Sequence[Batch]:
         """Committed batches from the one that holds *index* on, about `READ_BYTES`; none at the tail.
 
         If the event at *index* was let go of or is damaged, they begin with the next that can be read.
+        Raises `StorageError`.
         """
         if index >= self.next:
             return ()
-        return self._recent.read(index, READ_BYTES, READ_BATCHES) or self._read_log(index)
+        return self._tail.read(index, READ_BYTES, READ_BATCHES) or self.read_stored(index)
 
     def frame(self, index: int) -> bytes | None:
         """The frame of the event at *index*, None if it isn't there (any more)."""
         return self._frames.at(index) if self.first <= index < self.next else None
 
-    def _read_log(self, index: int) -> Sequence[Batch]:
-        while index < self.next:
-            try:
-                found = self.store.read(index, READ_BYTES, READ_BATCHES)
-                return [batch for batch in found if batch.first < self.next]
-            except OutOfLogError:
-                index = self.store.first
-            except DamagedLogError as error:
-                self._report(error.damage)
-                index = max(error.damage.next, index + 1)
-        return ()
+    def take_over(
+        self, batches: Sequence[Batch], waiting: Sequence[Waiting], *, before: Callable[[], None] = lambda: None
+    ) -> None:
+        """*batches* are stored, and count from now on, whatever befalls *before* or those who are told of it."""
+        self.published += batches[-1].next - self.next
+        self.next = batches[-1].next
+        self._tail.extend(batches)
+        try:
+            before()
+            self._publish_stored(batches, waiting)
+        except Exception as error:
+            told = as_bus_error(error, f"answering the publishers of namespace {self.name}")
+            for publishers in waiting:
+                publishers.answer(told)
+        self.live.deliver(batches)
 
-    def _report(self, damage: Damage) -> None:
-        """Name damage in the server's log, once, however many read past it."""
-        place = damage.path, damage.offset
-        if place not in self._reported:
-            self._reported.add(place)
-            log.error("namespace %s: %s", self.name, DamagedLogError(damage))
-
-    @property
-    def first(self) -> int:
-        """Index of the oldest event left."""
-        return min(self.store.first, self.next)
-
-    def maintain(self, work: Callable[[], None]) -> None:
-        """Do *work* on the log between commits, where it is written."""
-        self._committer.maintain(work)
-
-    # -- the rest
-
-    def stats(self) -> dict[str, Any]:
-        """What there is to know at a glance."""
-        return {
-            "namespace": self.name,
-            "first_index": self.first,
-            "next_index": self.next,
-            "events": self.next - self.first,
-            "bytes": self.store.size,
-            "segments": len(self.store.segments),
-            "published": self.published,
-            "subscribers": len(self.live),
-            "delivered_bytes": self.live.delivered_bytes,
-            "keys": len(self._duplicates),
-            "writable": self.failure is None,
-        }
-
-    def stop(self, idle: Callable[[], None]) -> None:
-        """Take no more events; call *idle* when all that were taken are answered."""
-        self._on_idle = idle
-        if not (self._gathering or self._committing):
-            idle()
-
-    def close(self) -> None:
-        """Close the log. Nothing may be under way."""
-        self._committer.close()
-        self.store.close()
+    def _publish_stored(self, batches: Sequence[Batch], waiting: Sequence[Waiting]) -> None:
+        for publishers in waiting:
+            publishers.answer()
 
     def __repr__(self) -> str:
-        return f"<Namespace {self.name} [{self.first}, {self.next}) {len(self.live)} subscribers>"
-
-
-def _apologise(published: Published, error: BusError) -> None:
-    """Tell a publisher of a mistake; if that fails as well, nothing else can be done for it."""
-    try:
-        published([], error)
-    except Exception as again:
-        as_bus_error(again, "telling a publisher of a mistake")
+        return f"<{type(self).__name__} {self.name} [{self.first}, {self.next}) {len(self.live)} subscribers>"

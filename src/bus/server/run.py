@@ -17,14 +17,14 @@ import time
 import uvloop
 
 from bus.config import Address, LogLevel, Settings
-from bus.engine.embedded import EmbeddedEngine
+from bus.engine.embedded.engine import EmbeddedEngine
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, ConfigError
-from bus.server import limits
-from bus.server.admission import watch_peers
-from bus.server.notify import Supervisor
-from bus.server.protocol import Connection
-from bus.server.routes import Routes
+from bus.server.api.routes import Routes
+from bus.server.http import limits
+from bus.server.http.connection import Connection
+from bus.server.http.connection_limits import watch_peers
+from bus.server.service_manager import Supervisor
 
 log = logging.getLogger("bus.server")
 

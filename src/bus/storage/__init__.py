@@ -28,7 +28,7 @@ from bus.storage.files import DISK, DiskFiles, File, FileSystem
 from bus.storage.log import Log
 from bus.storage.memory import MemoryFiles
 from bus.storage.reader import OutOfLogError
-from bus.storage.retention import Retention
+from bus.storage.retention_policy import Retention
 from bus.storage.segment import SegmentInfo
 from bus.storage.verify import Checked, verify
 

@@ -17,7 +17,7 @@ from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import FileSystem
 from bus.storage.recovery import Recovered
 from bus.storage.segment import ActiveSegment, Segment, SegmentInfo, Tail
-from bus.storage.survey import Unreadable, open_stored
+from bus.storage.stored_segment import Unreadable, open_stored
 
 _OPENED = 8
 

@@ -48,7 +48,7 @@ from bus.storage.index import Extent
 from bus.storage.segment import ActiveSegment, SegmentInfo
 from bus.storage.sidecar import SUFFIX as IDX
 from bus.storage.sidecar import TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
-from bus.storage.survey import Stored, Survey, Unreadable, open_stored
+from bus.storage.stored_segment import Stored, Survey, Unreadable, open_stored
 
 _PIECE = 1 << 20
 

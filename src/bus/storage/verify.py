@@ -24,7 +24,7 @@ from bus.storage.recovery import list_names, lost_segments, unreadable
 from bus.storage.scan import Found, Source
 from bus.storage.segment import SegmentInfo, broken_seal
 from bus.storage.sidecar import SUFFIX, encode_sidecar
-from bus.storage.survey import Stored, Survey, Unreadable, open_stored
+from bus.storage.stored_segment import Stored, Survey, Unreadable, open_stored
 
 
 @dataclass(frozen=True, slots=True)

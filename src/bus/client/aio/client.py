@@ -10,21 +10,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
+from bus.client.aio.batching import Ack, AckGatherer, Put, PutGatherer
 from bus.client.aio.connection import Pool
 from bus.client.aio.delivery import AsyncDelivery
-from bus.client.aio.gathering import Ack, AckGatherer, Put, PutGatherer
 from bus.client.aio.stream import AsyncStream
 from bus.client.aio.worker import AsyncHandler, AsyncWorker
 from bus.client.core import forks
-from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft, encode_event
-from bus.client.core.notice import Dropped, Gap
+from bus.client.core.outcomes import check, payload_in, receipt_in
 from bus.client.core.query import Duration, Query, Start, subjects_in
 from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
 from bus.client.core.stream import StreamState
-from bus.client.core.work import WorkOptions
+from bus.client.core.stream_notices import Dropped, Gap
+from bus.client.core.worker_plan import WorkOptions
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.units import parse_duration

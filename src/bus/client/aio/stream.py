@@ -12,9 +12,9 @@ from bus.client.aio.callbacks import looked_at, weakly
 from bus.client.aio.connection import Connection, Pool
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.core import forks
-from bus.client.core.answer import check
 from bus.client.core.delivery import Delivered
 from bus.client.core.jobs import Jobs
+from bus.client.core.outcomes import check
 from bus.client.core.request import Acknowledgement, Requests
 from bus.client.core.response import ResponseReader
 from bus.client.core.retry import Retry

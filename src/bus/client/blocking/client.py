@@ -9,21 +9,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
 from weakref import WeakSet
 
+from bus.client.blocking.batching import put_lines
 from bus.client.blocking.connection import Pool
 from bus.client.blocking.delivery import Delivery
-from bus.client.blocking.lines import put_lines
 from bus.client.blocking.stream import Stream
 from bus.client.blocking.worker import Handler, Worker
 from bus.client.core import forks
-from bus.client.core.answer import check, payload_in, receipt_in
 from bus.client.core.draft import EventFields, encode_batch, encode_draft
-from bus.client.core.notice import Dropped, Gap
+from bus.client.core.outcomes import check, payload_in, receipt_in
 from bus.client.core.query import Duration, Query, Start, subjects_in
 from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
 from bus.client.core.stream import StreamState
-from bus.client.core.work import WorkOptions
+from bus.client.core.stream_notices import Dropped, Gap
+from bus.client.core.worker_plan import WorkOptions
 from bus.errors import BusError, DuplicateKeyError
 from bus.event import Draft, Receipt
 from bus.units import parse_duration

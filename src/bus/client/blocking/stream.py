@@ -12,9 +12,9 @@ from types import TracebackType
 from bus.client.blocking.connection import Connection, Pool
 from bus.client.blocking.delivery import Delivery
 from bus.client.core import forks
-from bus.client.core.answer import check
 from bus.client.core.delivery import Delivered
 from bus.client.core.jobs import Jobs
+from bus.client.core.outcomes import check
 from bus.client.core.request import Acknowledgement, Requests
 from bus.client.core.retry import Retry
 from bus.client.core.stream import StreamState, reconnects

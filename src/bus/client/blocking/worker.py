@@ -21,7 +21,7 @@ from bus.client.core.decode import UndecodableEventError
 from bus.client.core.jobs import GLANCE, Jobs
 from bus.client.core.query import Duration, Start
 from bus.client.core.signals import stopping_on_signals
-from bus.client.core.work import Plan, announce_stop, describe, rejection, report, report_stale
+from bus.client.core.worker_plan import Plan, announce_stop, describe, rejection, report, report_stale
 from bus.errors import BusError, InvalidEventError
 
 Handler = Callable[[Delivery], Any]

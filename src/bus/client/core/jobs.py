@@ -1,6 +1,6 @@
 """The events that a worker has begun, and whose they are by now.
 
-    arrived ──begin──▶ running ──end──▶ (said, or put off until it comes again: ``bus.client.core.late``)
+    arrived ──begin──▶ running ──end──▶ (said, or put off until it comes again: ``bus.client.core.late_acks``)
        │                 ▲  │
        │                 └──┘ delivered again: the job takes the new delivery over
        └── dropped: its connection is gone, or its time is over

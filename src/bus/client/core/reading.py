@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from bus.client.core.decode import EventDecoder, UndecodableEventError
 from bus.client.core.delivery import Delivered
-from bus.client.core.notice import Notice, Open, read_notice
 from bus.client.core.retry import NotBusError
+from bus.client.core.stream_notices import Notice, Open, read_notice
 from bus.sse import BlockReader, ServerSentEvent, read_block
 
 D = TypeVar("D", bound=Delivered)

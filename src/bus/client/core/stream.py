@@ -20,14 +20,14 @@ from typing import Any, Generic, TypeVar
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.delivery import Delivered, Session, settles
 from bus.client.core.jobs import Jobs
-from bus.client.core.late import Late
-from bus.client.core.notice import Done, Dropped, Gap, Notice, Open, log_dropped, log_gap
-from bus.client.core.position import Position
+from bus.client.core.late_acks import Late
 from bus.client.core.query import Query
 from bus.client.core.reading import StreamReader
 from bus.client.core.request import Acknowledgement, Parameters
 from bus.client.core.response import Response
+from bus.client.core.resume_position import Position
 from bus.client.core.retry import Backoff, NotBusError, UntrustedServerError
+from bus.client.core.stream_notices import Done, Dropped, Gap, Notice, Open, log_dropped, log_gap
 from bus.errors import (
     BusError,
     ConnectionFailedError,

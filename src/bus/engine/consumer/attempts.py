@@ -1,0 +1,34 @@
+"""Deliveries as they go out: the stored frame, and which attempt it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from bus.engine.namespace import Namespace
+from bus.wire import Format, extend_frame, join_frames, json_of
+
+
+class _Attempt(msgspec.Struct):
+    index: int
+    attempts: int
+
+
+_attempt = msgspec.json.Decoder(_Attempt)
+
+
+def nth_attempt(frame: bytes, attempts: int) -> bytes:
+    """*frame* as it is delivered for the nth time."""
+    return extend_frame(frame, b',"attempts":%d' % attempts)
+
+
+def made_again(namespace: Namespace, frames: Sequence[bytes], form: Format) -> Callable[[], bytes]:
+    """What makes the bytes of these deliveries once more, from the log."""
+    deliveries = [_attempt.decode(json_of(frame)) for frame in frames]
+
+    def again() -> bytes:
+        stored = [(namespace.frame(delivery.index), delivery.attempts) for delivery in deliveries]
+        return join_frames([nth_attempt(frame, attempts) for frame, attempts in stored if frame], form)
+
+    return again

@@ -1,0 +1,267 @@
+"""A consumer under ``ack=manual``: one cursor and one set of pending deliveries, shared by its members.
+
+A member is one connection. An anonymous consumer has exactly one and ends with it; a durable consumer has
+a name, any number of members, and outlives them. Each turn hands every member with room in its window the
+events that are ready, those that came back first, then new ones from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
+
+from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
+from bus.engine.consumer.alarm import Alarm
+from bus.engine.consumer.delivery import Delivery, GivenUp, Kept, State
+from bus.engine.consumer.hand_out import Handing
+from bus.engine.consumer.lag import Backlog
+from bus.engine.consumer.pending import Pending
+from bus.engine.consumer.subscription import ConsumerSubscription, Outcome
+from bus.engine.consumer.terms import Terms
+from bus.engine.consumer.together import together
+from bus.engine.guard import as_bus_error
+from bus.engine.namespace import Namespace
+from bus.engine.reading.start_position import Position, find
+from bus.errors import BusError, NotOwnerError, UnknownEventError
+
+log = logging.getLogger("bus.engine")
+
+REMEMBERED_GIVEN_UP = 1024
+
+TURN_EXPIRED = 512
+"""Deadlines that are looked at in one turn of the loop."""
+
+
+class Consumer:
+    """What its members have yet to get and to settle."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        terms: Terms,
+        position: Position,
+        *,
+        name: str = "",
+        loop: AbstractEventLoop,
+        closed: Callable[[ConsumerSubscription], None],
+        given_up: Callable[[Consumer, GivenUp, Settled], None],
+        changed: Callable[[Consumer], None] = lambda consumer: None,
+    ) -> None:
+        self.namespace = namespace
+        self.filter = terms.filter
+        self.name = name
+        self.pending = Pending(redelivery=terms.redelivery, limit=terms.redelivery_count, shared=name != "")
+        self.subscriptions: list[ConsumerSubscription] = []
+        self._began = position.index
+        self._loop = loop
+        self._closed = closed
+        self._given_up = given_up
+        self._changed = changed
+        self._refused: dict[str, None] = {}
+        self._handing = Handing(
+            namespace, self.pending, terms.filter, position.index,
+            by_key=terms.by_key, missed=self._tell_gap, given_up=lambda gone: self.give_up([gone]),
+        )  # fmt: skip
+        self.backlog = Backlog(namespace, terms.filter, self._handing.feed)
+        self._alarm = Alarm(loop, self._expire)
+        self._pumping = False
+        self._open = True
+
+    @property
+    def cursor(self) -> int:
+        """The index it goes on from: everything before is settled or pending."""
+        return self._handing.cursor
+
+    @property
+    def is_full(self) -> bool:
+        """Whether too much is pending to take on more."""
+        return self._handing.is_full
+
+    # -- members
+
+    def join(self, wanted: Subscribe, sink: Sink, gap: Gap | None = None) -> ConsumerSubscription:
+        """Add a connection; it gets nothing before its ``start``."""
+        subscription = ConsumerSubscription(self, wanted, sink, gap)
+        self.subscriptions.append(subscription)
+        return subscription
+
+    def leave(self, subscription: ConsumerSubscription) -> None:
+        """The connection is gone: what it had in flight goes to the others at once."""
+        if subscription not in self.subscriptions:
+            return
+        self.subscriptions.remove(subscription)
+        if self._open:
+            self.pending.release(subscription.window, now=self._loop.time())
+        else:
+            self.pending.recall(subscription.window)
+        self._closed(subscription)
+        self._changed(self)
+        self.pump_soon()
+
+    # -- what members say
+
+    def settle(self, subscription: ConsumerSubscription, ack: Acknowledge) -> Outcome:
+        """Carry out *ack* for each of its events that it can be carried out for. An id may be named twice, for
+        two events that have it."""
+        now = self._loop.time()
+        done = Outcome([], [], [])
+        self.pending.windows.hear(subscription.window, now=now)
+        for place, event_id in enumerate(ack.event_ids):
+            try:
+                self._settle(subscription, event_id, ack, done, now)
+            except NotOwnerError as error:
+                done.refused.append(error)
+            except UnknownEventError as error:
+                if event_id not in ack.event_ids[:place]:
+                    done.refused.extend(self._refusal(event_id, error))
+        self._changed(self)
+        self.pump_soon()
+        return done
+
+    def _settle(
+        self, subscription: ConsumerSubscription, event_id: str, ack: Acknowledge, done: Outcome, now: float
+    ) -> None:
+        match ack.action:
+            case Action.ACK:
+                done.acknowledged.append(self.pending.ack(event_id, subscription.window).index)
+            case Action.NACK:
+                gone = self.pending.nack(
+                    event_id, subscription.window, now=now, delay=ack.delay or 0, reason=ack.reason
+                )
+                done.given_up.extend([gone] if gone else [])
+            case Action.EXTEND:
+                self.pending.extend(event_id, subscription.window, now=now, delay=ack.delay)
+            case Action.REJECT:
+                done.given_up.append(self.pending.reject(event_id, subscription.window, reason=ack.reason))
+
+    def _refusal(self, event_id: str, error: UnknownEventError) -> list[BusError]:
+        """Why an event that isn't pending can't be settled; nothing if it is: saying it again changes nothing."""
+        if event_id in self._refused:
+            return [UnknownEventError(f"event {event_id} was given up: it can't be acknowledged any more")]
+        index = find(self.namespace, event_id)
+        return [] if index is not None and self._began <= index < self.cursor else [error]
+
+    def give_up(self, given_up: Sequence[GivenUp], settled: Settled = lambda error: None) -> None:
+        """Let everybody know who has to; call *settled* when that is done, with what kept it from being done."""
+        each = together(len(given_up), settled)
+        for gone in given_up:
+            self._refused[gone.delivery.event_id] = None
+            if len(self._refused) > REMEMBERED_GIVEN_UP:
+                del self._refused[next(iter(self._refused))]
+            self._given_up(self, gone, each)
+
+    # -- events that come back
+
+    def readmit(self, index: int) -> bool:
+        """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log."""
+        return self._handing.readmit(index)
+
+    def restore(self, kept: Kept, *, delay: float) -> bool:
+        """Take up a delivery where it was, *delay* seconds before it is due; False if its event isn't in the log."""
+        return self._handing.restore(kept, now=self._loop.time(), delay=delay)
+
+    def lose(self, first: int) -> list[Delivery]:
+        """The log begins at *first* now: forget what is pending before it, and tell the members; returns that."""
+        lost = self.pending.forget_before(first)
+        missed = min([self.cursor, *(delivery.index for delivery in lost)])
+        if self.cursor < first:
+            self._handing.feed.forget_fetched()
+        if missed < first:
+            self._tell_gap(Gap("expired", missed, first - 1, first))
+        self._changed(self)
+        self.pump_soon()
+        return lost
+
+    # -- handing out
+
+    def wake(self) -> None:
+        self.pump_soon()
+
+    def pump_soon(self) -> None:
+        """Hand out what there is at the end of this turn of the loop."""
+        if not self._pumping and self.subscriptions and self._open:
+            self._pumping = True
+            self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = False
+        self._guard(self._hand_out)
+        self._arm()
+
+    def _hand_out(self) -> None:
+        handed = self._handing.handed
+        unfinished = self._handing.serve(self.subscriptions, now=self._loop.time())
+        if handed != self._handing.handed:
+            self._changed(self)
+        if unfinished:
+            self.pump_soon()
+        elif self._handing.wants_new(self.subscriptions):
+            self._read_on()
+        for subscription in list(self.subscriptions):
+            self._finish_if_done(subscription)
+
+    def _read_on(self) -> None:
+        if self._handing.fetch():
+            self.pump_soon()
+        else:
+            self.namespace.live.wait(self)
+
+    def _tell_gap(self, gap: Gap) -> None:
+        for subscription in self.subscriptions:
+            subscription.tell_gap(gap)
+
+    def _expire(self) -> None:
+        self._guard(self._end_attempts)
+        self._changed(self)
+        self.pump_soon()
+        self._arm()
+
+    def _end_attempts(self) -> None:
+        self.give_up(self.pending.expire(now=self._loop.time(), most=TURN_EXPIRED))
+
+    def _arm(self) -> None:
+        if self._open:
+            self._alarm.set(self.pending.next_due)
+
+    def _guard(self, work: Callable[[], None]) -> None:
+        """Whatever goes wrong ends the streams of this consumer, and is nobody else's matter."""
+        try:
+            work()
+        except Exception as error:
+            self._fail(as_bus_error(error, f"delivering by {self!r}"))
+
+    # -- the end
+
+    def _finish_if_done(self, subscription: ConsumerSubscription) -> None:
+        if reason := subscription.finished:
+            subscription.close()
+            subscription.sink.end(reason)
+
+    def is_done(self, subscription: ConsumerSubscription, until: int) -> bool:
+        """Whether all before *until* is settled, or in flight with somebody other than *subscription*."""
+        return (
+            self.cursor >= until
+            and not subscription.window.flying
+            and all(found.index >= until or found.state is State.IN_FLIGHT for found in self.pending)
+        )
+
+    def _fail(self, error: BusError) -> None:
+        for subscription in list(self.subscriptions):
+            subscription.close()
+            subscription.sink.fail(error)
+
+    def end(self, reason: str) -> None:
+        """End the streams of all members."""
+        for subscription in list(self.subscriptions):
+            subscription.close()
+            subscription.sink.end(reason)
+
+    def close(self) -> None:
+        """Stop waiting and timing; nothing is delivered any more. Connections that end now are ended by the server."""
+        self._open = False
+        self.namespace.live.forget(self)
+        self._alarm.stop()
+
+    def __repr__(self) -> str:
+        return f"<Consumer {self.name or 'anonymous'} of {self.filter} at {self.cursor}, {len(self.pending)} pending>"

@@ -1,0 +1,63 @@
+"""How many events a consumer has yet to read: those its patterns take, counted piece by piece.
+
+         cursor             upto                  next
+    ───────┼──── counted ─────┼──── not looked at ──┼
+
+What was counted stays counted: events that are handed out are taken off, new ones are looked at when somebody asks.
+So each event is looked at once at most, by the tables of its batch. A consumer that keeps up has nothing to count.
+"""
+
+from __future__ import annotations
+
+from bus.engine.delivery.filtering import count_matching
+from bus.engine.namespace import Namespace
+from bus.engine.reading.log_cursor import LogCursor
+from bus.errors import StorageError
+from bus.subject import Filter
+
+
+class Backlog:
+    """The unread events of one consumer, whose place in the log is *feed*."""
+
+    def __init__(self, namespace: Namespace, wanted: Filter, feed: LogCursor) -> None:
+        self._namespace = namespace
+        self._filter = wanted
+        self._feed = feed
+        self._upto = feed.cursor
+        self._total = 0
+        self._skipped = feed.skipped
+
+        self._first = namespace.first
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all of the log was looked at."""
+        self._keep_up()
+        return self._upto >= self._namespace.next
+
+    @property
+    def events(self) -> int:
+        """How many there are, as far as was looked."""
+        self._keep_up()
+        return self._total - self._feed.handed
+
+    def _keep_up(self) -> None:
+        """Begin anew where the feed is, if it has overtaken the count, or events that were counted are gone."""
+        feed, first = self._feed, self._namespace.first
+        gone = feed.skipped != self._skipped or (first != self._first and first > feed.cursor)
+        if gone or feed.cursor >= self._upto:
+            self._upto, self._total = max(feed.cursor, first), feed.handed
+        self._skipped, self._first = feed.skipped, first
+
+    def look(self) -> None:
+        """Look at the next piece of the log. What can't be read isn't there."""
+        self._keep_up()
+        try:
+            batches = self._namespace.read(self._upto)
+        except StorageError:
+            batches = ()
+        self._total += sum(count_matching(batch, self._filter, start=self._upto) for batch in batches)
+        self._upto = batches[-1].next if batches else self._namespace.next
+
+    def __repr__(self) -> str:
+        return f"<Backlog of {self._filter}: {self.events} events up to {self._upto}>"

@@ -1,0 +1,127 @@
+"""A member: one connection of a consumer, with its window and the bounds it asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import NamedTuple, Protocol
+
+from bus.engine.base import Acknowledge, Gap, Settled, Sink, Subscribe
+from bus.engine.consumer.delivery import GivenUp
+from bus.engine.consumer.pending import Pending
+from bus.engine.namespace import Namespace
+from bus.errors import BusError
+from bus.event import new_consumer_id
+
+
+class Outcome(NamedTuple):
+    """Indexes of the events that were acknowledged, why others couldn't be settled, and what is given up."""
+
+    acknowledged: list[int]
+    refused: list[BusError]
+    given_up: list[GivenUp]
+
+
+class Shared(Protocol):
+    """What a member knows of the consumer it shares with others."""
+
+    name: str
+    namespace: Namespace
+    pending: Pending
+    subscriptions: list[ConsumerSubscription]
+
+    @property
+    def cursor(self) -> int:
+        """The index that is read next."""
+
+    def pump_soon(self) -> None:
+        """Hand out what there is."""
+
+    def leave(self, subscription: ConsumerSubscription) -> None:
+        """The member's connection is gone."""
+
+    def settle(self, subscription: ConsumerSubscription, ack: Acknowledge) -> Outcome:
+        """Carry out what the member says of its events."""
+
+    def give_up(self, given_up: Sequence[GivenUp], settled: Settled) -> None:
+        """Let everybody know who has to; call *settled* when that is done."""
+
+    def is_done(self, subscription: ConsumerSubscription, until: int) -> bool:
+        """Whether nothing before *until* is left for *subscription*."""
+
+    def close(self) -> None:
+        """Nothing is delivered any more."""
+
+
+class ConsumerSubscription:
+    """One connection of a consumer.
+
+    ``left`` counts down the deliveries it may still get, if it asked for a limit; ``until`` is the index it
+    ends at, if it doesn't follow.
+    """
+
+    def __init__(self, consumer: Shared, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
+        self.consumer = consumer
+        self.consumer_id = new_consumer_id()
+        self.window = consumer.pending.windows.open(self.consumer_id, wanted.worker)
+        self.namespace = consumer.namespace.name
+        self.first_index = consumer.namespace.first
+        self.next_index = consumer.cursor
+        self.gap = gap
+        self.sink = sink
+        self.prefetch = wanted.prefetch
+        self.format = wanted.format
+        self.left = wanted.limit
+        self.until = None if wanted.follow else consumer.namespace.next
+        self._started = False
+        self._missed_to = 0
+
+    def start(self) -> None:
+        self._started = True
+        self.consumer.pump_soon()
+
+    def resume(self) -> None:
+        self.consumer.pump_soon()
+
+    def close(self) -> None:
+        self.consumer.leave(self)
+
+    @property
+    def in_flight(self) -> int:
+        """How many events it has in flight."""
+        return len(self.window.flying)
+
+    @property
+    def room(self) -> int:
+        """How many events it can be given now: its window, its limit and its socket permitting."""
+        if not (self._started and self.sink.writable):
+            return 0
+        room = self.prefetch - len(self.window.flying)
+        return room if self.left is None else min(room, self.left)
+
+    def takes(self, index: int) -> bool:
+        """Whether the event at *index* is within its bounds."""
+        return self.until is None or index < self.until
+
+    def tell_gap(self, gap: Gap) -> None:
+        """Tell what is missing, as far as it wasn't told before."""
+        if gap.next_index > self._missed_to:
+            self.sink.tell("gap", asdict(replace(gap, first_missing=max(gap.first_missing, self._missed_to))))
+            self._missed_to = gap.next_index
+
+    def count(self, events: int) -> None:
+        """It was given *events* events."""
+        if self.left is not None:
+            self.left -= events
+
+    @property
+    def finished(self) -> str:
+        """Why its stream is over, empty if it isn't: a bounded stream ends when all it got is settled."""
+        if self.left == 0 and not self.window.flying:
+            return "limit"
+        if self.until is not None and self.consumer.is_done(self, self.until):
+            return "tail"
+        return ""
+
+    def __repr__(self) -> str:
+        return f"<ConsumerSubscription {self.consumer_id} of {self.consumer!r}>"

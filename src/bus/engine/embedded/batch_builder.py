@@ -1,0 +1,158 @@
+"""Batches in the making: events that wait for the commit under way to finish.
+
+Events are encoded as they come, with the index they will have: one commit is under way at a time and
+is followed by this one, so the next index is known. Should a commit fail, all that gathered behind it
+is refused too, and the indexes are given out anew.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable
+from itertools import count
+
+import msgspec
+
+from bus.engine.base import Published
+from bus.engine.embedded.duplicates import Key
+from bus.engine.guard import as_bus_error
+from bus.errors import BusError
+from bus.event import Draft, Receipt, check_id, check_label, index_in
+from bus.storage.batch import Batch, narrow
+from bus.subject import parse_subject
+from bus.units import format_time
+from bus.wire import check_response_subject, encode_extra, encode_frame, one_line
+
+BATCH_BYTES = 256 * 1024
+"""Frames after which a new batch is begun, so that reading one stays cheap."""
+
+BATCH_EVENTS = 16_384
+
+
+class Checked(msgspec.Struct, frozen=True, gc=False):
+    """A draft found to be in order: nothing about it can be refused any more."""
+
+    subject: bytes
+    payload: bytes
+    event_id: str
+    time: int
+    extra: bytes
+    key: Key | None
+
+
+def check_draft(draft: Draft, *, now: int) -> Checked:
+    """Check everything about *draft* that doesn't depend on what is stored. *now* is in ns.
+
+    Raises `InvalidSubjectError`, `InvalidEventError` or `InvalidParameterError` (its time).
+    """
+    name = draft.subject or ""
+    _, subject = parse_subject(name)
+    return Checked(
+        subject=subject,
+        payload=one_line(bytes(draft.payload)),
+        event_id=check_id(draft.id) if draft.id else "",
+        time=draft.time(now) if draft.created_at else now,
+        extra=_extra(draft) if draft.key or draft.trace_id or draft.response_subject else b"",
+        key=(name, draft.key) if draft.key else None,
+    )
+
+
+def _extra(draft: Draft) -> bytes:
+    return encode_extra(
+        key=check_label(draft.key or "", "key"),
+        trace_id=check_label(draft.trace_id or "", "trace_id"),
+        response_subject=check_response_subject(draft.response_subject) if draft.response_subject else "",
+    )
+
+
+class BatchBuilder:
+    """One batch in the making, with the publishers who wait for it and the keys they claimed.
+
+    *first* and *time* (ns) continue what is before it; *make_id* makes the ids of events that bring none,
+    *hash_id* the hashes that ids of others are found by.
+    """
+
+    __slots__ = (
+        "_hash_id", "_make_id", "_subjects",
+        "claimed", "first", "foreign", "frames", "size", "time", "waiters",
+    )  # fmt: skip
+
+    def __init__(
+        self, first: int, time: int, *, make_id: Callable[[int], str], hash_id: Callable[[bytes], int]
+    ) -> None:
+        self.first = first
+        self.time = time
+        self.frames: list[bytes] = []
+        self.size = 0
+        self.foreign: list[tuple[int, int]] = []
+        self.claimed: dict[Key, Receipt] = {}
+        self.waiters: list[tuple[Published, list[Receipt]]] = []
+        self._subjects: list[bytes] = []
+        self._make_id = make_id
+        self._hash_id = hash_id
+
+    def add(self, event: Checked, *, now: int) -> Receipt:
+        """Encode one event at the end of the batch. *now* is in ns."""
+        index = self.first + len(self.frames)
+        event_id = event.event_id or self._make_id(index)
+        created_at = format_time(event.time)
+        frame = encode_frame(event_id, event.subject, event.payload, created_at, index, event.extra)
+        self.frames.append(frame)
+        self._subjects.append(event.subject)
+        self.size += len(frame)
+        if event.time > self.time:
+            self.time = max(self.time, min(event.time, now))
+        receipt = Receipt(event_id, created_at, index)
+        if event.event_id or event.key:
+            self._note(event, receipt)
+        return receipt
+
+    def _note(self, event: Checked, receipt: Receipt) -> None:
+        """Remember a key that is claimed, and an id that doesn't say where its event is."""
+        if event.key:
+            self.claimed[event.key] = receipt
+        if event.event_id and index_in(event.event_id) != receipt.index:
+            self.foreign.append((self._hash_id(event.event_id.encode()), receipt.index))
+
+    def answer(self, failure: BusError | None = None) -> None:
+        """Tell everyone who waits for this batch, once; if telling one fails, it is told that."""
+        waiters, self.waiters = self.waiters, []
+        for published, receipts in waiters:
+            try:
+                published([] if failure else receipts, failure)
+            except Exception as error:
+                apologise(published, as_bus_error(error, "answering a publisher"))
+
+    @property
+    def full(self) -> bool:
+        return self.size >= BATCH_BYTES or len(self.frames) >= BATCH_EVENTS
+
+    @property
+    def next(self) -> int:
+        return self.first + len(self.frames)
+
+    def build(self) -> Batch:
+        """The finished batch."""
+        subjects = tuple(dict.fromkeys(self._subjects))
+        numbers = dict(zip(subjects, count(), strict=False))
+        return Batch(
+            first=self.first,
+            time=self.time,
+            frames=b"".join(self.frames),
+            lengths=array("I", map(len, self.frames)),
+            subjects=subjects,
+            which=narrow(map(numbers.__getitem__, self._subjects), len(subjects)),
+            keyed=bool(self.claimed),
+            foreign=tuple(self.foreign),
+        )
+
+    def __repr__(self) -> str:
+        return f"<BatchBuilder {len(self.frames)} events from {self.first}, {self.size} bytes>"
+
+
+def apologise(published: Published, error: BusError) -> None:
+    """Tell a publisher of a mistake; if that fails as well, nothing else can be done for it."""
+    try:
+        published([], error)
+    except Exception as again:
+        as_bus_error(again, "telling a publisher of a mistake")

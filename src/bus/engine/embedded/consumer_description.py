@@ -1,0 +1,45 @@
+"""What there is to say of a durable consumer, for ``/v1/consumers`` and the metrics."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from dataclasses import dataclass
+
+from bus.engine.base import Description
+from bus.engine.consumer.lag import Backlog
+from bus.engine.consumer.why import why
+from bus.engine.embedded.durable_consumer import Durable
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """One consumer to describe; *loop* has the time."""
+
+    durable: Durable
+    loop: AbstractEventLoop
+
+    @property
+    def backlog(self) -> Backlog:
+        return self.durable.consumer.backlog
+
+    @property
+    def size(self) -> int:
+        return len(self.durable.consumer.pending)
+
+    def describe(self) -> Description:
+        """All there is to say. ``counting`` means that ``behind`` is a lower bound yet."""
+        consumer, durable = self.durable.consumer, self.durable
+        return {
+            "name": consumer.name,
+            "namespace": consumer.namespace.name,
+            "patterns": [pattern.text for pattern in consumer.filter.patterns],
+            **durable.terms.describe(),
+            "next_index": consumer.cursor,
+            "behind": self.backlog.events,
+            "counting": not self.backlog.is_exact,
+            "pending": len(consumer.pending),
+            "in_flight": sum(subscription.in_flight for subscription in consumer.subscriptions),
+            "dead": len(durable.dead),
+            "connections": len(consumer.subscriptions),
+            "why": why(consumer, now=self.loop.time()),
+        }

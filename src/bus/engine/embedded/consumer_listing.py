@@ -1,0 +1,89 @@
+"""What there is to say of durable consumers, found out in pieces, so that nobody else waits for it.
+
+    ask ─┐                       ┌─ one consumer described, or one piece of a log counted, a turn ─┐
+    ask ─┴─▶ waiting ─▶ a round ─┘                                                                 └─▶ all answered
+                           ▲  whoever asks meanwhile gets the next round, so no answer is older than its question
+
+1. A round describes some consumers in each turn of the loop, as long as that is cheap.
+2. For one that is behind it looks at one piece of the log in each turn, up to `MOST_PIECES` in a round; what is left
+   to count is left to the next round, and the number so far is a lower bound until then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
+
+from bus.engine.base import Described, Description
+from bus.engine.consumer.lag import Backlog
+from bus.engine.reading.round_robin import RoundRobin
+
+MOST_PIECES = 256
+"""Pieces of logs, at most half a millisecond's work each, that are looked at in a round."""
+
+COST_OF_A_TURN = 2000
+"""Deliveries that are pending, or consumers times 50, that are looked at in a turn: about a millisecond's work."""
+
+COST_OF_ONE = 50
+
+
+class Subject(Protocol):
+    """A consumer to describe."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """How far it is behind."""
+
+    @property
+    def size(self) -> int:
+        """How many deliveries it has pending."""
+
+    def describe(self) -> Description:
+        """All there is to say."""
+
+
+class Census:
+    """Describes the consumers that *subjects* gives, for whoever asks; works in turn with others at *turns*."""
+
+    def __init__(self, subjects: Callable[[], Sequence[Subject]], turns: RoundRobin) -> None:
+        self._subjects = subjects
+        self._turns = turns
+        self._waiting: list[Described] = []
+        self._running = False
+
+    def ask(self, described: Described) -> None:
+        """Call *described* with what is so at this moment or later."""
+        self._waiting.append(described)
+        if not self._running:
+            self._running = True
+            self._turns.add(self._begin)
+
+    def _begin(self) -> None:
+        asked, self._waiting = self._waiting, []
+        found: list[Description] = []
+        self._go_on(_pieces(self._subjects(), found), found, asked)
+
+    def _go_on(self, pieces: Iterator[None], found: list[Description], asked: list[Described]) -> None:
+        for _ in pieces:
+            self._turns.add(lambda: self._go_on(pieces, found, asked))
+            return
+        self._running = bool(self._waiting)
+        if self._running:
+            self._turns.add(self._begin)
+        for described in asked:
+            described(found)
+
+
+def _pieces(subjects: Sequence[Subject], found: list[Description]) -> Iterator[None]:
+    """Describe all of *subjects* into *found*, with a stop after each piece of work."""
+    pieces, cost = MOST_PIECES, 0
+    for subject in subjects:
+        while pieces and not subject.backlog.is_exact:
+            subject.backlog.look()
+            pieces -= 1
+            yield
+        found.append(subject.describe())
+        cost += COST_OF_ONE + subject.size
+        if cost >= COST_OF_A_TURN:
+            cost = 0
+            yield

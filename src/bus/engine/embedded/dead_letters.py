@@ -1,0 +1,154 @@
+"""Dead letters: what becomes of an event that a durable consumer gave up.
+
+    given up ─▶ letter appended to the log ─▶ dead ──redrive──▶ pending again, attempts from 0
+                (subject ns._dead_.name)       │ └───drop─────▶ forgotten; the letter stays readable
+    its event is gone ─────────────────────────┘
+
+Until its letter is stored, an event counts as pending: a crash in between delivers it again. An event that the
+log has let go of leaves no letter, only what is known of it; it is listed until it is dropped, because nobody can
+get it again. So is one whose letter has gone as well.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import msgspec
+
+from bus.engine.base import Redriven, Settled
+from bus.engine.consumer.consumer import Consumer
+from bus.engine.consumer.delivery import Delivery, GivenUp, Kept
+from bus.engine.embedded.batch_builder import Checked
+from bus.engine.embedded.consumer_store import Dead
+from bus.engine.embedded.durable_consumer import Durable
+from bus.engine.embedded.log_namespace import LogNamespace
+from bus.errors import BusError
+from bus.event import Receipt
+from bus.subject import DEAD_SEGMENT
+from bus.wire import encode_extra, json_of
+
+log = logging.getLogger("bus.engine")
+
+DELETED = "deleted by retention"
+"""Why an event is given up that the log has let go of."""
+
+
+RETRY_SECONDS = 5.0
+"""How long an event waits that couldn't be given up."""
+
+
+class _Letter(msgspec.Struct):
+    subject: str
+    payload: msgspec.Raw
+    trace_id: str = ""
+
+
+_letter = msgspec.json.Decoder(_Letter)
+
+
+class DeadLetters:
+    """Writes letters to *namespaces* and sends dead events back.
+
+    *changed* is told of every consumer whose state changed.
+    """
+
+    def __init__(self, namespaces: Mapping[str, LogNamespace], changed: Callable[[Consumer], None]) -> None:
+        self._namespaces = namespaces
+        self._changed = changed
+
+    def bury(self, durable: Durable, gone: GivenUp, settled: Settled) -> None:
+        """Append the letter of an event given up, and call *settled* when it is listed.
+
+        If the letter can't be stored the event is pending again, and *settled* is told so.
+        """
+        index = gone.delivery.index
+        durable.burying[index] = gone.delivery.attempts
+
+        def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
+            if error:
+                settled(self._failed(durable, gone, error))
+            else:
+                self._buried(durable, msgspec.structs.replace(dead, letter=receipts[0].index))
+                settled(None)
+
+        namespace = self._namespaces[durable.consumer.namespace.name]
+        try:
+            frame = namespace.frame(index)
+            if frame is None:
+                reason = DELETED if index < namespace.first else gone.reason
+                self._buried(durable, _dead(gone.delivery, "", reason))
+                settled(None)
+                return
+            letter = _letter.decode(json_of(frame))
+            dead = _dead(gone.delivery, letter.subject, gone.reason)
+            namespace.append([_address(durable.consumer, letter, dead)], published, now=dead.time)
+        except BusError as error:
+            published((), error)
+
+    def _failed(self, durable: Durable, gone: GivenUp, error: BusError) -> BusError:
+        """Go back to before the last attempt, so that it is made once more."""
+        delivery = gone.delivery
+        log.error("consumer %s: the dead letter of event %d is not stored: %s", durable.name, delivery.index, error)
+        del durable.burying[delivery.index]
+        durable.consumer.restore(Kept(delivery.index, max(delivery.attempts - 1, 0)), delay=RETRY_SECONDS)
+        durable.consumer.pump_soon()
+        return type(error)(
+            f"event {delivery.event_id} is delivered again, for its dead letter can't be stored: {error}"
+        )
+
+    def _buried(self, durable: Durable, dead: Dead) -> None:
+        durable.burying.pop(dead.index, None)
+        durable.dead[dead.index] = dead
+        self._changed(durable.consumer)
+
+    def lose(self, durable: Durable, lost: Iterable[Delivery], subjects: Mapping[int, str]) -> None:
+        """List events that retention has let go of before they were settled."""
+        for delivery in lost:
+            self._buried(durable, _dead(delivery, subjects.get(delivery.index, ""), DELETED))
+
+    def redrive(self, durable: Durable, indexes: Iterable[int] | None) -> Redriven:
+        """Make dead events pending again, or their letters where the log has let go of them."""
+        chosen = durable.choose(indexes)
+        sent = [dead.index for dead in chosen if _readmit(durable.consumer, dead)]
+        self.drop(durable, sent)
+        durable.consumer.pump_soon()
+        return Redriven(len(sent), [dead.index for dead in chosen if dead.index in durable.dead])
+
+    def drop(self, durable: Durable, indexes: Iterable[int] | None) -> int:
+        """Forget dead events; returns how many."""
+        chosen = durable.choose(indexes)
+        for dead in chosen:
+            del durable.dead[dead.index]
+        self._changed(durable.consumer)
+        return len(chosen)
+
+
+def _dead(delivery: Delivery, subject: str, reason: str) -> Dead:
+    return Dead(delivery.index, delivery.event_id, subject, delivery.attempts, reason, time.time_ns())
+
+
+def _readmit(consumer: Consumer, dead: Dead) -> bool:
+    """Whether the event or its letter is left to be delivered."""
+    return consumer.readmit(dead.index) or (dead.letter > 0 and consumer.readmit(dead.letter))
+
+
+def _address(consumer: Consumer, letter: _Letter, dead: Dead) -> Checked:
+    """The letter: the event's payload under the consumer's dead-letter subject, with what befell it."""
+    about = {
+        "consumer": consumer.name,
+        "id": dead.event_id,
+        "subject": dead.subject,
+        "index": dead.index,
+        "attempts": dead.attempts,
+        "reason": dead.reason,
+    }
+    return Checked(
+        subject=f"{consumer.namespace.name}.{DEAD_SEGMENT}.{consumer.name}".encode(),
+        payload=bytes(letter.payload),
+        event_id="",
+        time=dead.time,
+        extra=encode_extra(trace_id=letter.trace_id, dead=about),
+        key=None,
+    )

@@ -1,0 +1,328 @@
+"""Durable consumers: found by name, and kept over restarts.
+
+Positions are written behind the deliveries, a few times a second: a crash may repeat a delivery and
+never skips one. A new consumer is written before its first delivery, or its start would be forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from asyncio import AbstractEventLoop, Future, TimerHandle
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import msgspec
+
+from bus.engine.base import Described, Redriven, Settled, Sink, Subscribe
+from bus.engine.consumer.consumer import Consumer
+from bus.engine.consumer.delivery import Delivery, GivenUp
+from bus.engine.consumer.subscription import ConsumerSubscription
+from bus.engine.consumer.terms import Terms
+from bus.engine.consumer.why import why
+from bus.engine.embedded.consumer_description import About
+from bus.engine.embedded.consumer_listing import Census
+from bus.engine.embedded.consumer_recovery import corrections, fit
+from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore, Dead
+from bus.engine.embedded.dead_letters import DeadLetters
+from bus.engine.embedded.durable_consumer import Durable
+from bus.engine.embedded.log_namespace import LogNamespace
+from bus.engine.namespace import Namespace
+from bus.engine.reading.round_robin import RoundRobin
+from bus.engine.reading.start_position import Position, locate
+from bus.errors import (
+    BusError,
+    ConsumerMismatchError,
+    InvalidParameterError,
+    StorageError,
+    TooManyConsumersError,
+    UnknownConsumerError,
+)
+from bus.subject import Filter
+
+log = logging.getLogger("bus.engine")
+
+FLUSH_SECONDS = 0.25
+"""How far what is written may be behind: as much as a crash may repeat."""
+
+_NAME = re.compile(r"[\w-]{1,128}")
+
+
+class Consumers:
+    """All durable consumers of a server."""
+
+    def __init__(
+        self,
+        store: ConsumerStore,
+        namespaces: Mapping[str, LogNamespace],
+        *,
+        loop: AbstractEventLoop,
+        turns: RoundRobin,
+        left: Callable[[ConsumerSubscription], None],
+        refused: Callable[[Namespace, GivenUp], None],
+        most: int,
+    ) -> None:
+        self._store = store
+        self._namespaces = namespaces
+        self._loop = loop
+        self._left = left
+        self._refused = refused
+        self._most = most
+        self._turns = turns
+        self._census = Census(lambda: [self._about(found) for _, found in sorted(self._durables.items())], turns)
+        self._letters = DeadLetters(namespaces, self._changed)
+        self._durables: dict[str, Durable] = {}
+        self._unserved: dict[str, ConsumerState] = {}
+        self._dirty: set[str] = set()
+        self._turn = 0
+        self._timer: TimerHandle | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="consumers")
+        self._writing: Future[None] | None = None
+
+    # -- opening
+
+    def load(self) -> None:
+        """Take up every consumer where it was. Raises a `StorageError`."""
+        for state in self._store.load():
+            namespace = self._namespaces.get(state.namespace)
+            if namespace is None:
+                self._unserved[state.name] = state
+            else:
+                self._durables[state.name] = self._revive(namespace, self._corrected(namespace, state))
+
+    def _corrected(self, namespace: LogNamespace, state: ConsumerState) -> ConsumerState:
+        """*state* as it fits the log, on disk too: the indexes beyond its end are soon those of other events."""
+        fitting = fit(state, next=namespace.next)
+        if fitting != state:
+            log.warning("%s", corrections(state, fitting))
+            self._rewrite(fitting)
+        return fitting
+
+    def _rewrite(self, state: ConsumerState) -> None:
+        try:
+            self._store.save({state.name: msgspec.msgpack.encode(state)}, turn=self._next_turn())
+        except StorageError as error:  # a full disk; it is tried again
+            log.error("%s", error)
+            self._dirty.add(state.name)
+            self._flush_later()
+
+    def _revive(self, namespace: LogNamespace, state: ConsumerState) -> Durable:
+        terms = Terms(
+            filter=Filter.parse(state.patterns),
+            redelivery=tuple(state.redelivery),
+            redelivery_count=state.redelivery_count,
+            by_key=state.by_key,
+            given=frozenset(state.given),
+        )
+        durable = self._make(namespace, state.name, terms, Position(state.cursor))
+        durable.dead = {dead.index: dead for dead in state.dead}
+        for lost in durable.restore(state.pending, wall=time.time_ns()):
+            gone = Delivery(lost.index, "", attempts=lost.attempts)
+            self._letters.bury(durable, GivenUp(gone, "it can't be read"), lambda error: None)
+        return durable
+
+    def _make(self, namespace: LogNamespace, name: str, terms: Terms, position: Position) -> Durable:
+        consumer = Consumer(
+            namespace, terms, position, name=name,
+            loop=self._loop, closed=self._left, given_up=self._given_up, changed=self._changed,
+        )  # fmt: skip
+        return Durable(consumer, terms)
+
+    # -- joining
+
+    def join(self, namespace: LogNamespace, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
+        """Add a connection to the consumer that *wanted* names, which is made if it is new.
+
+        Raises `ConsumerMismatchError` if it has other terms, `TooManyConsumersError` if there is no room for a
+        new one, `InvalidParameterError` for its name.
+        """
+        name = wanted.consumer or ""
+        if not _NAME.fullmatch(name):
+            raise InvalidParameterError(f"consumer {name[:80]!a} is malformed: 1 to 128 letters, digits, '_' or '-'")
+        durable = self._durables.get(name)
+        if durable is None:
+            return self._begin(namespace, name, wanted, sink)
+        self._adopt(durable, durable.terms.agreed(wanted))
+        return durable.consumer.join(wanted, sink)
+
+    def _begin(self, namespace: LogNamespace, name: str, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
+        self._refuse_unserved(name)
+        position = self._locate(namespace, name, wanted)
+        if len(self._durables) + len(self._unserved) >= self._most:
+            raise TooManyConsumersError(
+                f"the server keeps {self._most} durable consumers already: delete one that isn't needed, "
+                "or raise --max-consumers"
+            )
+        durable = self._make(namespace, name, Terms.of(wanted), position)
+        self._store.save({name: self._encode_state(durable)}, turn=self._next_turn())
+        self._durables[name] = durable
+        return durable.consumer.join(wanted, sink, position.gap)
+
+    def _locate(self, namespace: LogNamespace, name: str, wanted: Subscribe) -> Position:
+        """Where a new consumer begins: where it says, or with the oldest event if it was there and is damaged."""
+        if not self._store.has_forgotten(name):
+            return locate(namespace, wanted)
+        log.warning("consumer %s begins again with event %d: its place was damaged", name, namespace.first)
+        return Position(namespace.first)
+
+    def _refuse_unserved(self, name: str) -> None:
+        if name in self._unserved:
+            raise ConsumerMismatchError(
+                f"consumer {name} is of namespace {self._unserved[name].namespace}, which isn't served now"
+            )
+
+    def _adopt(self, durable: Durable, terms: Terms) -> None:
+        if terms != durable.terms:
+            durable.terms = terms
+            durable.consumer.pending.configure(redelivery=terms.redelivery, limit=terms.redelivery_count)
+            self._changed(durable.consumer)
+
+    # -- writing behind
+
+    def _changed(self, consumer: Consumer) -> None:
+        if not consumer.name:
+            return
+        self._dirty.add(consumer.name)
+        self._flush_later()
+
+    def _flush_later(self) -> None:
+        if self._timer is None and self._writing is None:
+            self._timer = self._loop.call_later(FLUSH_SECONDS, self._flush)
+
+    def _flush(self) -> None:
+        self._timer = None
+        names, self._dirty = self._dirty, set()
+        states = {name: self._encode(name) for name in names}
+        self._writing = self._loop.run_in_executor(
+            self._writer, partial(self._store.save, states, turn=self._next_turn())
+        )
+        self._writing.add_done_callback(lambda writing: self._flushed(writing, names))
+
+    def _next_turn(self) -> int:
+        self._turn += 1
+        return self._turn
+
+    def _encode(self, name: str) -> bytes:
+        durable = self._durables.get(name)
+        return self._encode_state(durable) if durable else b""
+
+    def _encode_state(self, durable: Durable) -> bytes:
+        return msgspec.msgpack.encode(durable.state(now=self._loop.time(), wall=time.time_ns()))
+
+    def _flushed(self, writing: Future[None], names: set[str]) -> None:
+        """Write what has changed meanwhile, and what could not be written, the next time."""
+        self._writing = None
+        if error := writing.exception():
+            log.error("positions of consumers are not written: %s", error)
+            self._dirty |= names
+        if self._dirty:
+            self._flush_later()
+
+    def stop(self) -> None:
+        """Hand out nothing more: connections that end from now on are ended by the server."""
+        for durable in self._durables.values():
+            durable.consumer.close()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        if self._timer:
+            self._timer.cancel()
+        self._writer.shutdown(wait=True)
+        for durable in self._durables.values():
+            durable.consumer.close()
+        try:
+            states = {name: self._encode(name) for name in self._dirty | self._durables.keys()}
+            self._store.save(states, turn=self._next_turn())
+        except StorageError as error:
+            log.error("%s", error)
+        self._store.close()
+
+    # -- dead letters
+
+    def _given_up(self, consumer: Consumer, gone: GivenUp, settled: Settled) -> None:
+        def buried(error: BusError | None) -> None:
+            if not error:
+                self._refused(consumer.namespace, gone)
+            settled(error)
+
+        self._letters.bury(self._durables[consumer.name], gone, buried)
+
+    def dead(self, name: str) -> list[Dead]:
+        """What consumer *name* gave up and nobody sent back or dropped. Raises `UnknownConsumerError`."""
+        return list(self._get(name).dead.values())
+
+    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
+        """Send dead events back to their consumer, all or those given by index, as far as they are left."""
+        return self._letters.redrive(self._get(name), indexes)
+
+    def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
+        """Forget dead events, all or those given by index; returns how many."""
+        return self._letters.drop(self._get(name), indexes)
+
+    # -- what there is
+
+    def _get(self, name: str) -> Durable:
+        try:
+            return self._durables[name]
+        except KeyError:
+            raise UnknownConsumerError(f"consumer {name[:80]!a} doesn't exist: see /v1/consumers") from None
+
+    def delete(self, name: str) -> None:
+        """Forget a consumer; its streams end. Raises `UnknownConsumerError`."""
+        if self._unserved.pop(name, None) is None:
+            durable = self._get(name)
+            durable.consumer.end("deleted")
+            durable.consumer.close()
+            del self._durables[name]
+        self._store.save({name: b""}, turn=self._next_turn())
+
+    def describe(self, described: Described) -> None:
+        """Every durable consumer, for ``/v1/consumers``."""
+        self._census.ask(described)
+
+    def describe_one(self, name: str, described: Described) -> None:
+        """One durable consumer. Raises `UnknownConsumerError`."""
+        found = [self._about(self._get(name))]
+        Census(lambda: found, self._turns).ask(described)
+
+    def _about(self, durable: Durable) -> About:
+        return About(durable, self._loop)
+
+    def why(self, name: str) -> str:
+        """Why nothing is being delivered, in a line. Raises `UnknownConsumerError`."""
+        return why(self._get(name).consumer, now=self._loop.time())
+
+    def oldest_needed(self, namespace: str) -> int | None:
+        """The oldest index that some consumer of *namespace* has yet to settle; None if it has no consumer."""
+        needed = [durable.oldest_needed() for durable in self._of(namespace)]
+        return min(needed, default=None)
+
+    def pending_before(self, namespace: str, index: int) -> Iterator[int]:
+        """The indexes before *index* that are pending for some consumer of *namespace*."""
+        pending = (found for durable in self._of(namespace) for found in durable.consumer.pending)
+        return (found.index for found in pending if found.index < index)
+
+    def lose(self, namespace: LogNamespace, subjects: Mapping[int, str]) -> None:
+        """Tell consumers, and the server's log, of what the log of *namespace* doesn't hold for them any more."""
+        first = namespace.first
+        for durable in self._of(namespace.name):
+            oldest = durable.oldest_needed()
+            if oldest < first:
+                lost = durable.consumer.lose(first)
+                self._letters.lose(durable, lost, subjects)
+                log.warning(
+                    "namespace %s: events %d to %d are let go of before consumer %s settled them; %d pending ones "
+                    "are among its dead letters, without payload",
+                    namespace.name, oldest, first - 1, durable.name, len(lost),
+                )  # fmt: skip
+
+    def _of(self, namespace: str) -> list[Durable]:
+        return [found for found in self._durables.values() if found.consumer.namespace.name == namespace]
+
+    def __len__(self) -> int:
+        return len(self._durables)
+
+    def __repr__(self) -> str:
+        return f"<Consumers {', '.join(self._durables)}>"

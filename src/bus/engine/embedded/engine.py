@@ -1,0 +1,267 @@
+"""The engine that stores and delivers by itself: a log per namespace in one directory."""
+
+from __future__ import annotations
+
+import logging
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from hashlib import sha256
+from typing import Any
+
+from bus.config import Fsync, Settings
+from bus.engine.base import AckMode, Acknowledge, Published, Replied, Settled, Sink, Subscribe, Subscription
+from bus.engine.consumer.consumer import Consumer
+from bus.engine.consumer.delivery import GivenUp
+from bus.engine.consumer.subscription import ConsumerSubscription
+from bus.engine.consumer.terms import Terms
+from bus.engine.embedded.ack_routing import AckRouter
+from bus.engine.embedded.consumer_store import ConsumerStore
+from bus.engine.embedded.data_directory import DataDirectory
+from bus.engine.embedded.duplicates import Duplicates, stored_keys
+from bus.engine.embedded.durable_consumers import Consumers
+from bus.engine.embedded.group_commit import make_committer
+from bus.engine.embedded.inboxes import Inboxes
+from bus.engine.embedded.log_namespace import LogNamespace
+from bus.engine.embedded.retention import Retaining
+from bus.engine.namespace import Namespace
+from bus.engine.reading.plain_subscription import PlainSubscription
+from bus.engine.reading.round_robin import RoundRobin
+from bus.engine.reading.start_position import locate
+from bus.errors import (
+    BusError,
+    InvalidEventError,
+    InvalidParameterError,
+    LogFailedError,
+    StorageError,
+    UnknownNamespaceError,
+)
+from bus.event import Draft
+from bus.storage.cipher import Cipher
+from bus.storage.log import Log
+from bus.subject import INBOX_NAMESPACE, parse_subject
+from bus.wire import Durability
+
+log = logging.getLogger("bus.engine")
+
+
+class EmbeddedEngine:
+    """Everything of one server that isn't HTTP. Make it with `EmbeddedEngine.open`."""
+
+    def __init__(self, settings: Settings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
+        self._settings = settings
+        self._loop = loop
+        self._turns = RoundRobin(loop)
+        self.durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
+        self._lock = directory.lock()
+        self._namespaces: dict[str, LogNamespace] = {}
+        self._inboxes = Inboxes(loop)
+        self._settling = AckRouter(self._namespaces, self._inboxes)
+        self._consumers: Consumers | None = None
+        self._anonymous: set[Consumer] = set()
+
+    @classmethod
+    def open(cls, settings: Settings, loop: AbstractEventLoop) -> EmbeddedEngine:
+        """Lock the data directory, open or make the log of each namespace, and recover what needs it.
+
+        Raises a `StorageError`: the directory is locked, a key is wrong, a version unknown.
+        """
+        directory = DataDirectory(settings.path)
+        directory.make()
+        engine = cls(settings, directory, loop)
+        try:
+            engine._open(directory)
+        except BaseException:
+            engine.close()
+            raise
+        return engine
+
+    def _open(self, directory: DataDirectory) -> None:
+        """Logs first: they know whether the key is right before anything else is touched."""
+        for name in self._settings.namespaces:
+            self._namespaces[name] = self._open_namespace(name, directory)
+        secret = self._settings.secret_key
+        store = ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
+        self._consumers = Consumers(
+            store, self._namespaces, loop=self._loop, turns=self._turns,
+            left=self._subscription_closed, refused=self._refuse_request, most=self._settings.max_consumers,
+        )  # fmt: skip
+        self._consumers.load()
+        self._retaining = Retaining(
+            self._settings.retention, force=self._settings.retention_force,
+            durable=self._consumers, anonymous=self._anonymous, loop=self._loop,
+        )  # fmt: skip
+
+    @property
+    def consumers(self) -> Consumers:
+        """The durable consumers."""
+        assert self._consumers is not None, "the engine is not open"
+        return self._consumers
+
+    def _open_namespace(self, name: str, directory: DataDirectory) -> LogNamespace:
+        settings = self._settings
+        cipher = Cipher(settings.secret_key, block_size=settings.block_size) if settings.secret_key else None
+        store = Log.open(directory.log(name), cipher=cipher, segment_bytes=settings.segment_size)
+        self._lock.watch(directory.log(name))
+        if store.torn:
+            log.warning("namespace %s: %s", name, store.torn)
+        for damage in store.damage:
+            log.error("namespace %s: %s", name, damage)
+        duplicates = Duplicates(name, size=settings.dup_size, ttl=settings.dup_ttl)
+        duplicates.refill(stored_keys(store), now=time.time_ns())
+        committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=self._loop)
+        return LogNamespace(name, store, committer, duplicates, self._loop)
+
+    # -- publishing
+
+    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
+        name = _namespace_of(drafts)
+        if name == INBOX_NAMESPACE:
+            if len(drafts) > 1:
+                raise InvalidEventError("a batch can't go to an inbox: send replies one by one, or as NDJSON")
+            published([self._inboxes.publish(draft, now=now) for draft in drafts], None)
+        else:
+            self._namespace(name).publish(drafts, published, now=now)
+
+    def _namespace(self, name: str) -> LogNamespace:
+        try:
+            return self._namespaces[name]
+        except KeyError:
+            known = ", ".join(self._namespaces)
+            raise UnknownNamespaceError(
+                f"namespace {name!a} is not declared on this server, which has {known}"
+            ) from None
+
+    # -- subscribing
+
+    def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
+        subscription = self._subscribe(wanted, sink)
+        self._settling.add(subscription)
+        return subscription
+
+    def _subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
+        name = wanted.filter.namespace
+        if name == INBOX_NAMESPACE:
+            if wanted.ack is AckMode.MANUAL:
+                raise InvalidParameterError("an inbox has nothing to acknowledge: subscribe to it with ack=none")
+            return self._inboxes.subscribe(wanted, sink, self._settling.forget)
+        namespace = self._namespace(name)
+        if wanted.ack is AckMode.MANUAL:
+            return self._consume(namespace, wanted, sink)
+        return PlainSubscription(namespace, wanted, sink, turns=self._turns, closed=self._settling.forget)
+
+    def _consume(self, namespace: LogNamespace, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
+        if wanted.consumer:
+            return self.consumers.join(namespace, wanted, sink)
+        position = locate(namespace, wanted)
+        consumer = Consumer(
+            namespace, Terms.of(wanted), position,
+            loop=self._loop, closed=self._subscription_closed, given_up=self._given_up,
+        )  # fmt: skip
+        self._anonymous.add(consumer)
+        return consumer.join(wanted, sink, position.gap)
+
+    def _subscription_closed(self, subscription: ConsumerSubscription) -> None:
+        self._settling.forget(subscription.consumer_id)
+        if isinstance(consumer := subscription.consumer, Consumer) and not consumer.name:
+            self._anonymous.discard(consumer)
+            consumer.close()
+
+    def _given_up(self, consumer: Consumer, gone: GivenUp, settled: Settled) -> None:
+        """Tell an anonymous consumer what it will not get again; the event itself stays in the log."""
+        delivery = gone.delivery
+        about = {"id": delivery.event_id, "index": delivery.index, "attempts": delivery.attempts, "reason": gone.reason}
+        for subscription in consumer.subscriptions:
+            subscription.sink.tell("dropped", about)
+        self._refuse_request(consumer.namespace, gone)
+        settled(None)
+
+    def _refuse_request(self, namespace: Namespace, gone: GivenUp) -> None:
+        try:
+            self._settling.refuse_request(namespace, gone.delivery.index, gone.reason)
+        except BusError as error:
+            log.warning(
+                "namespace %s: the requester of event %d isn't told: %s", namespace.name, gone.delivery.index, error
+            )
+
+    # -- acknowledging, request and reply
+
+    def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
+        self._settling.settle(ack, settled)
+
+    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
+        return self._inboxes.expect(inbox, replied)
+
+    def await_confirmations(
+        self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]
+    ) -> Callable[[], None]:
+        return self._namespace(namespace).confirmations.expect(index, changed)
+
+    # -- retention
+
+    def retain(self, *, now: int) -> None:
+        """Let go of what needn't be kept any more, whole segments at a time. *now* is in ns."""
+        self._check_directory()
+        for namespace in self._namespaces.values():
+            self._retaining.retain(namespace, now=now)
+
+    def _check_directory(self) -> StorageError | None:
+        """Take no more events if the files they would go to are no longer those of the data directory."""
+        trouble = self._lock.check()
+        if isinstance(trouble, LogFailedError):
+            for namespace in self._namespaces.values():
+                namespace.fail(trouble)
+        return trouble
+
+    # -- the rest
+
+    def stats(self) -> Mapping[str, Any]:
+        return {
+            "namespaces": [namespace.stats() for namespace in self._namespaces.values()],
+            "inboxes": len(self._inboxes),
+            "inbox_bytes": self._inboxes.size,
+            "subscriptions": len(self._settling),
+        }
+
+    @property
+    def failure(self) -> BusError | None:
+        trouble = self._check_directory()
+        return next((found.failure for found in self._namespaces.values() if found.failure), trouble)
+
+    def stop(self, idle: Callable[[], None]) -> None:
+        """Take no more events; call *idle* when every publisher is answered."""
+        waiting = set(self._namespaces)
+        self.consumers.stop()
+
+        def one_idle(name: str) -> None:
+            waiting.discard(name)
+            if not waiting:
+                idle()
+
+        for name, namespace in self._namespaces.items():
+            namespace.stop(partial(one_idle, name))
+
+    def close(self) -> None:
+        """Close the logs and let go of the directory."""
+        if self._consumers is not None:
+            self._consumers.close()
+        for namespace in self._namespaces.values():
+            with suppress(BusError):
+                namespace.close()
+        self._lock.release()
+
+    def __repr__(self) -> str:
+        return f"<EmbeddedEngine {self._settings.path} {', '.join(self._namespaces)}>"
+
+
+def _namespace_of(drafts: Sequence[Draft]) -> str:
+    """The one namespace of a batch. Raises `InvalidSubjectError` or `InvalidEventError`."""
+    name, _ = parse_subject(drafts[0].subject or "")
+    if len(drafts) > 1:
+        others = {parse_subject(draft.subject or "")[0] for draft in drafts} - {name}
+        if others:
+            names = ", ".join(sorted({name, *others}))
+            raise InvalidEventError(f"the batch is of several namespaces ({names}): send one each")
+    return name

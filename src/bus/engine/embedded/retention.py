@@ -1,0 +1,125 @@
+"""Letting go of old events, and telling whoever had yet to settle some of them.
+
+    loop      where to cut ── not forced ──▶ no further than durable consumers need
+                  │ forced                            │
+    thread        └─▶ subjects of what is pending ────┴─▶ remove whole segments
+                                                                 │ first index left
+    loop      gap in the stream, dead letters, a line in the log ◀┘
+
+1. Where to cut follows from what the log holds; a segment that is too old is closed, to be removed the next time.
+2. An event that is pending when it is removed becomes a dead letter without payload: nobody can get it again. Its
+   subject is looked up while it is still there.
+3. Consumers whose place is before what is left are told by a gap, now or when somebody joins.
+"""
+
+from __future__ import annotations
+
+import logging
+from asyncio import AbstractEventLoop
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Protocol
+
+from bus.config import Keep
+from bus.engine.consumer.consumer import Consumer
+from bus.engine.consumer.delivery import GivenUp
+from bus.engine.embedded.dead_letters import DELETED
+from bus.engine.embedded.log_namespace import LogNamespace
+from bus.errors import StorageError
+from bus.storage.log import Log
+from bus.storage.reader import OutOfLogError
+from bus.storage.retention_policy import Retention
+from bus.units import SECOND_NS
+
+log = logging.getLogger("bus.engine")
+
+Subjects = Mapping[int, str]
+"""The subjects of events that are gone, by index, as far as they could still be read."""
+
+
+class Needing(Protocol):
+    """The durable consumers, as far as retention has to do with them."""
+
+    def oldest_needed(self, namespace: str) -> int | None:
+        """The oldest index that one of them has yet to settle; None if there are none."""
+
+    def pending_before(self, namespace: str, index: int) -> Iterable[int]:
+        """What is pending before *index*."""
+
+    def lose(self, namespace: LogNamespace, subjects: Subjects) -> None:
+        """The log of *namespace* doesn't hold any more what some of them need."""
+
+
+class Retaining:
+    """Keeps logs within their limits: *keep* by namespace, ``*`` for the others; *force* lets go of what is needed."""
+
+    def __init__(
+        self,
+        keep: Mapping[str, Keep],
+        *,
+        force: bool,
+        durable: Needing,
+        anonymous: Iterable[Consumer],
+        loop: AbstractEventLoop,
+    ) -> None:
+        self._keep = keep
+        self._force = force
+        self._durable = durable
+        self._anonymous = anonymous
+        self._loop = loop
+
+    def retain(self, namespace: LogNamespace, *, now: int) -> None:
+        """Let go of what *namespace* needn't keep at *now* (ns)."""
+        keep = self._keep.get(namespace.name) or self._keep.get("*")
+        if keep is None or namespace.failure:
+            return
+        segments, limits = namespace.store.segments, _limits(keep)
+        cut, roll = limits.cut(segments, now=now), limits.wants_roll(segments, now=now)
+        needed = self._durable.oldest_needed(namespace.name)
+        pending: list[int] = []
+        if needed is not None and needed < cut:
+            if self._force:
+                pending = sorted(set(self._durable.pending_before(namespace.name, cut)))
+            else:
+                cut = needed
+        namespace.maintain(partial(self._let_go, namespace, cut, roll, pending))
+
+    def _let_go(self, namespace: LogNamespace, cut: int, roll: bool, pending: Iterable[int]) -> None:
+        """What is done to the log, on the thread that writes it."""
+        try:
+            if roll:
+                namespace.store.roll()
+            subjects = _subjects(namespace.store, pending)
+            removed = namespace.store.drop_before(cut)
+        except StorageError as error:
+            log.error("namespace %s: %s", namespace.name, error)
+            return
+        if removed:
+            log.info(
+                "namespace %s: let go of %d segments, before event %d", namespace.name, len(removed), namespace.first
+            )
+            self._loop.call_soon_threadsafe(self._tell, namespace, subjects)
+
+    def _tell(self, namespace: LogNamespace, subjects: Subjects) -> None:
+        self._durable.lose(namespace, subjects)
+        for consumer in [found for found in self._anonymous if found.namespace is namespace]:
+            consumer.give_up([GivenUp(lost, DELETED) for lost in consumer.lose(namespace.first)])
+
+
+def _limits(keep: Keep) -> Retention:
+    age = None if keep.age is None else int(keep.age * SECOND_NS)
+    return Retention(age=age, bytes=keep.size, events=keep.events)
+
+
+def _subjects(store: Log, indexes: Iterable[int]) -> Subjects:
+    """The subjects of the events *indexes*, which ascend, from the tables of their batches."""
+    found: dict[int, str] = {}
+    batch = None
+    for index in indexes:
+        try:
+            if batch is None or index >= batch.next:
+                batch = store.read(index, 1, 1)[0]
+            found[index] = batch.subject(index).decode()
+        except (StorageError, OutOfLogError, IndexError):  # damaged, or gone already
+            continue
+    return found

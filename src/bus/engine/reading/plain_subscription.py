@@ -1,0 +1,141 @@
+"""A plain subscription: a cursor, a filter and a sink, with nothing to acknowledge.
+
+    start ─▶ reading ◀──────────────┐
+               │ caught up          │ the sink filled up: go on from the log when it drains
+               ▼                    │
+       live (in a group)  ──────────┘
+       waiting (limit, or following until a tail)
+
+Reading goes chunk by chunk, one a turn of the loop, so that a long replay leaves room for publishers, and
+only while the sink takes more: a subscriber that reads slowly is served from the log and costs no memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
+
+from bus.engine.base import MUCH, Sink, Subscribe
+from bus.engine.delivery.filtering import cut
+from bus.engine.guard import as_bus_error
+from bus.engine.namespace import Namespace
+from bus.engine.reading.round_robin import RoundRobin
+from bus.engine.reading.start_position import gap_between, locate
+from bus.errors import BusError
+from bus.event import new_consumer_id
+
+
+class PlainSubscription:
+    """Serves one subscriber under ``ack=none``."""
+
+    def __init__(
+        self,
+        namespace: Namespace,
+        wanted: Subscribe,
+        sink: Sink,
+        *,
+        turns: RoundRobin,
+        closed: Callable[[str], None],
+    ) -> None:
+        position = locate(namespace, wanted)
+        self.consumer_id = new_consumer_id()
+        self.namespace = namespace.name
+        self.first_index = namespace.first
+        self.next_index = position.index
+        self.gap = position.gap
+        self.sink = sink
+        self._source = namespace
+        self._form = wanted.filter, wanted.format
+        self._left = wanted.limit
+        self._until = None if wanted.follow else namespace.next
+        self._turns = turns
+        self._closed = closed
+        self._open = True
+        self._reading = False
+        self._live = False
+
+    def start(self) -> None:
+        self._read_soon()
+
+    def resume(self) -> None:
+        self._read_soon()
+
+    def wake(self) -> None:
+        self._read_soon()
+
+    def fall_behind(self, index: int) -> None:
+        self.next_index = index
+        self._live = False
+        self._read_soon()
+
+    def _read_soon(self) -> None:
+        if self._open and not self._reading and not self._live:
+            self._reading = True
+            self._turns.add(self._take_turn)
+
+    def _take_turn(self) -> None:
+        """Send one chunk, then see what comes next."""
+        self._reading = False
+        if not (self._open and self.sink.writable):
+            return
+        try:
+            self._read()
+            self._go_on()
+        except Exception as error:
+            self.fail(as_bus_error(error, f"reading for {self!r}"))
+
+    def _read(self) -> None:
+        """Send a chunk, and before it what is missing."""
+        batches = self._source.read(self.next_index)
+        if gap := gap_between(self._source, self.next_index, batches):
+            self.sink.tell("gap", asdict(gap))
+            self.next_index = gap.next_index
+        chunk = cut(batches, *self._form, start=self.next_index, limit=self._left, until=self._until)
+        if chunk.data:
+            again = partial(self._read_again, self.next_index, chunk.next) if len(chunk.data) > MUCH else None
+            self.sink.write(chunk.data, again)
+        self.next_index = chunk.next
+        if self._left is not None:
+            self._left -= chunk.events
+
+    def _read_again(self, start: int, end: int) -> bytes:
+        """The bytes of a chunk that was read before."""
+        pieces = []
+        while start < end and (batches := self._source.read(start)):
+            chunk = cut(batches, *self._form, start=start, until=end)
+            pieces.append(chunk.data)
+            start = chunk.next
+        return b"".join(pieces)
+
+    def _go_on(self) -> None:
+        if self._left == 0:
+            self._finish("limit")
+        elif self._until is not None and self.next_index >= self._until:
+            self._finish("tail")
+        elif self.next_index < self._source.next:
+            self._read_soon()
+        elif self._left is not None or self._until is not None or self._source.live.busy:
+            self._source.live.wait(self)
+        else:
+            self._live = True
+            self._source.live.follow(self._form, self)
+
+    def _finish(self, reason: str) -> None:
+        self.close()
+        self.sink.end(reason)
+
+    def fail(self, error: BusError) -> None:
+        self.close()
+        self.sink.fail(error)
+
+    def close(self) -> None:
+        if self._open:
+            self._open = False
+            self._source.live.unfollow(self._form, self)
+            self._source.live.forget(self)
+            self._closed(self.consumer_id)
+
+    def __repr__(self) -> str:
+        state = "live" if self._live else f"at {self.next_index}"
+        return f"<PlainSubscription {self.consumer_id} of {self._form[0]}, {state}>"

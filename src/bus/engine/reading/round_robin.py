@@ -1,0 +1,36 @@
+"""Catching up by turns: however many read the log at once, nobody else waits for more than one of them.
+
+    loop     poll sockets ─ one read ─ poll sockets ─ one read ─ …
+    turns    A B C          A          B C A          B
+
+After the round-robin of time-sharing systems: who has more to read goes to the end of the queue.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections import deque
+from collections.abc import Callable
+
+
+class RoundRobin:
+    """Work that is done piece by piece, one piece in each turn of the loop."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: deque[Callable[[], None]] = deque()
+
+    def add(self, piece: Callable[[], None]) -> None:
+        """Do *piece* after those that were added before."""
+        if not self._due:
+            self._loop.call_soon(self._do_next)
+        self._due.append(piece)
+
+    def _do_next(self) -> None:
+        piece = self._due.popleft()
+        if self._due:
+            self._loop.call_soon(self._do_next)
+        piece()
+
+    def __repr__(self) -> str:
+        return f"<RoundRobin {len(self._due)} due>"

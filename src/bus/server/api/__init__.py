@@ -1,0 +1,1 @@
+"""What is asked of Bus over HTTP: one file for each kind of request."""

@@ -1,0 +1,87 @@
+"""Acknowledging: the PUT side."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from bus.engine.base import Acknowledge, Action, Engine
+from bus.errors import BusError, InvalidParameterError
+from bus.server.http.query import read_id
+from bus.server.http.request import Request
+from bus.server.http.responder import Responder
+from bus.units import parse_duration
+from bus.wire import decode_payload
+
+MOST_EVENTS = 256
+MOST_DELAY = 7 * 86400.0
+LONGEST_REASON = 1000
+
+
+def acknowledge(engine: Engine, request: Request, responder: Responder) -> None:
+    """Carry out what the request says, and answer. Raises `InvalidParameterError` or what `Engine.acknowledge` does."""
+
+    def settled(error: BusError | None) -> None:
+        if error:
+            responder.fail(error)
+        else:
+            responder.respond(202)
+
+    engine.acknowledge(read_acknowledge(request), settled)
+
+
+def read_acknowledge(request: Request) -> Acknowledge:
+    """What the request says of which deliveries. Raises `InvalidParameterError`."""
+    action = _read_action(request.parameter("action"))
+    reply = decode_payload(request.body) if request.body.strip() else None
+    if reply is not None and action is not Action.ACK:
+        raise InvalidParameterError(f"a reply acknowledges its event: send a body only without action={action}")
+    return Acknowledge(
+        consumer_id=_read_id(request.parameter("consumer_id"), "consumer_id"),
+        event_ids=_read_events(request.query.get("event_id", [])),
+        action=action,
+        delay=_read_delay(request.parameter("delay"), action),
+        reason=_read_reason(request.parameter("reason"), action),
+        reply=reply,
+    )
+
+
+def _read_id(text: str, name: str) -> str:
+    if not text:
+        raise InvalidParameterError(f"{name} is required")
+    return read_id(text, name)
+
+
+def _read_events(values: Sequence[str]) -> tuple[str, ...]:
+    ids = [part for value in values for part in value.split(",") if part]
+    if not ids:
+        raise InvalidParameterError("event_id is required")
+    if len(ids) > MOST_EVENTS:
+        raise InvalidParameterError(f"{len(ids)} events in one request: {MOST_EVENTS} is the most")
+    return tuple(_read_id(text, "event_id") for text in ids)
+
+
+def _read_action(text: str) -> Action:
+    try:
+        return Action(text or "ack")
+    except ValueError:
+        raise InvalidParameterError(f"action {text[:80]!a} is not among {', '.join(Action)}") from None
+
+
+def _read_delay(text: str, action: Action) -> float | None:
+    if not text:
+        return None
+    if action not in (Action.NACK, Action.EXTEND):
+        raise InvalidParameterError(f"delay goes with action=nack or action=extend, not with {action}")
+    delay = parse_duration(text)
+    if delay > MOST_DELAY:
+        raise InvalidParameterError(f"delay {text!a} is out of range: at most 7d")
+    return delay
+
+
+def _read_reason(text: str, action: Action) -> str:
+    if not text:
+        return ""
+    if action not in (Action.NACK, Action.REJECT):
+        raise InvalidParameterError(f"reason goes with action=nack or action=reject, not with {action}")
+    return re.sub(r"[\x00-\x1f\x7f]+", " ", text)[:LONGEST_REASON]

@@ -1,0 +1,204 @@
+"""Publishing: the POST side. One event, an atomic batch, and waiting for what others make of an event."""
+
+from __future__ import annotations
+
+import re
+import time
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import msgspec
+
+from bus.engine.base import Engine
+from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
+from bus.event import Draft, Receipt, new_inbox
+from bus.server.http import limits
+from bus.server.http.request import Request
+from bus.server.http.responder import Responder
+from bus.server.http.response import format_accepted, format_headers, receipt_headers
+from bus.subject import is_inbox, parse_subject
+from bus.units import parse_duration, parse_whole
+from bus.wire import JSON, Durability, decode_draft, decode_drafts
+
+MOST_CONFIRMATIONS = 1000
+
+_ARRAY = re.compile(rb"[ \t\r\n]*\[")
+
+
+def publish(engine: Engine, request: Request, responder: Responder, *, loop: AbstractEventLoop) -> None:
+    """Store the event or batch in the request's body, then answer 202. Raises what `Engine.publish` does."""
+    if request.head.raw_query and (wait := _read_wait(request)):
+        _publish_and_wait(engine, request, responder, wait, loop=loop)
+        return
+    body = request.body
+    drafts = [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
+
+    def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
+        if error:
+            responder.fail(error)
+        else:
+            durability = Durability.MEMORY if is_inbox(drafts[0].subject or "") else engine.durability
+            responder.respond(202, format_accepted(receipts, durability))
+
+    engine.publish(drafts, published, now=time.time_ns())
+
+
+def check_upload(request: Request) -> None:
+    """Raise `InvalidParameterError` if the events of an NDJSON publish are to be waited for."""
+    for name in request.query:
+        raise InvalidParameterError(f"{name} goes with one event, not with NDJSON")
+
+
+# -- waiting
+
+
+def _publish_and_wait(
+    engine: Engine, request: Request, responder: Responder, wait: str, *, loop: AbstractEventLoop
+) -> None:
+    timeout = _read_timeout(request.parameter("timeout"))
+    draft = decode_draft(request.body)
+    if is_inbox(draft.subject or ""):
+        raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
+    if wait == "reply":
+        waiting: Waiting = ReplyWaiting(engine, draft, responder)
+    else:
+        waiting = ConfirmWaiting(engine, draft, responder, _read_count(request.parameter("count")))
+    waiting.begin(timeout, loop=loop)
+
+
+def _read_wait(request: Request) -> str:
+    """What to wait for, empty for nothing. Raises `InvalidParameterError`, also for what goes only with another."""
+    wait = request.parameter("wait")
+    if wait not in ("", "reply", "confirm"):
+        raise InvalidParameterError(f"wait {wait[:80]!a} is not among reply, confirm")
+    if request.parameter("count") and wait != "confirm":
+        raise InvalidParameterError("count goes with wait=confirm")
+    if request.parameter("timeout") and not wait:
+        raise InvalidParameterError("timeout goes with wait=reply or wait=confirm")
+    return wait
+
+
+def _read_timeout(text: str) -> float:
+    timeout = parse_duration(text) if text else 5.0
+    if not 0 < timeout <= limits.WAIT_SECONDS:
+        raise InvalidParameterError(f"timeout {text!a} is out of range: more than 0 and at most 60s")
+    return timeout
+
+
+def _read_count(text: str) -> int:
+    return parse_whole(text, what="count", least=1, most=MOST_CONFIRMATIONS) if text else 1
+
+
+class Waiting:
+    """A publisher that waits for what others make of its event.
+
+    publish ─▶ stored ─▶ answered            200
+                 │  └──▶ time is up          504, with the event's headers: it is stored
+                 └─────▶ the publisher left
+    """
+
+    def __init__(self, engine: Engine, draft: Draft, responder: Responder) -> None:
+        self.engine = engine
+        self.draft = draft
+        self.responder = responder
+        self.receipt: Receipt | None = None
+        self._give_up: list[Callable[[], object]] = []
+
+    def begin(self, timeout: float, *, loop: AbstractEventLoop) -> None:
+        """Publish, and wait for *timeout* seconds from when the event is stored. Raises what `Engine.publish` does."""
+        self.responder.on_lost = self.stop
+        start_timer = partial(loop.call_later, timeout, self.responder.run, self._expire, timeout)
+        try:
+            self.prepare()
+            self.engine.publish([self.draft], partial(self._published, start_timer), now=time.time_ns())
+        except Exception:
+            self.stop()
+            raise
+        self.draft.payload = msgspec.Raw()  # many may wait long, and the payload is in the engine's hands
+
+    def prepare(self) -> None:
+        """What is needed before the event is stored."""
+
+    def stored(self, receipt: Receipt) -> None:
+        """What is needed once it is."""
+
+    def shortfall(self) -> str:
+        """What was waited for in vain."""
+        return ""
+
+    def when_stopped(self, call: Callable[[], object]) -> None:
+        self._give_up.append(call)
+
+    def _published(
+        self, start_timer: Callable[[], TimerHandle], receipts: Sequence[Receipt], error: BusError | None
+    ) -> None:
+        if error:
+            self.stop()
+            self.responder.fail(error)
+            return
+        self.receipt = receipts[-1]
+        self.when_stopped(start_timer().cancel)
+        self.stored(self.receipt)
+
+    def _expire(self, timeout: float) -> None:
+        self.fail(TimedOutError(f"{self.shortfall()} within {timeout:g}s; the event is stored", receipt=self.receipt))
+
+    def fail(self, error: BusError) -> None:
+        self.stop()
+        self.responder.fail(error)
+
+    def answer(self, body: bytes) -> None:
+        """Answer with JSON and the event's headers."""
+        self.stop()
+        headers = receipt_headers(self.receipt) if self.receipt else {}
+        about = {"Content-Type": JSON, **headers}
+        self.responder.respond(200, format_headers(about), body)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        give_up, self._give_up = self._give_up, []
+        for call in give_up:
+            call()
+
+
+class ReplyWaiting(Waiting):
+    """Waits for the first reply in an inbox made for the purpose."""
+
+    def prepare(self) -> None:
+        self.draft.response_subject = new_inbox()
+        self.when_stopped(
+            self.engine.await_reply(self.draft.response_subject, partial(self.responder.run, self._replied))
+        )
+
+    def _replied(self, payload: bytes, error: str) -> None:
+        if error:
+            self.fail(ServiceError(error))
+        else:
+            self.answer(payload)
+
+    def shortfall(self) -> str:
+        return "no reply"
+
+
+class ConfirmWaiting(Waiting):
+    """Waits until enough distinct consumers have acknowledged."""
+
+    def __init__(self, engine: Engine, draft: Draft, responder: Responder, count: int) -> None:
+        super().__init__(engine, draft, responder)
+        self._count = count
+        self._consumers: Sequence[str] = ()
+
+    def stored(self, receipt: Receipt) -> None:
+        namespace, _ = parse_subject(self.draft.subject or "")
+        self.when_stopped(
+            self.engine.await_confirmations(namespace, receipt.index, partial(self.responder.run, self._confirmed))
+        )
+
+    def _confirmed(self, consumers: Sequence[str]) -> None:
+        self._consumers = consumers
+        if len(consumers) >= self._count:
+            self.answer(msgspec.json.encode({"consumers": list(consumers)}))
+
+    def shortfall(self) -> str:
+        return f"{len(self._consumers)} of {self._count} confirmations"

@@ -1,0 +1,197 @@
+"""An NDJSON publish: independent events, a line each; a receipt or refusal a line, in order.
+
+    socket ─▶ lines ─▶ runs ─▶ engine ─▶ receipts
+      ▲      by turns                       │
+      └──── left alone while too many lines are in hand, or too many receipts aren't taken
+
+Lines that come in together, for one namespace and without keys, are stored as one run, because nothing
+can befall one of them alone. A line that might be refused by itself goes by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterator, Sequence
+
+from bus.engine.base import Engine
+from bus.engine.guard import as_bus_error
+from bus.errors import BusError
+from bus.event import Draft, Receipt
+from bus.server.api.ndjson_lines import LineCutter
+from bus.server.api.ndjson_receipts import Answer, Receipts
+from bus.server.api.upload_turns import BYTES_A_LINE, UploadTurns
+from bus.server.http import limits
+from bus.server.http.memory_limits import Holding, Memory
+from bus.server.http.request import too_large
+from bus.server.http.responder import Responder
+from bus.subject import INBOX_NAMESPACE
+from bus.wire import decode_lines, encode_receipts
+
+LONGEST_RUN = 1024
+"""Lines stored at once: enough that their number no longer matters."""
+
+
+class Upload:
+    """The body of one NDJSON publish as it comes in.
+
+    Lines are at most *longest* bytes. The answer goes out in chunks if *chunked*, else it ends with the connection.
+    *read_on* is called when more of the body can be taken. *turns* says when lines are published; what is held of
+    them counts in *memory*.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        responder: Responder,
+        *,
+        longest: int,
+        chunked: bool,
+        read_on: Callable[[], None],
+        turns: UploadTurns,
+        memory: Memory,
+        loop: AbstractEventLoop,
+    ) -> None:
+        self._engine = engine
+        self._longest = longest
+        self._turns = turns
+        self._memory = memory
+        self._connection = responder.connection
+        self._read_on = read_on
+        self._lines = LineCutter(longest)
+        self._holding = Holding(memory, self._connection.give_way)
+        self._receipts = Receipts(responder, chunked=chunked, memory=memory, loop=loop, went_on=self._go_on)
+        self._complete = False
+        self._failure: BusError | None = None
+        self._queued = False
+
+    def feed(self, data: bytes) -> bool:
+        """Take in *data*, to be published when it is this upload's turn; no more is taken until then.
+
+        Raises `OverloadedError` if there is no room for it.
+        """
+        self._lines.feed(data)
+        self._holding.resize(self._lines.size)
+        self._go_on()
+        return False
+
+    def finish(self) -> None:
+        self._lines.finish()
+        self._complete = True
+        self._go_on()
+
+    def fail(self, error: BusError) -> None:
+        """The rest of the body can't be read: what came as a whole line counts, then comes *error*."""
+        self._failure = error
+        self._complete = True
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Ask for a turn if there are lines, else for more of the body, or end the answer."""
+        if self._lines.pending:
+            if not self._queued and self._may_take_lines():
+                self._queued = True
+                self._turns.add(self)
+        elif self._complete:
+            self._lines.clear()
+            self._holding.release()
+            self._receipts.finish(self._failure)
+            self._read_on()
+        elif self._receipts.unanswered < limits.UPLOAD_LINES // 2:
+            self._read_on()
+
+    def _may_take_lines(self) -> bool:
+        """Whether more lines may be in hand; what changes that calls `_go_on`."""
+        if self._receipts.unanswered >= limits.UPLOAD_LINES:
+            return False
+        if self._receipts.held and self._memory.full:
+            self._memory.wait(self._receipts.send_soon)
+            return False
+        return self._receipts.held < self._memory.most // limits.UPLOAD_SHARE
+
+    def work(self, most: int) -> int:
+        """Publish the next lines, *most* of them at most; returns what that cost, in lines."""
+        self._queued = False
+        lines = self._lines.take(most)
+        now = time.time_ns()
+        for run in _runs(self._decode([line for line in lines if line and not line.isspace()])):
+            self._publish_run(run, now)
+        self._holding.keep(self._lines.size)
+        if self._lines.too_long and not self._complete:
+            self._connection.give_way(too_large(self._longest))
+        else:
+            self._go_on()
+        return len(lines) + sum(map(len, lines)) // BYTES_A_LINE
+
+    def _decode(self, lines: Sequence[bytes]) -> Sequence[Draft | BusError]:
+        drafts = decode_lines(lines)
+        if max(map(len, lines), default=0) <= self._longest:
+            return drafts
+        too_long = too_large(self._longest)
+        return [too_long if len(line) > self._longest else draft for line, draft in zip(lines, drafts, strict=True)]
+
+    def _publish_run(self, run: Sequence[Draft | BusError], now: int) -> None:
+        """Publish a run at once; if some event of it is refused, each by itself."""
+        answer = self._receipts.expect(len(run))
+        try:
+            self._publish(_drafts(run), answer, now)
+        except Exception as error:
+            if len(run) == 1 or not isinstance(error, BusError):
+                self._receipts.refuse(answer, as_bus_error(error, "publishing a line of NDJSON"))
+                return
+            self._receipts.unexpect(answer)
+            for draft in run:
+                self._publish_run([draft], now)
+
+    def _publish(self, drafts: Sequence[Draft], answer: Answer, now: int) -> None:
+        size = sum([len(draft.payload) for draft in drafts])
+
+        def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
+            self._turns.end(size)
+            if error:
+                self._receipts.refuse(answer, error)
+            else:
+                self._receipts.give(answer, encode_receipts(receipts))
+
+        self._turns.begin(size)
+        try:
+            self._engine.publish(drafts, published, now=now)
+        except BaseException:
+            self._turns.end(size)
+            raise
+
+    def __repr__(self) -> str:
+        return f"<Upload {self._lines!r}, {self._receipts!r}>"
+
+
+def _runs(drafts: Sequence[Draft | BusError]) -> Iterator[list[Draft | BusError]]:
+    """Cut *drafts* into runs that can be stored at once; one that might be refused by itself is alone."""
+    run: list[Draft | BusError] = []
+    namespace = ""
+    for draft in drafts:
+        found = _namespace_if_plain(draft)
+        if run and (not found or found != namespace or len(run) >= LONGEST_RUN):
+            yield run
+            run = []
+        run.append(draft)
+        namespace = found
+    if run:
+        yield run
+
+
+def _namespace_if_plain(draft: Draft | BusError) -> str:
+    """The namespace of a draft that can share a run, empty for one that can't."""
+    if isinstance(draft, BusError) or draft.key:
+        return ""
+    namespace = (draft.subject or "").partition(".")[0]
+    return "" if namespace == INBOX_NAMESPACE else namespace
+
+
+def _drafts(run: Sequence[Draft | BusError]) -> list[Draft]:
+    """The run's drafts; raises the error that stands for a line that couldn't be read."""
+    drafts = []
+    for draft in run:
+        if isinstance(draft, BusError):
+            raise draft
+        drafts.append(draft)
+    return drafts

@@ -1,0 +1,157 @@
+"""Subscribing: the GET side. What a subscriber asks for, and the stream it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe
+from bus.errors import BusError, InvalidParameterError
+from bus.event import check_id
+from bus.server.api.large_writes import Kept
+from bus.server.api.stream_sink import StreamSink
+from bus.server.http.query import read_id
+from bus.server.http.request import Request
+from bus.server.http.responder import Responder
+from bus.subject import Filter
+from bus.units import LARGEST_NUMBER, SECOND_NS, parse_duration, parse_time, parse_whole
+from bus.wire import NDJSON, Format
+
+MOST_PREFETCH = 10_000
+MOST_COUNT = 10**9
+
+
+class Streams:
+    """Opens streams on an engine; they live *heartbeat* seconds without an event before they show it."""
+
+    def __init__(self, engine: Engine, *, heartbeat: float) -> None:
+        self._engine = engine
+        self._heartbeat = heartbeat
+        self._kept = Kept()
+
+    def open(self, request: Request, responder: Responder, *, now: int, opened: Callable[[StreamSink], None]) -> None:
+        """Answer a GET with a stream, as soon as the answers before it are written. *now* is in ns.
+
+        Raises `InvalidParameterError` or `InvalidSubjectError` at once.
+        """
+        wanted = read_subscribe(request, now=now)
+        responder.when_first(lambda: self._open(wanted, responder, opened))
+
+    def _open(self, wanted: Subscribe, responder: Responder, opened: Callable[[StreamSink], None]) -> None:
+        sink = StreamSink(responder, wanted.format, kept=self._kept)
+        subscription = self._engine.subscribe(wanted, sink)
+        sink.open(subscription, heartbeat=self._heartbeat)
+        opened(sink)
+        subscription.start()
+
+    def __repr__(self) -> str:
+        return f"<Streams of {self._engine!r}>"
+
+
+# -- parameters
+
+
+def read_subscribe(request: Request, *, now: int) -> Subscribe:
+    """What the subscriber asks for. Raises `InvalidParameterError` or `InvalidSubjectError`."""
+    wanted = Subscribe(
+        filter=Filter.parse(request.query.get("subject", [])),
+        start=read_start(request.parameter("start"), now=now),
+        resume_after=_read_resume(request),
+        ack=_read_ack(request.parameter("ack")),
+        redelivery=read_redelivery(request.parameter("redelivery")),
+        redelivery_count=_read_count(request.parameter("redelivery_count")),
+        prefetch=_read_number(request, "prefetch", most=MOST_PREFETCH) or 1,
+        consumer=request.parameter("consumer") or None,
+        worker=_read_worker(request.parameter("worker")),
+        by_key=_read_order(request.parameter("order")),
+        limit=_read_number(request, "limit", most=LARGEST_NUMBER),
+        follow=_read_flag(request.parameter("follow"), default=True),
+        format=_read_format(request.head.headers.get(b"accept")),
+    )
+    if wanted.consumer and wanted.ack is not AckMode.MANUAL:
+        raise InvalidParameterError("a durable consumer acknowledges: give ack=manual with consumer")
+    return wanted
+
+
+def read_start(text: str, *, now: int) -> Start:
+    """``oldest``, ``newest``, an index, an RFC 3339 time, an age or an event id; *now* is in ns."""
+    if text in ("", "newest"):
+        return Start(StartKind.NEWEST)
+    if text == "oldest":
+        return Start(StartKind.OLDEST)
+    if text.isdecimal():
+        return Start(StartKind.INDEX, index=max(parse_whole(text, what="start"), 1))
+    if text.startswith("e_"):
+        return Start(StartKind.AFTER, event_id=read_id(text, "start"))
+    return _read_moment(text, now)
+
+
+def _read_moment(text: str, now: int) -> Start:
+    """A time, an age, or an id that the publisher chose."""
+    for read in (parse_time, lambda age: now - int(parse_duration(age) * SECOND_NS)):
+        try:
+            return Start(StartKind.TIME, time=read(text))
+        except InvalidParameterError:
+            continue
+    try:
+        return Start(StartKind.AFTER, event_id=check_id(text, "start"))
+    except BusError:
+        raise InvalidParameterError(
+            f"start {text[:80]!a} can't be read: oldest, newest, an event id, an index, a time or an age like 15m"
+        ) from None
+
+
+def read_redelivery(text: str) -> tuple[float, ...] | None:
+    """One duration or a list of them, one per attempt; zero and nothing mean that none is given."""
+    times = tuple(parse_duration(part) for part in text.split(",") if part)
+    return times if any(times) else None
+
+
+def _read_resume(request: Request) -> str | None:
+    text = request.head.header(b"last-event-id") or request.parameter("last_event_id")
+    return read_id(text, "Last-Event-ID") if text else None
+
+
+def _read_format(accept: bytes | None) -> Format:
+    """Clients that don't say what they accept are those of the Go server, which know the core fields alone."""
+    if accept is None:
+        return Format.CORE
+    return Format.NDJSON if NDJSON.encode() in accept else Format.SSE
+
+
+def _read_ack(text: str) -> AckMode:
+    try:
+        return AckMode(text or "none")
+    except ValueError:
+        raise InvalidParameterError(f"ack {text[:80]!a} is not among none, manual") from None
+
+
+def _read_worker(text: str) -> str:
+    try:
+        return check_id(text, "worker") if text else ""
+    except BusError as error:
+        raise InvalidParameterError(error.message) from None
+
+
+def _read_order(text: str) -> bool:
+    if text not in ("", "key"):
+        raise InvalidParameterError(f"order {text[:80]!a} is not known: the only order is key")
+    return text == "key"
+
+
+def _read_flag(text: str, *, default: bool) -> bool:
+    known = {"": default, "true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in known:
+        raise InvalidParameterError(f"follow {text[:80]!a} is not true or false")
+    return known[text.lower()]
+
+
+def _read_count(text: str) -> int | None:
+    """Attempts in all, 0 for no limit however that is written; None if not given."""
+    if not text:
+        return None
+    return max(parse_whole(text, what="redelivery_count", least=-MOST_COUNT, most=MOST_COUNT), 0)
+
+
+def _read_number(request: Request, name: str, *, most: int) -> int | None:
+    text = request.parameter(name)
+    return parse_whole(text, what=name, least=1, most=most) if text else None

@@ -1,0 +1,77 @@
+"""Uploads by turns: however much comes in at once, nobody else waits for more than a few milliseconds of it.
+
+    loop     poll sockets ─ 1,024 lines ─ poll sockets ─ 1,024 lines ─ …
+    uploads  A B C          A B           C A B          C A
+
+The lines of one turn are few or many uploads', in the order in which they asked; who has more goes to the end of the
+queue. While so many bytes wait for the disk as it can bear, none is taken.
+"""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections import deque
+from typing import Protocol
+
+from bus.engine.guard import as_bus_error
+from bus.errors import BusError
+from bus.server.http import limits
+
+BYTES_A_LINE = 256
+"""A longer line counts as several."""
+
+
+class Worker(Protocol):
+    """Who has lines to publish."""
+
+    def work(self, most: int) -> int:
+        """Publish *most* lines at most; returns what that cost, in lines."""
+
+    def fail(self, error: BusError) -> None:
+        """Its work can't go on."""
+
+
+class UploadTurns:
+    """Shares the turns of the loop among uploads."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._due: deque[Worker] = deque()
+        self._scheduled = False
+        self._in_hand = 0
+
+    def add(self, worker: Worker) -> None:
+        """Have *worker* work once, after those that were added before."""
+        self._due.append(worker)
+        self._schedule()
+
+    def begin(self, size: int) -> None:
+        """So many bytes are on their way to the disk."""
+        self._in_hand += size
+
+    def end(self, size: int) -> None:
+        """They are stored, or refused."""
+        self._in_hand -= size
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if self._due and not self._scheduled and self._in_hand < limits.UPLOAD_BYTES:
+            self._scheduled = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        left = limits.UPLOAD_LINES_A_TURN
+        while self._due and left > 0 and self._in_hand < limits.UPLOAD_BYTES:
+            left -= self._work(self._due.popleft(), left)
+        self._scheduled = False
+        self._schedule()
+
+    def _work(self, worker: Worker, most: int) -> int:
+        try:
+            return worker.work(most)
+        except Exception as error:
+            worker.fail(as_bus_error(error, "publishing the lines of an upload"))
+            return most
+
+    def __repr__(self) -> str:
+        return f"<UploadTurns {len(self._due)} due, {self._in_hand} bytes in hand>"

@@ -1,0 +1,1 @@
+"""HTTP/1.1: bytes to requests, and answers back, within limits. Nothing here knows what Bus is."""

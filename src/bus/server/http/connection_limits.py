@@ -1,0 +1,102 @@
+"""Which connections are let in, and those let in only to ask after the server's health.
+
+    connection ─▶ within the limits? ─▶ admitted
+                      │ no
+                      ▼
+                  reserve ─▶ GET /healthz, /readyz, /metrics: answered ─▶ closed
+                      └────▶ anything else: 503 ─▶ closed
+
+A supervisor that gets no answer restarts the server, which is the last thing that a busy one needs. The reserve is
+small, and the newest connection takes the place of the oldest in it, so that nobody can fill it for long.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from ipaddress import IPv6Address, ip_address
+
+from bus.errors import BusError, OverloadedError
+from bus.server.http import limits
+from bus.server.http.responder import Carrier
+
+HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+
+NETWORK_BYTES = 8
+"""What of an IPv6 address says whose it is: the rest, 64 bits, a host may choose as it likes."""
+
+
+class Admission:
+    """The connections of a server: at most *most*, and from one address *most_per_address* unless that is 0."""
+
+    def __init__(self, most: int, most_per_address: int) -> None:
+        self._connections: dict[Carrier, str] = {}
+        self._most = most
+        self._most_per_address = most_per_address
+        self._by_address: Counter[str] = Counter()
+        self._reserve: dict[Carrier, BusError] = {}
+
+    def admit(self, connection: Carrier) -> bool:
+        """Let *connection* in; False if it is one too many, and so in the reserve."""
+        address = _address_of(connection) if self._most_per_address else ""
+        refusal = self._judge(address)
+        self._connections[connection] = address
+        if refusal:
+            self._keep_in_reserve(connection, refusal)
+        else:
+            self._by_address[address] += 1
+        return refusal is None
+
+    def _judge(self, address: str) -> BusError | None:
+        admitted = len(self._connections) - len(self._reserve)
+        if admitted >= self._most:
+            return OverloadedError(f"the server holds {admitted} connections: try again shortly")
+        if self._most_per_address and self._by_address[address] >= self._most_per_address:
+            return OverloadedError(
+                f"the server holds {self._most_per_address} connections of {address}: close some, or share one"
+            )
+        return None
+
+    def _keep_in_reserve(self, connection: Carrier, refusal: BusError) -> None:
+        self._reserve[connection] = refusal
+        if len(self._reserve) > limits.RESERVED_CONNECTIONS:
+            next(iter(self._reserve)).transport.abort()
+
+    def refusal(self, connection: Carrier) -> BusError | None:
+        """Why *connection* may ask only for one of `HEALTH_PATHS`, and is closed then; None if it was admitted."""
+        return self._reserve.get(connection)
+
+    def leave(self, connection: Carrier) -> None:
+        """*connection* is gone."""
+        address = self._connections.pop(connection, None)
+        if self._reserve.pop(connection, None) is None and address is not None:
+            self._by_address[address] -= 1
+            if not self._by_address[address]:
+                del self._by_address[address]
+
+    def __len__(self) -> int:
+        return len(self._connections)
+
+    def __repr__(self) -> str:
+        return f"<Admission of {len(self._connections)} connections, {len(self._reserve)} of them in reserve>"
+
+
+def _address_of(connection: Carrier) -> str:
+    """Whom *connection* comes from: an IPv4 address, or the network of an IPv6 one."""
+    peer = connection.transport.get_extra_info("peername")
+    address = ip_address(peer[0].partition("%")[0]) if peer else None
+    if isinstance(address, IPv6Address) and not address.ipv4_mapped:
+        return f"{IPv6Address(address.packed[:NETWORK_BYTES] + bytes(16 - NETWORK_BYTES))}/64"
+    return str(getattr(address, "ipv4_mapped", None) or address or "")
+
+
+def watch_peers(listener: socket.socket) -> None:
+    """Have the kernel notice dead peers of the connections that *listener* accepts, which inherit its options."""
+    for level, option, value in (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, limits.KEEPALIVE_IDLE),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, limits.KEEPALIVE_INTERVAL),
+        (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, limits.KEEPALIVE_PROBES),
+        (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, limits.USER_TIMEOUT_MS),
+    ):
+        listener.setsockopt(level, option, value)

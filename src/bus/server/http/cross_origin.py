@@ -1,0 +1,65 @@
+"""What a web page may ask for: the one place where requests that browsers send are let through or refused.
+
+A browser asks whatever a page tells it to, and only hides the answer from a page of another origin. So what
+changes something has to be refused here. Browsers say where a request comes from (Fetch Metadata, WHATWG Fetch):
+
+    Origin            the page's origin: on what scripts send to others, and on what isn't a GET
+    Sec-Fetch-Site    none (typed by the user), same-origin, same-site, cross-site
+    Sec-Fetch-Dest    empty for scripts and EventSource; image, script, iframe, document … for what a page embeds
+    Sec-Fetch-Mode    cors if the page may see an answer that allows it; no-cors, navigate
+
+A GET changes something too if it takes part in a consumer: it is delivered events, which then wait for an
+acknowledgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bus.errors import ForbiddenError
+from bus.server.http.request import Head, Request
+
+_ELSEWHERE = ("cross-site", "same-site")
+_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+
+
+def check_page(request: Request, origins: Sequence[str]) -> None:
+    """Let a request pass that changes nothing, or whose page is of one of *origins*. Raises `ForbiddenError`.
+
+    Whoever is no browser says none of this, and passes.
+    """
+    head = request.head
+    if not head.from_page or not _changes(request):
+        return
+    if _is_embedded(head):
+        raise ForbiddenError("a page of another origin may not embed what takes part in a consumer")
+    if "*" not in origins and _is_foreign(head, origins):
+        raise ForbiddenError(
+            f"origin {(head.origin or 'of another site')[:80]!a} may not change anything here: "
+            "name it with --cors-origins if it should"
+        )
+
+
+def _changes(request: Request) -> bool:
+    """Whether the request does more than look."""
+    if request.head.method not in _SAFE:
+        return True
+    if request.head.method != b"GET" or request.head.path != "/":
+        return False
+    return bool(any(request.query.get("consumer", ())) or "manual" in request.query.get("ack", ()))
+
+
+def _is_embedded(head: Head) -> bool:
+    """Whether it is a GET for an image, a frame or the like of another page, whose answer nobody can use."""
+    if head.method != b"GET" or head.header(b"sec-fetch-site") not in _ELSEWHERE:
+        return False
+    return head.header(b"sec-fetch-dest") not in ("", "empty") or head.header(b"sec-fetch-mode") == "no-cors"
+
+
+def _is_foreign(head: Head, origins: Sequence[str]) -> bool:
+    """Whether it comes from a page of an origin that is neither among *origins* nor the server's own."""
+    site = head.header(b"sec-fetch-site")
+    if head.origin:
+        own = site == "same-origin" or head.origin.partition("://")[2] == head.header(b"host")
+        return head.origin not in origins and not own
+    return site in _ELSEWHERE

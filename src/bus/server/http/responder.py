@@ -1,0 +1,165 @@
+"""Exchanges: one request and its answer, which goes out when its turn comes.
+
+Requests of one connection are answered in their order (RFC 9112, section 9.3.2), whenever each answer is
+found: parts of it are kept until those before it are written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from bus.engine.guard import as_bus_error
+from bus.errors import BusError, MalformedError
+from bus.server.http.request import Head
+from bus.server.http.response import Cors, encode_error, encode_head
+
+
+class Carrier(Protocol):
+    """What an exchange knows of the connection that carries it.
+
+    ``stream`` is called when a stream may go on; ``deadline`` is when the connection is looked at again, by
+    the loop's clock; ``draining`` says that this answer is the last; ``cors`` is what web pages may do.
+    """
+
+    transport: asyncio.Transport
+    stream: Callable[[], None] | None
+    writable: bool
+    draining: bool
+    deadline: float
+    cors: Cors
+
+    def flush(self) -> None:
+        """Write what is due."""
+
+    def answered(self) -> None:
+        """An answer is complete."""
+
+    def read_on(self) -> None:
+        """Take more of an upload."""
+
+    def takes_more(self, responder: Responder) -> bool:
+        """Whether what is written to *responder* leaves at once."""
+
+    def give_way(self, error: BusError) -> None:
+        """Refuse what is coming in, because there is no room for it."""
+
+
+class Responder(msgspec.Struct, eq=False):
+    """The answer to one request, written when its turn comes.
+
+    ``head`` is None for a request that could not be read; ``close`` ends the connection after the answer,
+    ``done`` says that the answer is complete. ``on_lost`` is called if nobody is there to take it, ``on_failure``
+    if it can't go on once its head is out (without it the connection is cut), and ``on_writable`` when `takes_more`
+    has become true.
+
+    Whatever is done to answer is done through `run`, so that nothing that is raised leaves a client waiting.
+    """
+
+    connection: Carrier
+    head: Head | None
+    close: bool
+    done: bool = False
+    on_lost: Callable[[], None] | None = None
+    on_failure: Callable[[BusError], None] | None = None
+    on_writable: Callable[[], None] | None = None
+    _begun: bool = False
+    _due: bytes = b""
+    _when_first: Callable[[], None] | None = None
+
+    def respond(self, status: int, headers: str = "", body: bytes = b"", *, preflight: bool = False) -> None:
+        """Send a whole answer."""
+        head = self.head
+        cors = self.connection.cors
+        headers += cors.headers(head.origin, preflight=preflight) if head and head.origin else cors.vary
+        self.close = self.close or self.connection.draining
+        length = None if status == 204 else len(body)
+        self._due += encode_head(status, headers, length=length, close=self.close)
+        if body and not (head and head.method == b"HEAD"):
+            self._due += body
+        self.finish()
+
+    def run(self, call: Callable[..., object], *args: object) -> None:
+        """Do *call*, which is about this answer: whatever it raises becomes the answer, or the end of it."""
+        try:
+            call(*args)
+        except Exception as error:
+            self.fail(as_bus_error(error, self._what))
+
+    @property
+    def _what(self) -> str:
+        """The request, without what may be secret in it."""
+        return f"{self.head.method.decode()} {self.head.path!a}" if self.head else "a request that can't be read"
+
+    def fail(self, error: BusError) -> None:
+        """Answer with *error*, or break off the answer that has begun; one that spoils the connection closes it."""
+        if self.done:
+            return
+        tell = self._refuse if not self._begun else self.on_failure or self._cut
+        try:
+            tell(error)
+        except Exception as again:
+            self._cut(as_bus_error(again, self._what))
+
+    def _refuse(self, error: BusError) -> None:
+        self.close |= isinstance(error, MalformedError)
+        headers, body = encode_error(error, as_problem=self.head is not None and self.head.wants_problem)
+        self.respond(error.status, headers, body)
+
+    def _cut(self, error: BusError) -> None:
+        """Nothing can be said: cut the connection, which is better than silence."""
+        self.connection.transport.abort()
+
+    def begin(self, status: int, headers: str) -> None:
+        """Send the head of an answer whose body comes in pieces."""
+        self._begun = True
+        cors = self.connection.cors
+        headers += cors.headers(self.head.origin) if self.head and self.head.origin else cors.vary
+        self.write(encode_head(status, headers, length=None, close=self.close))
+
+    def write(self, data: bytes) -> None:
+        """Send a piece, or keep it until it is this answer's turn."""
+        self._due += data
+        self.connection.flush()
+
+    @property
+    def takes_more(self) -> bool:
+        """Whether the client takes what it is sent, so that nothing piles up."""
+        return self.connection.takes_more(self)
+
+    @property
+    def size(self) -> int:
+        """Bytes that wait for their turn."""
+        return len(self._due)
+
+    def finish(self) -> None:
+        """The answer is complete."""
+        self.done = True
+        self.connection.answered()
+
+    def when_first(self, call: Callable[[], None]) -> None:
+        """Call back as soon as all answers before this one are written."""
+        self._when_first = call
+        self.connection.flush()
+
+    def reach_turn(self) -> None:
+        """All answers before this one are written."""
+        if self._when_first:
+            call, self._when_first = self._when_first, None
+            self.run(call)
+
+    def take(self) -> bytes:
+        """What there is to write, now that it is this answer's turn."""
+        due, self._due = self._due, b""
+        return due
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        if self.on_lost and not self.done:
+            try:
+                self.on_lost()
+            except Exception as error:
+                as_bus_error(error, self._what)
