@@ -229,7 +229,7 @@ MISTAKES = (
     ),
     Mistake(
         "a duplicate key is used up before its event is stored",
-        "engine/namespace.py",
+        "engine/embedded/log_namespace.py",
         (
             (
                 "        self._schedule()\n\n    def _builder",
@@ -420,7 +420,7 @@ MISTAKES = (
     Mistake(
         "publishers of a commit are left alone with a mistake",
         "engine/namespace.py",
-        (("                self._answer(builder, told)\n", "                pass\n"),),
+        (("                publishers.answer(told)\n", "                pass\n"),),
         ("tests/server/test_mistakes.py",),
     ),
     Mistake(
