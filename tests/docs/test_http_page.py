@@ -18,11 +18,11 @@ from bus.errors import (
     RejectError,
     WrongKeyError,
 )
-from bus.server.api.openapi import describe
+from bus.server.api.openapi import read_openapi
 from tests.docs.blocks import ROOT
 
 PAGE = (ROOT / "docs" / "http-api.md").read_text()
-DESCRIPTION: dict[str, Any] = json.loads(describe())
+DESCRIPTION: dict[str, Any] = json.loads(read_openapi())
 NEVER_SENT = {
     ConfigError,
     ConnectionFailedError,

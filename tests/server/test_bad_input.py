@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from bus.errors import error_class
-from bus.server.api.openapi import describe
+from bus.server.api.openapi import read_openapi
 from bus.wire import NDJSON
 from tests.server.support import draft, post, read, read_lines, refusal, target, upload
 from tests.support import ServerProcess, request
@@ -339,7 +339,7 @@ def test_what_the_go_client_sends_is_taken(bus: ServerProcess, subject: str) -> 
 
 
 def _described() -> Iterator[tuple[str, str, set[str]]]:
-    for path, methods in msgspec.json.decode(describe())["paths"].items():
+    for path, methods in msgspec.json.decode(read_openapi())["paths"].items():
         for method, about in methods.items():
             if method not in ("parameters", "options"):
                 names = {known["name"] for known in about.get("parameters", []) if known["in"] == "query"}

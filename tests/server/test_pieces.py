@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.server.api.large_writes import PIECE, Kept, Pieces
+from bus.server.api.large_writes import LARGE_PIECE, KeptPieces, Pieces
 from bus.wire import NDJSON, SSE
 from tests.server.support import dial, publish, stored, target
 from tests.support import ServerProcess, subscribe
@@ -27,18 +27,18 @@ def test_pieces_are_kept_while_they_move_and_made_again_when_they_had_to_go() ->
 
     def make(number: int) -> bytes:
         made.append(number)
-        return bytes([number]) * (2 * PIECE + 1)
+        return bytes([number]) * (2 * LARGE_PIECE + 1)
 
-    kept = Kept(most=5 * PIECE)
+    kept = KeptPieces(most=5 * LARGE_PIECE)
     writes = [Pieces(make(number), partial(make, number), kept) for number in range(4)]
     made.clear()
     sent = [b"".join(write.next() for _ in range(3)) for write in writes]
-    assert sent == [bytes([number]) * (2 * PIECE + 1) for number in range(4)]
+    assert sent == [bytes([number]) * (2 * LARGE_PIECE + 1) for number in range(4)]
     assert (kept.bytes, made) == (0, [])
     together = [Pieces(make(number), partial(make, number), kept) for number in range(4)]
     made.clear()
     halves = [write.next() for write in together]
-    assert kept.bytes <= 5 * PIECE
+    assert kept.bytes <= 5 * LARGE_PIECE
     assert [half + write.next() + write.next() for half, write in zip(halves, together, strict=True)] == sent
     assert made[:2] == [0, 1]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from bus.errors import StorageError
 
-PIECE = 256 * 1024
+LARGE_PIECE = 256 * 1024
 """Bytes handed to a connection at a time."""
 
 KEPT_BYTES = 16 * 1024 * 1024
@@ -22,7 +22,7 @@ class Pieces:
 
     __slots__ = ("_again", "_at", "_data", "_kept", "_size")
 
-    def __init__(self, data: bytes, again: Callable[[], bytes], kept: Kept) -> None:
+    def __init__(self, data: bytes, again: Callable[[], bytes], kept: KeptPieces) -> None:
         self._again = again
         self._at = 0
         self._data = data
@@ -38,7 +38,7 @@ class Pieces:
         data = self._data or self._again()
         if len(data) != self._size:
             raise StorageError("the rest of an event is no longer in the log: subscribe again")
-        piece = data[self._at : self._at + PIECE]
+        piece = data[self._at : self._at + LARGE_PIECE]
         self._at += len(piece)
         self._data = b"" if self.done else data
         self._kept.note(self, len(self._data))
@@ -52,7 +52,7 @@ class Pieces:
         return f"<Pieces, {self._at} of {self._size} bytes sent>"
 
 
-class Kept:
+class KeptPieces:
     """Who keeps data, the one that moved last at the end."""
 
     def __init__(self, most: int = KEPT_BYTES) -> None:
@@ -75,4 +75,4 @@ class Kept:
         self.bytes -= self._sizes.pop(pieces, 0)
 
     def __repr__(self) -> str:
-        return f"<Kept {self.bytes} bytes for {len(self._sizes)} streams>"
+        return f"<KeptPieces {self.bytes} bytes for {len(self._sizes)} streams>"

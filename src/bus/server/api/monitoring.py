@@ -10,7 +10,7 @@ from bus.engine.base import Engine
 from bus.errors import UnavailableError
 from bus.server.api.consumers import ConsumerRoutes
 from bus.server.api.metrics import MetricsRoute
-from bus.server.api.openapi import describe
+from bus.server.api.openapi import read_openapi
 from bus.server.api.route import Route
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
@@ -51,7 +51,7 @@ class Admin:
         responder.respond(200, _TEXT, b"ready\n")
 
     def _openapi(self, request: Request, responder: Responder) -> None:
-        responder.respond(200, _JSON, describe())
+        responder.respond(200, _JSON, read_openapi())
 
     def _namespaces(self, request: Request, responder: Responder) -> None:
         responder.respond(200, _JSON, msgspec.json.encode({"namespaces": self._engine.stats()["namespaces"]}))

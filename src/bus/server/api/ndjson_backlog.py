@@ -15,7 +15,7 @@ PIECE_BYTES = 64 * 1024
 FASTEST = 1
 
 
-class Backlog:
+class ReceiptBacklog:
     """Bytes that wait to be sent, first in, first out."""
 
     __slots__ = ("_loose", "_packed", "size")
@@ -51,4 +51,4 @@ class Backlog:
         return self.size > 0
 
     def __repr__(self) -> str:
-        return f"<Backlog of {self.size} bytes>"
+        return f"<ReceiptBacklog of {self.size} bytes>"

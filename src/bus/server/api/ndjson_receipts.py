@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from bus.errors import BusError
-from bus.server.api.ndjson_backlog import Backlog
+from bus.server.api.ndjson_backlog import ReceiptBacklog
 from bus.server.http.memory_limits import Holding, Memory
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
 from bus.wire import NDJSON, encode_refusal
 
 
-class Answer:
+class RunAnswer:
     """What goes back for a run of lines, once it is known."""
 
     __slots__ = ("data", "lines")
@@ -48,8 +48,8 @@ class Receipts:
         self._chunked = chunked
         self._loop = loop
         self._went_on = went_on
-        self._answers: deque[Answer] = deque()
-        self._backlog = Backlog()
+        self._answers: deque[RunAnswer] = deque()
+        self._backlog = ReceiptBacklog()
         self._holding = Holding(memory)
         self._begun = False
         self._complete = False
@@ -63,22 +63,22 @@ class Receipts:
         """Bytes kept for a client that doesn't take them."""
         return self._backlog.size
 
-    def expect(self, lines: int) -> Answer:
+    def expect(self, lines: int) -> RunAnswer:
         """So many lines will be answered together, after those before."""
-        answer = Answer(lines)
+        answer = RunAnswer(lines)
         self._answers.append(answer)
         self.unanswered += lines
         return answer
 
-    def unexpect(self, answer: Answer) -> None:
+    def unexpect(self, answer: RunAnswer) -> None:
         """They will not be answered together after all."""
         self._answers.remove(answer)
         self.unanswered -= answer.lines
 
-    def refuse(self, answer: Answer, error: BusError) -> None:
+    def refuse(self, answer: RunAnswer, error: BusError) -> None:
         self.give(answer, encode_refusal(error) * answer.lines)
 
-    def give(self, answer: Answer, data: bytes) -> None:
+    def give(self, answer: RunAnswer, data: bytes) -> None:
         """*data* is what goes back for the lines of *answer*."""
         answer.data = data
         self.send_soon()
@@ -146,7 +146,7 @@ class Receipts:
 
     def _abandon(self) -> None:
         """The client is gone, and nobody is told."""
-        self._backlog = Backlog()
+        self._backlog = ReceiptBacklog()
         self._holding.release()
 
     def __repr__(self) -> str:

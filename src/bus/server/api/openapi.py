@@ -7,6 +7,6 @@ from importlib.resources import files
 
 
 @cache
-def describe() -> bytes:
+def read_openapi() -> bytes:
     """The OpenAPI document as JSON."""
     return files("bus.server").joinpath("openapi.json").read_bytes()

@@ -61,7 +61,7 @@ def _publish_and_wait(
     if is_inbox(draft.subject or ""):
         raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
     if wait == "reply":
-        waiting: Waiting = ReplyWaiting(engine, draft, responder)
+        waiting: WaitingPublisher = ReplyWaiting(engine, draft, responder)
     else:
         waiting = ConfirmWaiting(engine, draft, responder, _read_count(request.parameter("count")))
     waiting.begin(timeout, loop=loop)
@@ -90,7 +90,7 @@ def _read_count(text: str) -> int:
     return parse_whole(text, what="count", least=1, most=MOST_CONFIRMATIONS) if text else 1
 
 
-class Waiting:
+class WaitingPublisher:
     """A publisher that waits for what others make of its event.
 
     publish ─▶ stored ─▶ answered            200
@@ -162,7 +162,7 @@ class Waiting:
             call()
 
 
-class ReplyWaiting(Waiting):
+class ReplyWaiting(WaitingPublisher):
     """Waits for the first reply in an inbox made for the purpose."""
 
     def prepare(self) -> None:
@@ -181,7 +181,7 @@ class ReplyWaiting(Waiting):
         return "no reply"
 
 
-class ConfirmWaiting(Waiting):
+class ConfirmWaiting(WaitingPublisher):
     """Waits until enough distinct consumers have acknowledged."""
 
     def __init__(self, engine: Engine, draft: Draft, responder: Responder, count: int) -> None:

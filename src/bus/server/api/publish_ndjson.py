@@ -19,7 +19,7 @@ from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.server.api.ndjson_lines import LineCutter
-from bus.server.api.ndjson_receipts import Answer, Receipts
+from bus.server.api.ndjson_receipts import Receipts, RunAnswer
 from bus.server.api.upload_turns import BYTES_A_LINE, UploadTurns
 from bus.server.http import limits
 from bus.server.http.memory_limits import Holding, Memory
@@ -32,7 +32,7 @@ LONGEST_RUN = 1024
 """Lines stored at once: enough that their number no longer matters."""
 
 
-class Upload:
+class NdjsonUpload:
     """The body of one NDJSON publish as it comes in.
 
     Lines are at most *longest* bytes. The answer goes out in chunks if *chunked*, else it ends with the connection.
@@ -143,7 +143,7 @@ class Upload:
             for draft in run:
                 self._publish_run([draft], now)
 
-    def _publish(self, drafts: Sequence[Draft], answer: Answer, now: int) -> None:
+    def _publish(self, drafts: Sequence[Draft], answer: RunAnswer, now: int) -> None:
         size = sum([len(draft.payload) for draft in drafts])
 
         def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
@@ -161,7 +161,7 @@ class Upload:
             raise
 
     def __repr__(self) -> str:
-        return f"<Upload {self._lines!r}, {self._receipts!r}>"
+        return f"<NdjsonUpload {self._lines!r}, {self._receipts!r}>"
 
 
 def _runs(drafts: Sequence[Draft | BusError]) -> Iterator[list[Draft | BusError]]:

@@ -20,7 +20,7 @@ from bus.errors import MethodNotAllowedError, NotFoundError, StoppingError
 from bus.server.api.acknowledge import acknowledge
 from bus.server.api.monitoring import Admin
 from bus.server.api.publish import check_upload, publish
-from bus.server.api.publish_ndjson import Upload
+from bus.server.api.publish_ndjson import NdjsonUpload
 from bus.server.api.route import Route, allowed_methods, derived_route
 from bus.server.api.stream_sink import StreamSink
 from bus.server.api.subscribe import Streams
@@ -28,13 +28,13 @@ from bus.server.api.upload_turns import UploadTurns
 from bus.server.http import body, limits
 from bus.server.http.connection import Connection
 from bus.server.http.connection_limits import HEALTH_PATHS, Admission
+from bus.server.http.cors import Cors
 from bus.server.http.cross_origin import check_page
 from bus.server.http.decompression import Inflater, WholeBody, check_coding
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
 from bus.server.http.request_line import METHODS
 from bus.server.http.responder import Carrier, Responder
-from bus.server.http.response import Cors
 
 _SUBSCRIBE = (
     "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "order", "limit", "follow",
@@ -87,7 +87,7 @@ class Routes:
 
     # -- requests
 
-    def upload(self, request: Request, responder: Responder) -> body.Upload | None:
+    def take_body(self, request: Request, responder: Responder) -> body.BodySink | None:
         head, connection = request.head, responder.connection
         self._check_admission(request, responder)
         check_coding(head)
@@ -108,8 +108,8 @@ class Routes:
             if request.head.path not in HEALTH_PATHS:
                 raise refusal
 
-    def _publish_lines(self, responder: Responder, read_on: Callable[[], None], *, chunked: bool) -> Upload:
-        return Upload(
+    def _publish_lines(self, responder: Responder, read_on: Callable[[], None], *, chunked: bool) -> NdjsonUpload:
+        return NdjsonUpload(
             self._engine, responder, longest=self.max_body, chunked=chunked, read_on=read_on,
             turns=self._uploads, memory=self.incoming, loop=self._loop,
         )  # fmt: skip

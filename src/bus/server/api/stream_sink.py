@@ -22,7 +22,7 @@ import msgspec
 
 from bus.engine.base import MUCH, Subscription
 from bus.errors import BusError
-from bus.server.api.large_writes import Kept, Pieces
+from bus.server.api.large_writes import KeptPieces, Pieces
 from bus.server.http.limits import KEEPALIVE_SECONDS, UNTAKEN_SECONDS
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
@@ -54,7 +54,7 @@ class StreamSink:
         "connection"
     )  # fmt: skip
 
-    def __init__(self, responder: Responder, form: Format, *, kept: Kept) -> None:
+    def __init__(self, responder: Responder, form: Format, *, kept: KeptPieces) -> None:
         self.connection = responder.connection
         self._responder = responder
         self._chunked = responder.head is not None and responder.head.keep_alive

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe
 from bus.errors import BusError, InvalidParameterError
 from bus.event import check_id
-from bus.server.api.large_writes import Kept
+from bus.server.api.large_writes import KeptPieces
 from bus.server.api.stream_sink import StreamSink
 from bus.server.http.query import read_id
 from bus.server.http.request import Request
@@ -26,7 +26,7 @@ class Streams:
     def __init__(self, engine: Engine, *, heartbeat: float) -> None:
         self._engine = engine
         self._heartbeat = heartbeat
-        self._kept = Kept()
+        self._kept = KeptPieces()
 
     def open(self, request: Request, responder: Responder, *, now: int, opened: Callable[[StreamSink], None]) -> None:
         """Answer a GET with a stream, as soon as the answers before it are written. *now* is in ns.

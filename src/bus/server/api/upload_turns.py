@@ -21,7 +21,7 @@ BYTES_A_LINE = 256
 """A longer line counts as several."""
 
 
-class Worker(Protocol):
+class Uploader(Protocol):
     """Who has lines to publish."""
 
     def work(self, most: int) -> int:
@@ -36,13 +36,13 @@ class UploadTurns:
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self._loop = loop
-        self._due: deque[Worker] = deque()
+        self._due: deque[Uploader] = deque()
         self._scheduled = False
         self._in_hand = 0
 
-    def add(self, worker: Worker) -> None:
-        """Have *worker* work once, after those that were added before."""
-        self._due.append(worker)
+    def add(self, uploader: Uploader) -> None:
+        """Have *uploader* work once, after those that were added before."""
+        self._due.append(uploader)
         self._schedule()
 
     def begin(self, size: int) -> None:
@@ -66,11 +66,11 @@ class UploadTurns:
         self._scheduled = False
         self._schedule()
 
-    def _work(self, worker: Worker, most: int) -> int:
+    def _work(self, uploader: Uploader, most: int) -> int:
         try:
-            return worker.work(most)
+            return uploader.work(most)
         except Exception as error:
-            worker.fail(as_bus_error(error, "publishing the lines of an upload"))
+            uploader.fail(as_bus_error(error, "publishing the lines of an upload"))
             return most
 
     def __repr__(self) -> str:

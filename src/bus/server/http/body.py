@@ -9,7 +9,7 @@ from bus.server.http.chunked import ChunkReader
 from bus.server.http.request import Head, too_large
 
 
-class Upload(Protocol):
+class BodySink(Protocol):
     """Takes a body piece by piece."""
 
     def feed(self, data: bytes) -> bool:
@@ -23,14 +23,14 @@ class Upload(Protocol):
 
 
 class Body:
-    """The body of one request. It is handed to *upload* if there is one, else kept if it is within *most* bytes."""
+    """The body of one request. It is handed to *sink* if there is one, else kept if it is within *most* bytes."""
 
-    __slots__ = ("_chunks", "_kept", "_left", "_most", "paused", "upload")
+    __slots__ = ("_chunks", "_kept", "_left", "_most", "paused", "sink")
 
-    def __init__(self, head: Head, *, upload: Upload | None, most: int) -> None:
-        if upload is None and head.length > most:
+    def __init__(self, head: Head, *, sink: BodySink | None, most: int) -> None:
+        if sink is None and head.length > most:
             raise too_large(most)
-        self.upload = upload
+        self.sink = sink
         self.paused = False
         self._left = head.length
         self._chunks = ChunkReader() if head.chunked else None
@@ -40,7 +40,7 @@ class Body:
     def take(self, buffer: bytes) -> bytes:
         """Take what belongs to the body from *buffer*; returns what doesn't, or can't be used yet.
 
-        Raises `MalformedError` for broken chunks, `TooLargeError`, and what the upload raises.
+        Raises `MalformedError` for broken chunks, `TooLargeError`, and what the sink raises.
         """
         self.paused = False
         if self._chunks:
@@ -53,8 +53,8 @@ class Body:
         return rest
 
     def _keep(self, data: bytes) -> None:
-        if self.upload:
-            self.paused = not self.upload.feed(data)
+        if self.sink:
+            self.paused = not self.sink.feed(data)
             return
         if len(self._kept) + len(data) > self._most:
             raise too_large(self._most)

@@ -31,18 +31,18 @@ from bus.errors import (
     RequestTimeoutError,
 )
 from bus.server.http import limits
-from bus.server.http.body import Body, Upload
+from bus.server.http.body import Body, BodySink
+from bus.server.http.cors import Cors
 from bus.server.http.memory_limits import Holding, Memory
 from bus.server.http.request import Head, Request, check_expectation, read_head
 from bus.server.http.responder import Responder
-from bus.server.http.response import Cors
 
 NEVER = float("inf")
 
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
 
-class Handler(Protocol):
+class Application(Protocol):
     """What is done with requests."""
 
     cors: Cors
@@ -51,7 +51,7 @@ class Handler(Protocol):
     unread: Memory
     turns: RoundRobin
 
-    def upload(self, request: Request, responder: Responder) -> Upload | None:
+    def take_body(self, request: Request, responder: Responder) -> BodySink | None:
         """Who takes the body of *request* as it comes; None if it is to be handed over whole."""
 
     def handle(self, request: Request, responder: Responder) -> None:
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         "writable",
     )  # fmt: skip
 
-    def __init__(self, handler: Handler, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, handler: Application, loop: asyncio.AbstractEventLoop) -> None:
         self.handler = handler
         self.cors = handler.cors
         self.transport: asyncio.Transport
@@ -279,9 +279,9 @@ class Connection(asyncio.Protocol):
     def _begin_body(self, head: Head, responder: Responder) -> None:
         self._request = request = Request(head)
         check_expectation(head)
-        upload = self.handler.upload(request, responder)
-        self._body = Body(head, upload=upload, most=self.handler.max_body)
-        if not upload:
+        sink = self.handler.take_body(request, responder)
+        self._body = Body(head, sink=sink, most=self.handler.max_body)
+        if not sink:
             self.handler.incoming.check(head.length)
         self._state = _State.BODY
         self.deadline = self._loop.time() + limits.BODY_SECONDS
@@ -291,7 +291,7 @@ class Connection(asyncio.Protocol):
 
     def _take_body(self) -> bool:
         assert self._body
-        if self._body.upload and self._request and self._request.head.is_ndjson:
+        if self._body.sink and self._request and self._request.head.is_ndjson:
             self.deadline = self._loop.time() + limits.UPLOAD_IDLE_SECONDS
         self._buffer = self._body.take(self._buffer)
         self._paused_reading = self._body.paused
@@ -308,8 +308,8 @@ class Connection(asyncio.Protocol):
         self._request = self._body = None
         request.body = body.whole
         self._await_next(request.head)
-        if body.upload:
-            body.upload.finish()
+        if body.sink:
+            body.sink.finish()
         else:
             self._handle(request, self._responders[-1])
         return True
@@ -328,10 +328,10 @@ class Connection(asyncio.Protocol):
         self._paused_reading = False
         if not self._request:
             self._responders.append(Responder(self, None, True))
-        responder, upload = self._responders[-1], self._body and self._body.upload
+        responder, sink = self._responders[-1], self._body and self._body.sink
         self._request = self._body = None
         responder.close = True
-        (upload or responder).fail(error)
+        (sink or responder).fail(error)
 
     def give_way(self, error: BusError) -> None:
         """Refuse what is coming in, because there is no room for it."""
@@ -419,7 +419,7 @@ class Connection(asyncio.Protocol):
     @property
     def _blocked(self) -> bool:
         """Whether no more should be taken for now. An upload may be sent whole before its answer is read."""
-        uploading = self._body is not None and self._body.upload is not None
+        uploading = self._body is not None and self._body.sink is not None
         return (
             self._paused_reading or self._later or not (self.writable or uploading) or self.stream is not None
             or len(self._responders) >= limits.PIPELINE_DEPTH or self._held_back > limits.WRITE_HIGH_WATER

@@ -1,6 +1,6 @@
 """Compressed bodies: a stage between the body as it comes in and whoever takes it.
 
-    body ─▶ Inflater ─▶ Upload                   lines of NDJSON
+    body ─▶ Inflater ─▶ NdjsonUpload             lines of NDJSON
                 └─────▶ WholeBody ─▶ handler     one event, an array, a reply
                   ▲
                   └── one piece in each turn of the loop
@@ -24,7 +24,7 @@ from typing import Protocol
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, InvalidEventError, UnsupportedEncodingError
 from bus.server.http import limits
-from bus.server.http.body import Upload
+from bus.server.http.body import BodySink
 from bus.server.http.memory_limits import Holding, Memory
 from bus.server.http.request import GZIP, Head, Request, too_large
 from bus.server.http.responder import Responder
@@ -41,7 +41,7 @@ def check_coding(head: Head) -> None:
         )
 
 
-class Source(Protocol):
+class BodySource(Protocol):
     """The connection a body comes from."""
 
     transport: Transport
@@ -60,12 +60,12 @@ class Inflater:
     """
 
     def __init__(
-        self, make_target: Callable[[Callable[[], None]], Upload], source: Source, *, loop: AbstractEventLoop
+        self, make_target: Callable[[Callable[[], None]], BodySink], source: BodySource, *, loop: AbstractEventLoop
     ) -> None:
         self._target = make_target(self._resume)
         self._source = source
         self._loop = loop
-        self._subscription = zlib.decompressobj(_GZIP_ONLY)
+        self._unpacker = zlib.decompressobj(_GZIP_ONLY)
         self._packed = memoryview(b"")
         self._begun = False
         self._more = False
@@ -77,7 +77,7 @@ class Inflater:
     # -- what the connection says
 
     def feed(self, data: bytes) -> bool:
-        """Take in the next bytes; False asks for a pause until `Source.read_on`. Raises what the target raises."""
+        """Take in the next bytes; False asks for a pause until `BodySource.read_on`. Raises what the target raises."""
         if self._ended:
             return True
         self._begun = True
@@ -113,17 +113,17 @@ class Inflater:
             self._unpack_soon()
 
     def _next_piece(self) -> bytes:
-        if self._subscription.eof:
-            self._subscription = zlib.decompressobj(_GZIP_ONLY)
+        if self._unpacker.eof:
+            self._unpacker = zlib.decompressobj(_GZIP_ONLY)
         part = self._packed[: limits.UNPACKED_BYTES]
         try:
-            piece = self._subscription.decompress(part, limits.UNPACKED_BYTES)
+            piece = self._unpacker.decompress(part, limits.UNPACKED_BYTES)
         except zlib.error:
             raise UnsupportedEncodingError("the body is not gzip, as its Content-Encoding says") from None
-        rest = self._subscription.unused_data if self._subscription.eof else self._subscription.unconsumed_tail
+        rest = self._unpacker.unused_data if self._unpacker.eof else self._unpacker.unconsumed_tail
         self._packed = self._packed[len(part) - len(rest) :]
         # A full piece may be cut short: zlib then holds back what doesn't need more input.
-        self._more = bool(self._packed) or (len(piece) == limits.UNPACKED_BYTES and not self._subscription.eof)
+        self._more = bool(self._packed) or (len(piece) == limits.UNPACKED_BYTES and not self._unpacker.eof)
         return piece
 
     def _unpack_soon(self) -> None:
@@ -153,7 +153,7 @@ class Inflater:
 
     def _finish(self) -> None:
         """Everything is unpacked, and that should be the end of a member."""
-        if self._begun and not self._subscription.eof:
+        if self._begun and not self._unpacker.eof:
             self.fail(InvalidEventError("the compressed body is cut short"))
         else:
             self._ended = True

@@ -33,7 +33,7 @@ _LENGTH = re.compile(rb"0|[1-9]\d{0,14}")
 GZIP = b"gzip"
 CONTINUE = b"100-continue"
 
-REMEMBERED = 1024
+REMEMBERED_HEADS = 1024
 LONGEST_REMEMBERED = 1024
 """Heads and header sections that are remembered, and bytes of the longest one that is."""
 
@@ -113,8 +113,8 @@ def _read_section(section: bytes, version: bytes) -> Head:
     return _SectionReader().read(section, version)
 
 
-_read_known_head = lru_cache(REMEMBERED)(_read_head)
-_read_known_section = lru_cache(REMEMBERED)(_read_section)
+_read_known_head = lru_cache(REMEMBERED_HEADS)(_read_head)
+_read_known_section = lru_cache(REMEMBERED_HEADS)(_read_section)
 
 
 class _SectionReader:

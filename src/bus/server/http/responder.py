@@ -1,4 +1,4 @@
-"""Exchanges: one request and its answer, which goes out when its turn comes.
+"""Responders: the answer to one request, which goes out when its turn comes.
 
 Requests of one connection are answered in their order (RFC 9112, section 9.3.2), whenever each answer is
 found: parts of it are kept until those before it are written.
@@ -14,12 +14,13 @@ import msgspec
 
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, MalformedError
+from bus.server.http.cors import Cors
 from bus.server.http.request import Head
-from bus.server.http.response import Cors, encode_error, encode_head
+from bus.server.http.response import encode_error, encode_head
 
 
 class Carrier(Protocol):
-    """What an exchange knows of the connection that carries it.
+    """What a responder knows of the connection that carries it.
 
     ``stream`` is called when a stream may go on; ``deadline`` is when the connection is looked at again, by
     the loop's clock; ``draining`` says that this answer is the last; ``cors`` is what web pages may do.
@@ -39,7 +40,7 @@ class Carrier(Protocol):
         """An answer is complete."""
 
     def read_on(self) -> None:
-        """Take more of an upload."""
+        """Take more of a body."""
 
     def takes_more(self, responder: Responder) -> bool:
         """Whether what is written to *responder* leaves at once."""

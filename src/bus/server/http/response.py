@@ -1,4 +1,4 @@
-"""Responses: bytes of heads and bodies, with what CORS asks for."""
+"""Responses: bytes of heads and bodies."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from bus.errors import (
 )
 from bus.event import Receipt
 from bus.wire import (
-    CONSUMER_ID,
     DURABILITY,
     EVENT_COUNT,
     EVENT_CREATED_AT,
@@ -30,12 +29,6 @@ from bus.wire import (
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 _DURABILITY = {durability: f"{DURABILITY}: {durability}\r\n" for durability in Durability}
-_EXPOSED = ", ".join((EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, EVENT_COUNT, CONSUMER_ID, DURABILITY, "Retry-After"))
-_PREFLIGHT = (
-    "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n"
-    f"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Cache-Control, Last-Event-ID, {_EXPOSED}\r\n"
-    "Access-Control-Max-Age: 86400\r\n"
-)
 
 Headers = Mapping[str, str | int]
 
@@ -78,34 +71,6 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[str, bytes]:
         headers["Retry-After"] = error.retry_after
     line = " ".join(error.message.split()).encode()
     return format_headers(headers), encode_problem(error) if as_problem else line + b"\n"
-
-
-class Cors:
-    """Which web origins may use the server: all of them for ``*`` (WHATWG Fetch, CORS protocol).
-
-    Where they are restricted, every answer says that it depends on the origin, lest a cache hands one page what was
-    meant for another: ``vary`` is the header line of answers to requests that name no origin.
-    """
-
-    __slots__ = ("_everyone", "origins", "vary")
-
-    def __init__(self, origins: Sequence[str]) -> None:
-        self.origins = tuple(origins)
-        self._everyone = "*" in self.origins
-        self.vary = "" if self._everyone else "Vary: Origin\r\n"
-
-    def headers(self, origin: str, *, preflight: bool = False) -> str:
-        """Header lines for a request from *origin*."""
-        if not (self._everyone or origin in self.origins):
-            return self.vary
-        allowed = "*" if self._everyone else origin
-        lines = (
-            f"Access-Control-Allow-Origin: {allowed}\r\nAccess-Control-Expose-Headers: {_EXPOSED}\r\nVary: Origin\r\n"
-        )
-        return lines + (_PREFLIGHT if preflight else "")
-
-    def __repr__(self) -> str:
-        return f"<Cors for {', '.join(sorted(self.origins))}>"
 
 
 def _date() -> str:
