@@ -354,8 +354,8 @@ MISTAKES = (
     ),
     Mistake(
         "an expectation counts only until the body comes",
-        "server/http/connection.py",
-        (("        check_expectation(head)\n", "        self._buffer or check_expectation(head)\n"),),
+        "server/http/request_reader.py",
+        (("        check_expectation(head)\n", "        self.buffer or check_expectation(head)\n"),),
         (f"{REQUESTS}::test_what_is_no_request_is_refused_and_the_connection_closed",),
     ),
     Mistake(

@@ -1,0 +1,87 @@
+"""The answers of one connection, which go out in the order of its requests.
+
+    answered ─▶ is it the first? ──▶ taken, with all complete ones behind it, in one write
+                    └─ no: held back until those before it are written
+
+While requests are still being cut from what came in (``corked``), complete answers wait for each other, so that what
+came together is answered together.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from enum import Enum, auto
+
+from bus.server.http import limits
+from bus.server.http.responder import Responder
+
+
+class QueueState(Enum):
+    """Whether answers are being taken, further up the stack, or the last one was."""
+
+    OPEN = auto()
+    TAKING = auto()
+    CLOSED = auto()
+
+
+class AnswerQueue(deque[Responder]):
+    """Responders in the order of their requests; ``corked`` keeps complete answers for one write.
+
+    ``held_back`` counts the bytes that wait for their turn.
+    """
+
+    __slots__ = ("corked", "held_back", "state")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.corked = False
+        self.held_back = 0
+        self.state = QueueState.OPEN
+
+    def answered(self) -> bool:
+        """An answer is complete; returns whether it is time to write."""
+        if self and not self[0].done:
+            self.held_back = sum([responder.size for responder in self])
+            return False
+        return not self.corked or len(self) >= limits.ANSWERS_TOGETHER
+
+    def take(self) -> bytes | None:
+        """What is due; None if it is being taken already, further up."""
+        if self.state is not QueueState.OPEN:
+            return None
+        self.state = QueueState.TAKING
+        self.held_back = 0
+        due = b""
+        while self:
+            responder = self[0]
+            responder.reach_turn()
+            due += responder.take()
+            if not responder.done:
+                break
+            self.popleft()
+            if responder.close:
+                self._close()
+                return due
+            if self:
+                self.go_on()
+        self.state = QueueState.OPEN
+        return due
+
+    def _close(self) -> None:
+        """Nothing follows an answer that ends the connection."""
+        self.state = QueueState.CLOSED
+        self.clear()
+
+    def go_on(self) -> None:
+        """Tell the first answer that what it writes leaves at once."""
+        if (first := self[0]).on_writable:
+            first.on_writable()
+
+    def lost(self) -> None:
+        """The connection is gone, and nobody takes the answers."""
+        for responder in self:
+            responder.lost()
+        self.clear()
+
+    def __repr__(self) -> str:
+        return f"<AnswerQueue of {len(self)}, {self.held_back} bytes held back>"

@@ -1,0 +1,278 @@
+"""Reading requests: what came in is cut into heads and bodies, as far as it goes for now.
+
+        ┌────────────────────── next request ──────────────────────┐
+        ▼                                                          │
+      HEAD ──empty line──▶ BODY (length, chunked) ──its end──▶ handled, answered later
+        │                     │
+        └── too long, late, malformed: answer, then CLOSED ◀──┘
+
+llhttp reads each head; bodies are cut out here, so that the end of every request is known exactly.
+"""
+
+from __future__ import annotations
+
+import re
+from asyncio import AbstractEventLoop
+from enum import Enum, auto
+from typing import Protocol
+
+from bus.engine.guard import as_bus_error
+from bus.engine.reading.round_robin import RoundRobin
+from bus.errors import BusError, HeadTooLargeError, MalformedError, RequestLineTooLongError
+from bus.server.http import limits
+from bus.server.http.answer_queue import AnswerQueue
+from bus.server.http.body import Body, BodySink
+from bus.server.http.flow_control import FlowControl
+from bus.server.http.memory_limits import Memory
+from bus.server.http.request import Head, Request, check_expectation, read_head
+from bus.server.http.responder import Carrier, Responder
+
+NEVER = float("inf")
+
+_EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
+
+
+class RequestHandler(Protocol):
+    """What is done with requests."""
+
+    max_body: int
+    incoming: Memory
+    turns: RoundRobin
+
+    def take_body(self, request: Request, responder: Responder) -> BodySink | None:
+        """Who takes the body of *request* as it comes; None if it is to be handed over whole."""
+
+    def handle(self, request: Request, responder: Responder) -> None:
+        """Answer *request* through *responder*, now or later."""
+
+
+class ReadState(Enum):
+    """What comes next: a head, more of a body, or nothing that is looked at."""
+
+    HEAD = auto()
+    BODY = auto()
+    CLOSED = auto()
+
+
+class RequestReader:
+    """Cuts the requests of one connection out of its bytes, and hands them to *handler*.
+
+    ``lingers`` says that what still comes is read and dropped, behind a request that was refused.
+    """
+
+    __slots__ = (
+        "_answers", "_body", "_carrier", "_credit", "_flow", "_handler", "_loop", "_request", "_searched", "buffer",
+        "lingers", "state",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        carrier: Carrier,
+        answers: AnswerQueue,
+        flow: FlowControl,
+        handler: RequestHandler,
+        loop: AbstractEventLoop,
+    ) -> None:
+        self.buffer = b""
+        self.lingers = False
+        self.state = ReadState.HEAD
+        self._answers = answers
+        self._body: Body | None = None
+        self._carrier = carrier
+        self._credit = 0
+        self._flow = flow
+        self._handler = handler
+        self._loop = loop
+        self._request: Request | None = None
+        self._searched = 0
+
+    # -- turns
+
+    def advance(self) -> None:
+        """Take requests from the buffer as far as it goes; answers that are there by then go out together."""
+        answers, flow = self._answers, self._flow
+        answers.corked = True
+        self._credit = limits.REQUESTS_A_TURN
+        try:
+            while self.buffer and self._step():
+                pass
+            self._count_incoming()
+        except Exception as error:
+            self.refuse(as_bus_error(error, "reading a request"))
+        answers.corked = False
+        if answers and answers[0].done:
+            self._carrier.flush()
+        if self.buffer or not flow.reading:
+            flow.balance()
+
+    def advance_soon(self) -> None:
+        """Go on in the next turn of the loop."""
+        if not self._flow.waiting:
+            self._flow.waiting = True
+            self._loop.call_soon(self._go_on)
+
+    def _take_turn(self) -> None:
+        """Go on when all others that have much to do have had their turn."""
+        if not self._flow.waiting:
+            self._flow.waiting = True
+            self._handler.turns.add(self._go_on)
+
+    def _go_on(self) -> None:
+        self._flow.waiting = False
+        self.advance()
+
+    def _count_incoming(self) -> None:
+        """Say how much of what is coming in is held. Raises `OverloadedError` if that is too much by now."""
+        if self._carrier.stream:
+            self.buffer = b""  # nothing can follow a stream
+        kept = self._body.size if self._body else 0
+        incoming = self._flow.incoming
+        if self.buffer or kept or incoming.size:
+            incoming.resize(len(self.buffer) + kept)
+
+    def _step(self) -> bool:
+        """Take a head or a piece of a body; False if more bytes are needed, or none wanted for now."""
+        if self._flow.blocked:
+            return False
+        if self.state is ReadState.BODY:
+            return self._take_body()
+        if not self._credit:
+            self._take_turn()
+            return False
+        return self.state is ReadState.HEAD and self._take_head()
+
+    # -- heads
+
+    def _take_head(self) -> bool:
+        """Take a head; empty lines before it are passed over (RFC 9112, section 2.2)."""
+        buffer = self.buffer
+        if buffer.startswith(b"\r\n"):
+            self.buffer = buffer = _EMPTY_LINES.sub(b"", buffer, count=1)
+            self._searched = 0
+        end = buffer.find(b"\r\n\r\n", self._searched) + 4
+        if end < 4:
+            self._wait_for_head()
+            return False
+        self._searched = 0
+        self._credit -= 1
+        self.buffer = buffer[end:]
+        self._begin_request(read_head(buffer[:end]))
+        return True
+
+    def _wait_for_head(self) -> None:
+        if len(self.buffer) > limits.HEAD_BYTES:
+            raise self._head_too_large()
+        if self.buffer.count(b"\n") > self.buffer.count(b"\r\n"):
+            raise MalformedError("the request's lines don't end in CR LF")
+        self._searched = max(len(self.buffer) - 3, 0)
+        self._carrier.deadline = min(self._carrier.deadline, self._loop.time() + limits.HEAD_SECONDS)
+
+    def _head_too_large(self) -> BusError:
+        if b"\r\n" not in self.buffer[: limits.REQUEST_LINE_BYTES + 2]:
+            return RequestLineTooLongError(f"the request line is longer than {limits.REQUEST_LINE_BYTES} bytes")
+        return HeadTooLargeError(f"the headers are longer than {limits.HEAD_BYTES} bytes")
+
+    def _begin_request(self, head: Head) -> None:
+        """Handle a request that is all here at once; else see to its body."""
+        responder = Responder(self._carrier, head, not head.keep_alive)
+        self._answers.append(responder)
+        length = head.length
+        if length <= len(self.buffer) and length <= self._handler.max_body and head.at_once:
+            body, self.buffer = self.buffer[:length], self.buffer[length:]
+            self._await_next(head)
+            self._handle(Request(head, body), responder)
+        else:
+            self._begin_body(head, responder)
+
+    def _handle(self, request: Request, responder: Responder) -> None:
+        if request.head.path != "/":
+            self._credit = 0
+        self._handler.handle(request, responder)
+
+    def _await_next(self, head: Head) -> None:
+        """The request is complete: what comes now is the next one."""
+        self.state = ReadState.HEAD if head.keep_alive else ReadState.CLOSED
+        carrier = self._carrier
+        carrier.deadline = NEVER if carrier.writable else self._loop.time() + limits.UNREAD_SECONDS
+
+    # -- bodies
+
+    def _begin_body(self, head: Head, responder: Responder) -> None:
+        self._request = request = Request(head)
+        check_expectation(head)
+        sink = self._handler.take_body(request, responder)
+        self._body = Body(head, sink=sink, most=self._handler.max_body)
+        self._flow.uploading = sink is not None
+        if not sink:
+            self._handler.incoming.check(head.length)
+        self.state = ReadState.BODY
+        self._carrier.deadline = self._loop.time() + limits.BODY_SECONDS
+        if head.expects and not self.buffer and not self._body.done:
+            responder.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self._end_request_if_done()
+
+    def _take_body(self) -> bool:
+        assert self._body
+        if self._body.sink and self._request and self._request.head.is_ndjson:
+            self._carrier.deadline = self._loop.time() + limits.UPLOAD_IDLE_SECONDS
+        self.buffer = self._body.take(self.buffer)
+        self._flow.paused = self._body.paused
+        if self._body.behind:
+            self._take_turn()
+        return self._end_request_if_done()
+
+    def _end_request_if_done(self) -> bool:
+        request, body = self._request, self._body
+        assert request is not None
+        assert body is not None
+        if not body.done:
+            return False
+        self._forget_request()
+        request.body = body.whole
+        self._await_next(request.head)
+        if body.sink:
+            body.sink.finish()
+        else:
+            self._handle(request, self._answers[-1])
+        return True
+
+    def _forget_request(self) -> None:
+        self._request = self._body = None
+        self._flow.uploading = False
+
+    @property
+    def has_body_coming(self) -> bool:
+        return self._body is not None
+
+    # -- the end
+
+    def refuse(self, error: BusError) -> None:
+        """Answer a request that can't be read on; what follows it can't be understood either."""
+        self.close()
+        self._flow.incoming.release()
+        self._flow.paused = False
+        self.lingers = True
+        if not self._request:
+            self._answers.append(Responder(self._carrier, None, True))
+        responder, sink = self._answers[-1], self._body and self._body.sink
+        self._forget_request()
+        responder.close = True
+        (sink or responder).fail(error)
+
+    def close(self) -> None:
+        """Take no more requests."""
+        self.state = ReadState.CLOSED
+        self.buffer = b""
+
+    def lose(self) -> None:
+        """The connection is gone, and nobody sends the rest."""
+        self.close()
+        self._forget_request()
+
+    @property
+    def begun(self) -> bool:
+        """Whether a part of a request is here."""
+        return bool(self._request or self.buffer)
+
+    def __repr__(self) -> str:
+        return f"<RequestReader at {self.state.name.lower()}, {len(self.buffer)} bytes to look at>"
