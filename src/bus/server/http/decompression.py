@@ -2,8 +2,11 @@
 
     body ─▶ Inflater ─▶ NdjsonUpload             lines of NDJSON
                 └─────▶ WholeBody ─▶ handler     one event, an array, a reply
-                  ▲
-                  └── one piece in each turn of the loop
+
+          ┌───────── all is unpacked ──────────┐
+          ▼                                    │
+       WAITING ──bytes come──▶ a piece ──▶ SCHEDULED ──next turn of the loop──▶ a piece …
+                                  └──▶ PAUSED ──the target takes more──▶ SCHEDULED
 
 A few kilobytes may unpack to gigabytes, so
 
@@ -19,6 +22,7 @@ from __future__ import annotations
 import zlib
 from asyncio import AbstractEventLoop, Transport
 from collections.abc import Callable
+from enum import Enum, auto
 from typing import Protocol
 
 from bus.engine.guard import as_bus_error
@@ -53,6 +57,13 @@ class BodySource(Protocol):
         """Refuse the rest of it."""
 
 
+class _State(Enum):
+    WAITING = auto()
+    SCHEDULED = auto()
+    PAUSED = auto()
+    ENDED = auto()
+
+
 class Inflater:
     """Unpacks a body as it comes in.
 
@@ -69,47 +80,40 @@ class Inflater:
         self._packed = memoryview(b"")
         self._begun = False
         self._more = False
-        self._scheduled = False
-        self._paused = False
         self._complete = False
-        self._ended = False
+        self._state = _State.WAITING
 
     # -- what the connection says
 
     def feed(self, data: bytes) -> bool:
         """Take in the next bytes; False asks for a pause until `BodySource.read_on`. Raises what the target raises."""
-        if self._ended:
+        if self._state is _State.ENDED:
             return True
-        self._begun = True
+        self._begun = self._more = True
         self._packed = memoryview(bytes(self._packed) + data)
-        self._more = True
-        if not (self._scheduled or self._paused):
+        if self._state is _State.WAITING:
             self._unpack()
-        return not self._busy
+        return self._state in (_State.WAITING, _State.ENDED)
 
     def finish(self) -> None:
         """The body is complete, what is unpacked of it perhaps not."""
         self._complete = True
-        if not self._busy:
+        if self._state is _State.WAITING:
             self._finish()
 
     def fail(self, error: BusError) -> None:
-        self._ended = True
+        self._state = _State.ENDED
         self._target.fail(error)
 
     # -- unpacking
 
-    @property
-    def _busy(self) -> bool:
-        return self._more or self._paused
-
     def _unpack(self) -> None:
         """Unpack one piece, and see to it that the next one is. Raises what the target raises."""
         piece = self._next_piece()
-        self._paused = True  # unless the target says otherwise, now or before it returns
-        if not piece or self._target.feed(piece):
-            self._paused = False
-        if self._more and not self._paused:
+        self._state = _State.PAUSED  # unless the target says otherwise, now or before it returns
+        if (not piece or self._target.feed(piece)) and self._state is _State.PAUSED:
+            self._state = _State.WAITING
+        if self._more and self._state is _State.WAITING:
             self._unpack_soon()
 
     def _next_piece(self) -> bytes:
@@ -127,28 +131,29 @@ class Inflater:
         return piece
 
     def _unpack_soon(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._loop.call_soon(self._take_turn)
+        self._state = _State.SCHEDULED
+        self._loop.call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
-        self._scheduled = False
-        if self._ended or self._source.transport.is_closing():
+        if self._state is _State.ENDED or self._source.transport.is_closing():
             return
         try:
-            if self._more:
-                self._unpack()
-            if self._complete and not self._busy:
-                self._finish()
+            self._go_on()
         except Exception as error:
             self._refuse(as_bus_error(error, "unpacking a body"))
-        if not self._busy:
+        if self._state in (_State.WAITING, _State.ENDED):
             self._source.read_on()
+
+    def _go_on(self) -> None:
+        self._state = _State.WAITING
+        if self._more:
+            self._unpack()
+        if self._complete and self._state is _State.WAITING:
+            self._finish()
 
     def _resume(self) -> None:
         """The target takes more."""
-        if self._paused:
-            self._paused = False
+        if self._state is _State.PAUSED:
             self._unpack_soon()
 
     def _finish(self) -> None:
@@ -156,12 +161,11 @@ class Inflater:
         if self._begun and not self._unpacker.eof:
             self.fail(InvalidEventError("the compressed body is cut short"))
         else:
-            self._ended = True
+            self._state = _State.ENDED
             self._target.finish()
 
     def _refuse(self, error: BusError) -> None:
         """Give up the body; the connection goes on if all of it has been read."""
-        self._more = self._paused = False
         if self._complete:
             self.fail(error)
         else:
