@@ -20,7 +20,7 @@ from bus.config import Address, LogLevel, Settings
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, ConfigError
-from bus.server.api.routes import Routes
+from bus.server.api.dispatcher import Dispatcher
 from bus.server.http import limits
 from bus.server.http.connection import Connection
 from bus.server.http.connection_limits import watch_peers
@@ -72,21 +72,21 @@ class Server:
             engine.close()
 
     async def _serve(self, engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:
-        routes = Routes(engine, self._settings, loop)
-        listening = await _listen(self._settings.addr, routes, loop)
+        dispatcher = Dispatcher(engine, self._settings, loop)
+        listening = await _listen(self._settings.addr, dispatcher, loop)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        chores = [loop.create_task(_sweep(routes)), loop.create_task(_retain(engine))]
+        chores = [loop.create_task(_sweep(dispatcher)), loop.create_task(_retain(engine))]
         _freeze()
         self._announce(listening)
         await stop.wait()
-        log.info("stopping: no new connections, %d streams to end", len(routes.streams))
-        self._supervisor.stopping(f"stopping, {len(routes.streams)} streams to end")
+        log.info("stopping: no new connections, %d streams to end", len(dispatcher.streams))
+        self._supervisor.stopping(f"stopping, {len(dispatcher.streams)} streams to end")
         listening.close()
         for chore in chores:
             chore.cancel()
-        await self._drain(engine, routes)
+        await self._drain(engine, dispatcher)
 
     def _announce(self, listening: asyncio.Server) -> None:
         settings = self._settings
@@ -97,23 +97,23 @@ class Server:
         )  # fmt: skip
         self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {_url(listening)}")
 
-    async def _drain(self, engine: EmbeddedEngine, routes: Routes) -> None:
+    async def _drain(self, engine: EmbeddedEngine, dispatcher: Dispatcher) -> None:
         """Answer every publisher, then give the connections time to take their answers."""
         idle = asyncio.Event()
         engine.stop(idle.set)
         try:
             async with asyncio.timeout(self._settings.drain):
                 await idle.wait()
-                await routes.drain()
+                await dispatcher.drain()
         except TimeoutError:
-            log.warning("stopped with %d connections still open", len(routes.connections))
+            log.warning("stopped with %d connections still open", len(dispatcher.connections))
         log.info("stopped")
 
 
-async def _listen(address: Address, routes: Routes, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
+async def _listen(address: Address, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
     try:
         listening = await loop.create_server(
-            lambda: Connection(routes, loop),
+            lambda: Connection(dispatcher, loop),
             address.host or None,
             address.port,
             backlog=limits.LISTEN_BACKLOG,
@@ -126,10 +126,10 @@ async def _listen(address: Address, routes: Routes, loop: asyncio.AbstractEventL
         raise ConfigError(f"can't listen on {address}: {reason}; choose another --addr") from None
 
 
-async def _sweep(routes: Routes) -> None:
+async def _sweep(dispatcher: Dispatcher) -> None:
     while True:
         await asyncio.sleep(limits.SWEEP_SECONDS)
-        routes.sweep()
+        dispatcher.sweep()
 
 
 async def _retain(engine: EmbeddedEngine) -> None:

@@ -83,13 +83,8 @@ MISTAKES = (
     ),
     Mistake(
         "what a page asks is not looked at when it uploads",
-        "server/api/routes.py",
-        (
-            (
-                "            check_page(request, self.cors.origins)\n            self._root",
-                "            self._root",
-            ),
-        ),
+        "server/api/dispatcher.py",
+        (("            self._gate.let_in(request, responder)\n", ""),),
         (PAGES,),
     ),
     Mistake(
@@ -476,8 +471,8 @@ MISTAKES = (
     ),
     Mistake(
         "a server whose connections are used up tells nobody its health",
-        "server/api/routes.py",
-        (("if request.head.path not in HEALTH_PATHS:", "if True:"),),
+        "server/api/gate.py",
+        (("if request.head.path not in self._table.probes:", "if True:"),),
         (f"{BOUNDS}::test_health_is_told_when_the_connections_are_used_up",),
     ),
     Mistake(

@@ -11,23 +11,19 @@ DELETE /v1/consumers/NAME/dead       forget them: all, or ?index=7,9
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from bus.engine.base import Description, DurableConsumers
 from bus.errors import BusError
-from bus.server.api.route import Route
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
 from bus.units import parse_whole
 from bus.wire import JSON, TEXT
 
-_PATH = re.compile(r"/v1/consumers(?:/([^/]+)(?:/(why|dead))?)?")
 _JSON = format_headers({"Content-Type": JSON})
 _TEXT = format_headers({"Content-Type": TEXT})
 
@@ -39,25 +35,7 @@ class ConsumerRoutes:
         self._consumers = consumers
         self._encoded: tuple[Sequence[Description], bytes] = ((), b"")
 
-    def routes(self, path: str) -> Mapping[bytes, Route] | None:
-        """What can be done at *path*, by method; None if it is none of these paths."""
-        found = _PATH.fullmatch(path)
-        if not found:
-            return None
-        name, what = found.groups()
-        if name is None:
-            return {b"GET": Route(self._list)}
-        if what == "why":
-            return {b"GET": Route(partial(self._why, name))}
-        if what == "dead":
-            return {
-                b"GET": Route(partial(self._dead, name)),
-                b"POST": Route(partial(self._redrive, name), lists=("index",)),
-                b"DELETE": Route(partial(self._drop, name), lists=("index",)),
-            }
-        return {b"GET": Route(partial(self._show, name)), b"DELETE": Route(partial(self._delete, name))}
-
-    def _list(self, request: Request, responder: Responder) -> None:
+    def show_all(self, request: Request, responder: Responder) -> None:
         responder.when_first(lambda: self._consumers.describe(lambda found: self._respond_all(responder, found)))
 
     def _respond_all(self, responder: Responder, found: Sequence[Description]) -> None:
@@ -66,8 +44,8 @@ class ConsumerRoutes:
             self._encoded = found, msgspec.json.encode({"consumers": found})
         responder.respond(200, _JSON, self._encoded[1])
 
-    def _show(self, name: str, request: Request, responder: Responder) -> None:
-        responder.when_first(lambda: self._show_first(name, responder))
+    def show(self, request: Request, responder: Responder) -> None:
+        responder.when_first(lambda: self._show_first(_name(request), responder))
 
     def _show_first(self, name: str, responder: Responder) -> None:
         try:
@@ -75,22 +53,30 @@ class ConsumerRoutes:
         except BusError as error:
             responder.fail(error)
 
-    def _delete(self, name: str, request: Request, responder: Responder) -> None:
-        self._consumers.delete(name)
+    def delete(self, request: Request, responder: Responder) -> None:
+        self._consumers.delete(_name(request))
         responder.respond(204)
 
-    def _why(self, name: str, request: Request, responder: Responder) -> None:
-        responder.respond(200, _TEXT, f"{self._consumers.why(name)}\n".encode())
+    def why(self, request: Request, responder: Responder) -> None:
+        responder.respond(200, _TEXT, f"{self._consumers.why(_name(request))}\n".encode())
 
-    def _dead(self, name: str, request: Request, responder: Responder) -> None:
-        dead = self._consumers.dead(name)
+    def dead(self, request: Request, responder: Responder) -> None:
+        dead = self._consumers.dead(_name(request))
         _respond(responder, {"count": len(dead), "dead": dead})
 
-    def _redrive(self, name: str, request: Request, responder: Responder) -> None:
-        _respond(responder, self._consumers.redrive(name, _read_indexes(request)))
+    def redrive(self, request: Request, responder: Responder) -> None:
+        _respond(responder, self._consumers.redrive(_name(request), _read_indexes(request)))
 
-    def _drop(self, name: str, request: Request, responder: Responder) -> None:
-        _respond(responder, {"dropped": self._consumers.drop(name, _read_indexes(request))})
+    def drop(self, request: Request, responder: Responder) -> None:
+        _respond(responder, {"dropped": self._consumers.drop(_name(request), _read_indexes(request))})
+
+    def __repr__(self) -> str:
+        return f"<ConsumerRoutes of {self._consumers!r}>"
+
+
+def _name(request: Request) -> str:
+    """The consumer that the path names."""
+    return request.path_values["name"]
 
 
 def _respond(responder: Responder, body: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,10 +25,10 @@ MOST_CONFIRMATIONS = 1000
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 
 
-def publish(engine: Engine, request: Request, responder: Responder, *, loop: AbstractEventLoop) -> None:
-    """Store the event or batch in the request's body, then answer 202. Raises what `Engine.publish` does."""
+def publish(engine: Engine, request: Request, responder: Responder, *, now: int, loop: AbstractEventLoop) -> None:
+    """Store what is in the body at *now* (ns), then answer 202. Raises what `Engine.publish` does."""
     if request.head.raw_query and (wait := _read_wait(request)):
-        _publish_and_wait(engine, request, responder, wait, loop=loop)
+        _publish_and_wait(engine, request, responder, wait, now=now, loop=loop)
         return
     body = request.body
     drafts = [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
@@ -41,7 +40,7 @@ def publish(engine: Engine, request: Request, responder: Responder, *, loop: Abs
             durability = Durability.MEMORY if is_inbox(drafts[0].subject or "") else engine.durability
             responder.respond(202, format_accepted(receipts, durability))
 
-    engine.publish(drafts, published, now=time.time_ns())
+    engine.publish(drafts, published, now=now)
 
 
 def check_upload(request: Request) -> None:
@@ -54,7 +53,7 @@ def check_upload(request: Request) -> None:
 
 
 def _publish_and_wait(
-    engine: Engine, request: Request, responder: Responder, wait: str, *, loop: AbstractEventLoop
+    engine: Engine, request: Request, responder: Responder, wait: str, *, now: int, loop: AbstractEventLoop
 ) -> None:
     timeout = _read_timeout(request.parameter("timeout"))
     draft = decode_draft(request.body)
@@ -64,7 +63,7 @@ def _publish_and_wait(
         waiting: WaitingPublisher = ReplyWaiting(engine, draft, responder)
     else:
         waiting = ConfirmWaiting(engine, draft, responder, _read_count(request.parameter("count")))
-    waiting.begin(timeout, loop=loop)
+    waiting.begin(timeout, now=now, loop=loop)
 
 
 def _read_wait(request: Request) -> str:
@@ -105,13 +104,13 @@ class WaitingPublisher:
         self.receipt: Receipt | None = None
         self._give_up: list[Callable[[], object]] = []
 
-    def begin(self, timeout: float, *, loop: AbstractEventLoop) -> None:
+    def begin(self, timeout: float, *, now: int, loop: AbstractEventLoop) -> None:
         """Publish, and wait for *timeout* seconds from when the event is stored. Raises what `Engine.publish` does."""
         self.responder.on_lost = self.stop
         start_timer = partial(loop.call_later, timeout, self.responder.run, self._expire, timeout)
         try:
             self.prepare()
-            self.engine.publish([self.draft], partial(self._published, start_timer), now=time.time_ns())
+            self.engine.publish([self.draft], partial(self._published, start_timer), now=now)
         except Exception:
             self.stop()
             raise

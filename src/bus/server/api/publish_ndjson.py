@@ -10,7 +10,6 @@ can befall one of them alone. A line that might be refused by itself goes by its
 
 from __future__ import annotations
 
-import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Sequence
 
@@ -109,11 +108,10 @@ class NdjsonUpload:
             return False
         return self._receipts.held < self._memory.most // limits.UPLOAD_SHARE
 
-    def work(self, most: int) -> int:
+    def work(self, most: int, *, now: int) -> int:
         """Publish the next lines, *most* of them at most; returns what that cost, in lines."""
         self._queued = False
         lines = self._lines.take(most)
-        now = time.time_ns()
         for run in _runs(self._decode([line for line in lines if line and not line.isspace()])):
             self._publish_run(run, now)
         self._holding.keep(self._lines.size)

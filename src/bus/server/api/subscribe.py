@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from asyncio import AbstractEventLoop
 
 from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe
-from bus.errors import BusError, InvalidParameterError
+from bus.errors import BusError, InvalidParameterError, StoppingError
 from bus.event import check_id
+from bus.server.api.heartbeat import Heartbeat
 from bus.server.api.large_writes import KeptPieces
+from bus.server.api.route import Need
 from bus.server.api.stream_sink import StreamSink
 from bus.server.http.query import read_id
 from bus.server.http.request import Request
@@ -21,30 +23,40 @@ MOST_COUNT = 10**9
 
 
 class Streams:
-    """Opens streams on an engine; they live *heartbeat* seconds without an event before they show it."""
+    """Opens streams on an engine, and has *heartbeat* show that they live. When it is ``stopping`` it opens no more."""
 
-    def __init__(self, engine: Engine, *, heartbeat: float) -> None:
+    def __init__(self, engine: Engine, heartbeat: Heartbeat, loop: AbstractEventLoop) -> None:
+        self.stopping = False
         self._engine = engine
         self._heartbeat = heartbeat
+        self._loop = loop
         self._kept = KeptPieces()
 
-    def open(self, request: Request, responder: Responder, *, now: int, opened: Callable[[StreamSink], None]) -> None:
+    def open(self, request: Request, responder: Responder, *, now: int) -> None:
         """Answer a GET with a stream, as soon as the answers before it are written. *now* is in ns.
 
-        Raises `InvalidParameterError` or `InvalidSubjectError` at once.
+        Raises `StoppingError`, `InvalidParameterError` or `InvalidSubjectError` at once.
         """
+        if self.stopping:
+            raise StoppingError("the server is stopping: subscribe again when it is back")
         wanted = read_subscribe(request, now=now)
-        responder.when_first(lambda: self._open(wanted, responder, opened))
+        responder.when_first(lambda: self._open(wanted, responder))
 
-    def _open(self, wanted: Subscribe, responder: Responder, opened: Callable[[StreamSink], None]) -> None:
+    def _open(self, wanted: Subscribe, responder: Responder) -> None:
         sink = StreamSink(responder, wanted.format, kept=self._kept)
         subscription = self._engine.subscribe(wanted, sink)
-        sink.open(subscription, heartbeat=self._heartbeat)
-        opened(sink)
+        sink.open(subscription, heartbeat=self._heartbeat.seconds)
+        self._heartbeat.begin(sink, now=self._loop.time())
         subscription.start()
 
     def __repr__(self) -> str:
         return f"<Streams of {self._engine!r}>"
+
+
+def need_to_subscribe(request: Request) -> Need:
+    """A subscriber that takes part in a consumer needs more than one that looks. Raises `InvalidParameterError`."""
+    takes_part = any(request.query.get("consumer", ())) or "manual" in request.query.get("ack", ())
+    return Need.CONSUME if takes_part else Need.SUBSCRIBE
 
 
 # -- parameters

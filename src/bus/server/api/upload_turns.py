@@ -9,6 +9,7 @@ queue. While so many bytes wait for the disk as it can bear, none is taken.
 
 from __future__ import annotations
 
+import time
 from asyncio import AbstractEventLoop
 from collections import deque
 from typing import Protocol
@@ -24,8 +25,8 @@ BYTES_A_LINE = 256
 class Uploader(Protocol):
     """Who has lines to publish."""
 
-    def work(self, most: int) -> int:
-        """Publish *most* lines at most; returns what that cost, in lines."""
+    def work(self, most: int, *, now: int) -> int:
+        """Publish *most* lines at most, at *now* (ns); returns what that cost, in lines."""
 
     def fail(self, error: BusError) -> None:
         """Its work can't go on."""
@@ -68,7 +69,7 @@ class UploadTurns:
 
     def _work(self, uploader: Uploader, most: int) -> int:
         try:
-            return uploader.work(most)
+            return uploader.work(most, now=time.time_ns())
         except Exception as error:
             uploader.fail(as_bus_error(error, "publishing the lines of an upload"))
             return most

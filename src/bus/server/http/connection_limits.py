@@ -20,8 +20,6 @@ from bus.errors import BusError, OverloadedError
 from bus.server.http import limits
 from bus.server.http.responder import Carrier
 
-HEALTH_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
-
 NETWORK_BYTES = 8
 """What of an IPv6 address says whose it is: the rest, 64 bits, a host may choose as it likes."""
 
@@ -63,7 +61,7 @@ class Admission:
             next(iter(self._reserve)).transport.abort()
 
     def refusal(self, connection: Carrier) -> BusError | None:
-        """Why *connection* may ask only for one of `HEALTH_PATHS`, and is closed then; None if it was admitted."""
+        """Why *connection* may ask only for probes, and is closed then; None if it was admitted."""
         return self._reserve.get(connection)
 
     def leave(self, connection: Carrier) -> None:

@@ -20,16 +20,17 @@ from bus.errors import ForbiddenError
 from bus.server.http.request import Head, Request
 
 _ELSEWHERE = ("cross-site", "same-site")
-_SAFE = (b"GET", b"HEAD", b"OPTIONS")
+SAFE_METHODS = (b"GET", b"HEAD", b"OPTIONS")
+"""Those that change nothing by themselves (RFC 9110, section 9.2.1)."""
 
 
-def check_page(request: Request, origins: Sequence[str]) -> None:
-    """Let a request pass that changes nothing, or whose page is of one of *origins*. Raises `ForbiddenError`.
+def check_page(request: Request, origins: Sequence[str], *, changes: bool) -> None:
+    """Let a request pass that *changes* nothing, or whose page is of one of *origins*. Raises `ForbiddenError`.
 
-    Whoever is no browser says none of this, and passes.
+    Whoever is no browser says nothing of pages, and passes.
     """
     head = request.head
-    if not head.from_page or not _changes(request):
+    if not head.from_page or not changes:
         return
     if _is_embedded(head):
         raise ForbiddenError("a page of another origin may not embed what takes part in a consumer")
@@ -38,15 +39,6 @@ def check_page(request: Request, origins: Sequence[str]) -> None:
             f"origin {(head.origin or 'of another site')[:80]!a} may not change anything here: "
             "name it with --cors-origins if it should"
         )
-
-
-def _changes(request: Request) -> bool:
-    """Whether the request does more than look."""
-    if request.head.method not in _SAFE:
-        return True
-    if request.head.method != b"GET" or request.head.path != "/":
-        return False
-    return bool(any(request.query.get("consumer", ())) or "manual" in request.query.get("ack", ()))
 
 
 def _is_embedded(head: Head) -> bool:

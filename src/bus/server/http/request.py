@@ -9,7 +9,9 @@ other scripts; leading zeros are refused, because there are programs that take t
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from urllib.parse import unquote
 
 import httptools
@@ -29,6 +31,8 @@ from bus.server.http.request_line import check_authority, read_line
 from bus.wire import NDJSON, PROBLEM
 
 _LENGTH = re.compile(rb"0|[1-9]\d{0,14}")
+
+_NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
 GZIP = b"gzip"
 CONTINUE = b"100-continue"
@@ -67,10 +71,12 @@ class Head(msgspec.Struct, frozen=True, eq=False):
 
 
 class Request(msgspec.Struct, eq=False):
-    """One request; ``body`` is filled in when all of it has come, unless it is an upload."""
+    """One request; ``body`` is filled in when all of it has come, unless it is taken as it comes, and ``path_values``
+    where its route has names in its path."""
 
     head: Head
     body: bytes = b""
+    path_values: Mapping[str, str] = _NO_VALUES
     _query: Query | None = None
 
     @property

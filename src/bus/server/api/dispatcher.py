@@ -1,0 +1,136 @@
+"""The dispatcher: what stands behind every connection, from its first byte to the server's stop.
+
+    connected ─▶ admitted? ─▶ requests, each through the gate to its route ─▶ disconnected
+                    ▲
+                    └── sweep: deadlines and heartbeats
+
+The engine and what the routes need are joined here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+
+from bus.config import Settings
+from bus.engine.base import Engine
+from bus.engine.guard import as_bus_error
+from bus.engine.reading.round_robin import RoundRobin
+from bus.errors import StoppingError
+from bus.server.api.consumers import ConsumerRoutes
+from bus.server.api.events import EventRoutes
+from bus.server.api.gate import Gate
+from bus.server.api.heartbeat import Heartbeat
+from bus.server.api.metrics import MetricsRoute
+from bus.server.api.monitoring import MonitoringRoutes
+from bus.server.api.routes import all_routes
+from bus.server.api.subscribe import Streams
+from bus.server.http import limits
+from bus.server.http.body import BodySink
+from bus.server.http.connection import Connection
+from bus.server.http.connection_limits import Admission
+from bus.server.http.cors import Cors
+from bus.server.http.decompression import Inflater, WholeBody, check_coding
+from bus.server.http.memory_limits import Memory
+from bus.server.http.request import Request
+from bus.server.http.responder import Responder
+
+MakeSink = Callable[[Callable[[], None]], BodySink]
+"""Makes who takes a body, given what to call when it takes more."""
+
+
+class Dispatcher:
+    """Hands requests to their routes, and knows the connections and the streams that are open."""
+
+    def __init__(self, engine: Engine, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+        self.cors = Cors(settings.cors_origins)
+        self.max_body = settings.max_body
+        self.incoming = Memory(settings.max_body_memory, "bodies")
+        self.unread = Memory(limits.UNREAD_BYTES, "unread answers")
+        self.connections: set[Connection] = set()
+        self.stopping = False
+        self.turns = RoundRobin(loop)
+        self._deserted = asyncio.Event()
+        self._loop = loop
+        self._heartbeat = Heartbeat(settings.heartbeat)
+        self.streams = self._heartbeat.streams
+        self._opener = Streams(engine, self._heartbeat, loop)
+        self._admission = Admission(settings.max_connections, settings.max_connections_per_address)
+        self.table = all_routes(
+            EventRoutes(engine, self._opener, longest=self.max_body, memory=self.incoming, loop=loop),
+            MonitoringRoutes(engine),
+            MetricsRoute(engine, self.connections, self.streams, self.incoming),
+            ConsumerRoutes(engine.consumers),
+        )
+        self._gate = Gate(self.table, self._admission, self.cors.origins)
+
+    # -- connections
+
+    def connected(self, connection: Connection) -> None:
+        self.connections.add(connection)
+        if self.stopping:
+            raise StoppingError("the server is stopping: connect again when it is back")
+        if not self._admission.admit(connection):
+            connection.deadline = self._loop.time() + limits.RESERVED_SECONDS
+
+    def disconnected(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        self._admission.leave(connection)
+        self._heartbeat.end(connection)
+        if self.stopping and not self.connections:
+            self._deserted.set()
+
+    # -- requests
+
+    def handle(self, request: Request, responder: Responder) -> None:
+        responder.run(self._dispatch, request, responder)
+
+    def _dispatch(self, request: Request, responder: Responder) -> None:
+        self._gate.let_in(request, responder).respond(request, responder)
+
+    def take_body(self, request: Request, responder: Responder) -> BodySink | None:
+        self._gate.check_admission(request, responder)
+        check_coding(request.head)
+        make = self._sink_maker(request, responder)
+        if make and request.head.coding:
+            return Inflater(make, responder.connection, loop=self._loop)
+        return make(responder.connection.read_on) if make else None
+
+    def _sink_maker(self, request: Request, responder: Responder) -> MakeSink | None:
+        """Makes who takes the body of *request* as it comes, None if it is to come whole."""
+        route = self.table.find(request)
+        if request.head.is_ndjson and route and route.take_lines:
+            self._gate.let_in(request, responder)
+            return partial(route.take_lines, request, responder)
+        return partial(self._keep, request, responder) if request.head.coding else None
+
+    def _keep(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> WholeBody:
+        """Who keeps a compressed body; it never pauses."""
+        return WholeBody(request, responder, most=self.max_body, memory=self.incoming, handle=self.handle)
+
+    # -- time
+
+    def sweep(self) -> None:
+        """Look at all deadlines: ping streams, hang up on the slow and the idle."""
+        now = self._loop.time()
+        for connection in [connection for connection in self.connections if connection.deadline <= now]:
+            try:
+                if not self._heartbeat.beat(connection, now=now):
+                    connection.expire(self._admission.refusal(connection))
+            except Exception as error:
+                as_bus_error(error, f"looking at the deadline of {connection!r}")
+                connection.transport.abort()
+
+    async def drain(self) -> None:
+        """Stop: end the streams, close what is idle, and return when the last answer is taken."""
+        self.stopping = self._opener.stopping = True
+        for stream in list(self.streams.values()):
+            stream.shut_down()
+        for connection in list(self.connections):
+            connection.drain()
+        if self.connections:
+            await self._deserted.wait()
+
+    def __repr__(self) -> str:
+        return f"<Dispatcher of {len(self.connections)} connections, {len(self.streams)} streams>"

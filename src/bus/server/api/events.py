@@ -1,0 +1,58 @@
+"""The routes of ``/``: publishing, subscribing, acknowledging, and asking whether anybody is there."""
+
+from __future__ import annotations
+
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+
+from bus.engine.base import Engine
+from bus.server.api.acknowledge import acknowledge
+from bus.server.api.publish import check_upload, publish
+from bus.server.api.publish_ndjson import NdjsonUpload
+from bus.server.api.subscribe import Streams
+from bus.server.api.upload_turns import UploadTurns
+from bus.server.http.memory_limits import Memory
+from bus.server.http.request import Request
+from bus.server.http.responder import Responder
+
+
+class EventRoutes:
+    """Hands the events of requests to *engine*, and its own through *streams*.
+
+    Lines of an upload are at most *longest* bytes; what is held of them counts in *memory*.
+    """
+
+    def __init__(
+        self, engine: Engine, streams: Streams, *, longest: int, memory: Memory, loop: AbstractEventLoop
+    ) -> None:
+        self._engine = engine
+        self._streams = streams
+        self._longest = longest
+        self._memory = memory
+        self._turns = UploadTurns(loop)
+        self._loop = loop
+
+    def publish(self, request: Request, responder: Responder) -> None:
+        publish(self._engine, request, responder, now=time.time_ns(), loop=self._loop)
+
+    def take_lines(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> NdjsonUpload:
+        """Who publishes the lines of *request*, which are yet to come."""
+        check_upload(request)
+        return NdjsonUpload(
+            self._engine, responder, longest=self._longest, chunked=request.head.version == b"1.1", read_on=read_on,
+            turns=self._turns, memory=self._memory, loop=self._loop,
+        )  # fmt: skip
+
+    def subscribe(self, request: Request, responder: Responder) -> None:
+        self._streams.open(request, responder, now=time.time_ns())
+
+    def acknowledge(self, request: Request, responder: Responder) -> None:
+        acknowledge(self._engine, request, responder)
+
+    def probe(self, request: Request, responder: Responder) -> None:
+        """Say that the server runs."""
+        responder.respond(200)
+
+    def __repr__(self) -> str:
+        return f"<EventRoutes of {self._engine!r}>"
