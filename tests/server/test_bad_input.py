@@ -338,12 +338,23 @@ def test_what_the_go_client_sends_is_taken(bus: ServerProcess, subject: str) -> 
     assert request(bus, "GET", "/" + asked.replace("start=oldest", "start=")).status == 200
 
 
+PROBES = ("/healthz", "/readyz", "/metrics")
+
+
+@pytest.mark.parametrize("path", PROBES)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_probe_may_add_parameters_of_its_own(bus: ServerProcess, method: str, path: str) -> None:
+    for query in ("t=1700000000", "a=1&a=2", "name[]=up", "%ff"):
+        assert request(bus, method, f"{path}?{query}").status == 200
+
+
 def _described() -> Iterator[tuple[str, str, set[str]]]:
     for path, methods in msgspec.json.decode(read_openapi())["paths"].items():
         for method, about in methods.items():
             if method not in ("parameters", "options"):
                 names = {known["name"] for known in about.get("parameters", []) if known["in"] == "query"}
-                yield method.upper(), path.replace("{name}", "nobody"), names
+                if path not in PROBES:
+                    yield method.upper(), path.replace("{name}", "nobody"), names
 
 
 @pytest.mark.parametrize(("method", "path", "names"), [*_described()])
