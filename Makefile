@@ -13,7 +13,7 @@ BENCH ?=
 DIST ?= dist
 BUILD ?= build
 
-.PHONY: help serve test interop faults bench install-check lint format docs binary dist clean
+.PHONY: help serve test interop faults bench install-check lint format generate docs binary dist clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,12 +39,16 @@ bench: $(VENV)/bench-ready ## Measure Bus beside NATS and Redis, half an hour; r
 lint: $(VENV)/dev-ready ## Check style, types and the floors of the house
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python tools/generate_blocking.py --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
 format: $(VENV)/dev-ready ## Put the sources into shape
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+generate: $(VENV)/dev-ready ## Write the blocking client's share of the asyncio one anew
+	$(BIN)/python tools/generate_blocking.py
 
 docs: $(VENV)/docs-ready ## Build the documentation into ./site
 	$(BIN)/mkdocs build

@@ -157,7 +157,7 @@ def test_a_child_of_a_process_that_reads_does_not_hold_its_lock() -> None:
     stub = Stub(play)
     with Client(stub.url) as client:
         event = next(client.get("app.a", ack="manual"))
-        stream: Any = event.session.stream
+        stream: Any = event.connection.stream
 
         def acknowledge() -> int:
             event.ack()

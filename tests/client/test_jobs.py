@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from bus.client.core.delivery import Delivered
+from bus.client.core.get_options import GetOptions
 from bus.client.core.jobs import Jobs, StoodStillError
-from bus.client.core.query import Query
 from bus.client.core.request import Acknowledgement
 from bus.client.core.stream import StreamState
 from bus.errors import ConnectionFailedError, UnknownConsumerError
@@ -34,7 +34,7 @@ class Clock:
 
 
 def serving(clock: Clock, *, redelivery: float = 30.0) -> tuple[StreamState[Delivered], Jobs[Delivered]]:
-    state = StreamState(Query(subjects=("app.*",), ack="manual", consumer="w"), Delivered)
+    state = StreamState(GetOptions(subjects=("app.*",), ack="manual", consumer="w"), Delivered)
     jobs: Jobs[Delivered] = Jobs(redelivery=redelivery, clock=clock)
     state.serve(jobs)
     state.connected(None, HEAD)
@@ -68,7 +68,7 @@ def test_what_came_by_a_connection_that_is_gone_is_not_begun() -> None:
 
 
 def test_what_came_before_the_worker_served_is_known_to_it() -> None:
-    state = StreamState(Query(subjects=("app.*",), ack="manual", consumer="w"), Delivered)
+    state = StreamState(GetOptions(subjects=("app.*",), ack="manual", consumer="w"), Delivered)
     state.connected(None, HEAD)
     state.feed(frame(5, attempts=1))
     jobs: Jobs[Delivered] = Jobs(redelivery=30)
@@ -156,7 +156,7 @@ class Worker(RuleBasedStateMachine):
         event = self.running.pop(index)
         said = Acknowledgement(event.consumer_id, [event.id])
         self.done.add(index)
-        if event.session.live:
+        if event.connection.live:
             self._take(said)
             self.state.settled(event, said)
         else:

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from bus.client.core.publish_batch import MOST_BYTES, MOST_LINES, Lines, fitting
+from bus.client.core.publish_batch import MOST_BATCH_BYTES, MOST_BATCH_EVENTS, PublishBatch, fitting
 from bus.client.core.request import Endpoint, Requests
 from bus.client.core.response import ResponseReader
-from bus.client.core.retry import LONGEST_DELAY, Backoff, NotConnectedError, Retry
+from bus.client.core.retry import LONGEST_RETRY_DELAY, Backoff, NotConnectedError, Retry
 from bus.errors import (
     BusError,
     ConnectionFailedError,
@@ -50,7 +50,7 @@ def answer(body: bytes, status: bytes = b"202 Accepted") -> ResponseReader:
 
 def test_delays_double_up_to_a_limit_and_are_never_in_step() -> None:
     backoff = Backoff(1.0)
-    for limit in (1, 2, 4, 8, LONGEST_DELAY, LONGEST_DELAY):
+    for limit in (1, 2, 4, 8, LONGEST_RETRY_DELAY, LONGEST_RETRY_DELAY):
         assert limit / 2 <= backoff.next() <= limit
     backoff.reset(0.5)
     assert backoff.next() <= 0.5
@@ -85,13 +85,13 @@ def test_nothing_is_repeated_past_the_deadline() -> None:
 
 
 def test_a_lone_event_goes_as_json_and_several_as_lines() -> None:
-    assert b"application/json" in Lines([Item()]).request(REQUESTS)
-    assert b"application/x-ndjson" in Lines([Item(), Item()]).request(REQUESTS)
+    assert b"application/json" in PublishBatch([Item()]).request(REQUESTS)
+    assert b"application/x-ndjson" in PublishBatch([Item(), Item()]).request(REQUESTS)
 
 
 def test_each_event_gets_its_own_outcome() -> None:
     items = [Item(), Item(), Item()]
-    lines = Lines(items)
+    lines = PublishBatch(items)
     body = encode_receipts([receipt(1)]) + encode_refusal(InvalidSubjectError("no")) + encode_receipts([receipt(2)])
     lines.receive(answer(body))
     assert lines.ended(None, now=0.0) == []
@@ -101,7 +101,7 @@ def test_each_event_gets_its_own_outcome() -> None:
 
 def test_outcomes_are_told_while_the_answer_comes() -> None:
     items = [Item(), Item()]
-    lines = Lines(items)
+    lines = PublishBatch(items)
     reader = ResponseReader()
     reader.feed(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n" + encode_receipts([receipt(1)]))
     lines.receive(reader)
@@ -110,7 +110,7 @@ def test_outcomes_are_told_while_the_answer_comes() -> None:
 
 def test_a_refusal_of_the_whole_request_is_everybodys() -> None:
     items = [Item(), Item()]
-    lines = Lines(items)
+    lines = PublishBatch(items)
     lines.receive(answer(encode_problem(InvalidSubjectError("no")), b"400 Bad Request"))
     lines.ended(None, now=0.0)
     assert all(isinstance(item.outcomes[0], InvalidSubjectError) for item in items)
@@ -118,7 +118,7 @@ def test_a_refusal_of_the_whole_request_is_everybodys() -> None:
 
 def test_when_the_connection_breaks_only_keyed_events_go_again() -> None:
     stored, keyed, plain = Item(), Item(keyed=True), Item()
-    lines = Lines([stored, keyed, plain])
+    lines = PublishBatch([stored, keyed, plain])
     lines.receive(answer(encode_receipts([receipt(1)])))
     again = lines.ended(ConnectionFailedError("broke"), now=0.0)
     assert again == [keyed]
@@ -131,20 +131,20 @@ def test_when_the_connection_breaks_only_keyed_events_go_again() -> None:
 def test_a_duplicate_of_an_uncertain_attempt_is_its_success() -> None:
     uncertain, certain = Item(keyed=True, uncertain=True), Item(keyed=True)
     for item in (uncertain, certain):
-        lines = Lines([item])
+        lines = PublishBatch([item])
         lines.receive(answer(encode_problem(DuplicateKeyError()), b"409 Conflict"))
     assert isinstance(certain.outcomes[0], DuplicateKeyError)
     reader = ResponseReader()
     body = encode_refusal(DuplicateKeyError(receipt=receipt(4))) * 2
     reader.feed(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     uncertain.outcomes.clear()
-    Lines([uncertain, Item()]).receive(reader)
+    PublishBatch([uncertain, Item()]).receive(reader)
     assert uncertain.outcomes == [receipt(4)]
 
 
 def test_what_could_not_be_sent_goes_again_until_its_deadline() -> None:
     early, late = Item(deadline=1.0), Item(deadline=9.0)
-    again = Lines([early, late]).ended(NotConnectedError("refused"), now=5.0)
+    again = PublishBatch([early, late]).ended(NotConnectedError("refused"), now=5.0)
     assert again == [late]
     assert not late.uncertain
     assert isinstance(early.outcomes[0], NotConnectedError)
@@ -152,7 +152,7 @@ def test_what_could_not_be_sent_goes_again_until_its_deadline() -> None:
 
 def test_an_answer_without_every_outcome_leaves_the_rest_uncertain() -> None:
     items = [Item(), Item()]
-    lines = Lines(items)
+    lines = PublishBatch(items)
     lines.receive(answer(encode_receipts([receipt(1)])))
     lines.ended(None, now=0.0)
     assert isinstance(items[1].outcomes[0], ConnectionFailedError)
@@ -160,6 +160,6 @@ def test_an_answer_without_every_outcome_leaves_the_rest_uncertain() -> None:
 
 def test_a_request_takes_what_fits() -> None:
     assert fitting([]) == 0
-    assert fitting([Item()] * (MOST_LINES + 5)) == MOST_LINES
-    assert fitting([Item(b"x" * MOST_BYTES), Item()]) == 1
-    assert fitting([Item(b"x" * (2 * MOST_BYTES)), Item()]) == 1
+    assert fitting([Item()] * (MOST_BATCH_EVENTS + 5)) == MOST_BATCH_EVENTS
+    assert fitting([Item(b"x" * MOST_BATCH_BYTES), Item()]) == 1
+    assert fitting([Item(b"x" * (2 * MOST_BATCH_BYTES)), Item()]) == 1

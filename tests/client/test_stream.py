@@ -13,7 +13,7 @@ import pytest
 
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.delivery import Delivered
-from bus.client.core.query import Query
+from bus.client.core.get_options import GetOptions
 from bus.client.core.request import Acknowledgement
 from bus.client.core.response import Response
 from bus.client.core.stream import StreamState, reconnects
@@ -45,8 +45,7 @@ def frame(index: int, payload: bytes = b"null", **attempts: int) -> bytes:
 
 def state(**options: Any) -> StreamState[Delivered]:
     """A stream that is connected for the first time."""
-    hearing = {name: options.pop(name) for name in ("on_gap", "on_dropped", "payload_type") if name in options}
-    made = StreamState(Query(subjects=("app.*",), **options), Delivered, **hearing)
+    made = StreamState(GetOptions(subjects=("app.*",), **options), Delivered)
     made.connected(None, HEAD)
     return made
 
@@ -66,7 +65,7 @@ def reconnected(stream: StreamState[Delivered]) -> tuple[dict[str, str], str]:
     parameters, last_event_id = stream.target()
     stream.connected(None, HEAD)
     asked = dict(parameters)
-    assert ("worker" in asked) is stream.query.manual
+    assert ("worker" in asked) is stream.options.manual
     asked.pop("worker", None)
     return asked, last_event_id
 
@@ -97,7 +96,7 @@ def test_a_delivered_event_shows_and_encodes_as_the_event_alone() -> None:
     event = stream.pop()
     assert event is not None
     assert event.consumer_id == "c_1"
-    assert "session" not in repr(event)
+    assert "connection" not in repr(event)
     assert msgspec.json.decode(msgspec.json.encode(event))["id"] == "e_1"
 
 
@@ -282,16 +281,16 @@ def test_raw_payloads_keep_their_bytes() -> None:
     ],
 )
 def test_options_are_written_as_the_server_reads_them(option: str, value: Any, written: str) -> None:
-    assert dict(Query(subjects=("app.*",), **{option: value}).parameters())[option] == written
+    assert dict(GetOptions(subjects=("app.*",), **{option: value}).parameters())[option] == written
 
 
 def test_several_patterns_go_as_one_list() -> None:
-    assert dict(Query(subjects=("app.a", "app.b")).parameters()) == {"subject": "app.a,app.b"}
+    assert dict(GetOptions(subjects=("app.a", "app.b")).parameters()) == {"subject": "app.a,app.b"}
 
 
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(InvalidParameterError, match="has no time zone"):
-        Query(subjects=("app.*",), start=datetime(2026, 1, 31)).parameters()
+        GetOptions(subjects=("app.*",), start=datetime(2026, 1, 31)).parameters()
 
 
 def test_only_what_may_pass_is_waited_for() -> None:
@@ -397,5 +396,5 @@ def test_a_rejection_that_came_too_late_is_said_and_not_an_acknowledgement() -> 
 
 
 def test_terms_that_are_not_given_are_not_sent() -> None:
-    for query in (Query(subjects=("app.*",)), Query(subjects=("app.*",), ack="manual", consumer="w")):
+    for query in (GetOptions(subjects=("app.*",)), GetOptions(subjects=("app.*",), ack="manual", consumer="w")):
         assert not {"redelivery", "redelivery_count", "prefetch", "order"} & dict(query.parameters()).keys()

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from bus import Client, RejectError
-from bus.client.core.worker_plan import Plan
+from bus.client.core.get_options import in_seconds
+from bus.client.core.worker_plan import WorkPlan
 from bus.errors import BusError, ServiceError, UnknownNamespaceError
 from tests.client.workers import StartWorker, collecting, taken
 from tests.support import PATIENCE, ServerProcess
@@ -114,11 +115,38 @@ def test_what_cannot_be_subscribed_to_is_raised(server: ServerProcess, app: str,
         start_worker(server, "nope.a", print).join()
 
 
+def plan(*, redelivery: float, backoff: tuple[float, ...]) -> WorkPlan:
+    return WorkPlan(
+        subjects=("app.*",),
+        consumer="w",
+        concurrency=8,
+        order=None,
+        start="oldest",
+        redelivery=redelivery,
+        redelivery_count=5,
+        backoff=backoff,
+        signals=False,
+    )
+
+
 def test_a_plan_repeats_its_last_delay() -> None:
-    plan = Plan.make("30s", ["1s", 5])
-    assert [plan.delay(attempts) for attempts in (0, 1, 2, 3, 9)] == [1, 1, 5, 5, 5]
-    assert plan.extension == 10
-    assert Plan.make(1, []).delay(3) == 0
+    patient = plan(redelivery=30, backoff=(1, 5))
+    assert [patient.delay(attempts) for attempts in (0, 1, 2, 3, 9)] == [1, 1, 5, 5, 5]
+    assert patient.extension == 10
+    assert plan(redelivery=1, backoff=()).delay(3) == 0
+
+
+def test_a_plan_is_what_is_subscribed_with() -> None:
+    parameters = dict(plan(redelivery=in_seconds("1m30s"), backoff=()).subscription.parameters())
+    assert parameters == {
+        "subject": "app.*",
+        "start": "oldest",
+        "ack": "manual",
+        "redelivery": "1m30s",
+        "redelivery_count": "5",
+        "prefetch": "8",
+        "consumer": "w",
+    }
 
 
 def test_a_rejection_is_an_error_of_bus() -> None:

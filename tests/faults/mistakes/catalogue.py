@@ -261,7 +261,7 @@ MISTAKES = (
     ),
     Mistake(
         "a handler that exits takes its thread along",
-        "client/blocking/worker.py",
+        "client/blocking/work_loop.py",
         (
             (
                 "        except BaseException as error:\n            if self._forked:",
@@ -279,7 +279,7 @@ MISTAKES = (
     Mistake(
         "what came by a connection that is gone is begun",
         "client/core/jobs.py",
-        (("not event.session.live or ", ""), ("        self._waiting.clear()\n", "")),
+        (("not event.connection.live or ", ""), ("        self._waiting.clear()\n", "")),
         (JOBS,),
     ),
     Mistake(

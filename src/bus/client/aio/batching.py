@@ -19,10 +19,10 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from bus.client.aio.connection import Pool
+from bus.client.aio.connection import AsyncPool
 from bus.client.core import forks
 from bus.client.core.outcomes import check
-from bus.client.core.publish_batch import Lines, fitting
+from bus.client.core.publish_batch import PublishBatch, fitting
 from bus.client.core.request import MOST_ID_BYTES, MOST_IDS, Acknowledgement, Requests
 from bus.client.core.retry import UNKNOWN_OUTCOME, Backoff, Retry
 from bus.errors import BusError, NotOwnerError, TimedOutError, UnknownEventError
@@ -66,21 +66,21 @@ class Ack(msgspec.Struct, eq=False):
             self.future.set_exception(error)
 
 
-Item = TypeVar("Item", Put, Ack)
+_Item = TypeVar("_Item", Put, Ack)
 
 
-class Gatherer(Generic[Item]):
+class Gatherer(Generic[_Item]):
     """Sends what gathers, a request at a time."""
 
-    def __init__(self, requests: Requests, pool: Pool) -> None:
+    def __init__(self, requests: Requests, pool: AsyncPool) -> None:
         self._requests = requests
         self._pool = pool
-        self._queue: deque[Item] = deque()
-        self._flying: list[Item] = []
+        self._queue: deque[_Item] = deque()
+        self._flying: list[_Item] = []
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, item: Item) -> None:
+    def add(self, item: _Item) -> None:
         """Send *item* with the next request; its future tells what became of it."""
         self._queue.append(item)
         if self._task is None:
@@ -102,11 +102,11 @@ class Gatherer(Generic[Item]):
             self._task = None
 
     @abstractmethod
-    def _take(self) -> list[Item]:
+    def _take(self) -> list[_Item]:
         """Take from the queue what goes into the next request, leaving out what was cancelled."""
 
     @abstractmethod
-    async def _send(self, items: list[Item]) -> None:
+    async def _send(self, items: list[_Item]) -> None:
         """Send one request and settle *items*, or put them back in front of the queue."""
 
     def _watch(self, deadline: float) -> None:
@@ -150,7 +150,7 @@ class Gatherer(Generic[Item]):
 class PutGatherer(Gatherer[Put]):
     """Sends events."""
 
-    def __init__(self, requests: Requests, pool: Pool) -> None:
+    def __init__(self, requests: Requests, pool: AsyncPool) -> None:
         super().__init__(requests, pool)
         self._backoff = Backoff()
 
@@ -159,7 +159,7 @@ class PutGatherer(Gatherer[Put]):
         return [item for item in taken if not item.future.done()]
 
     async def _send(self, items: list[Put]) -> None:
-        lines = Lines(items)
+        lines = PublishBatch(items)
         failure: BusError | None = None
         try:
             deadline = max(item.deadline for item in items)

@@ -9,7 +9,7 @@ from weakref import WeakMethod
 
 
 def looked_at(over: asyncio.Future[None]) -> None:
-    """Keep asyncio from complaining that nobody asked how a dropped stream ended."""
+    """Keep asyncio from complaining that nobody asked how a stream ended that nobody holds any more."""
     over.exception()
 
 

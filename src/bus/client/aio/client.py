@@ -1,28 +1,23 @@
-"""The client for programs with an asyncio event loop."""
+"""The client for programs with an asyncio event loop: what its callers see."""
 # ruff: noqa: ASYNC109  (a timeout given by the caller is part of the request and of the error it ends in)
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from bus.client.aio.batching import Ack, AckGatherer, Put, PutGatherer
-from bus.client.aio.connection import Pool
-from bus.client.aio.delivery import AsyncDelivery
+from bus.client.aio.calls import AsyncCalls
+from bus.client.aio.handling import AsyncHandler
 from bus.client.aio.stream import AsyncStream
-from bus.client.aio.worker import AsyncHandler, AsyncWorker
-from bus.client.core import forks
-from bus.client.core.draft import EventFields, encode_batch, encode_draft, encode_event
-from bus.client.core.outcomes import check, payload_in, receipt_in
-from bus.client.core.query import Duration, Query, Start, subjects_in
-from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
+from bus.client.aio.worker import AsyncWorker
+from bus.client.core.draft import EventFields, encode_draft
+from bus.client.core.get_options import Duration, GetOptions, Start, subjects_in
+from bus.client.core.outcomes import payload_in, receipt_in
+from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, fitting_ids
 from bus.client.core.response import Response
-from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
-from bus.client.core.stream import StreamState
+from bus.client.core.retry import DEFAULT_TIMEOUT
 from bus.client.core.stream_notices import Dropped, Gap
 from bus.client.core.worker_plan import WorkOptions
 from bus.errors import BusError
@@ -32,19 +27,12 @@ from bus.units import parse_duration
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-SHORT_CALLS = 16
-"""Connections for calls that are answered at once. They are apart from those that wait for others, because
-what these wait for may be a reply that is sent from here."""
-
-T = TypeVar("T")
-
 
 class AsyncClient:
     """A Bus server, seen from one event loop.
 
-    Its methods take, return and raise what those of [Client][bus.Client] do. Concurrent puts travel together,
-    each with its own receipt, and are stored in the order of the calls. It connects when first used; close it,
-    or use it in an ``async with`` block.
+    Concurrent puts travel together, each with its own receipt, and are stored in the order of the calls. It
+    connects when first used; close it, or use it in an ``async with`` block.
 
     Parameters:
         url: where the server is, with a path if a proxy wants one; by default ``http://localhost:2021``.
@@ -64,15 +52,8 @@ class AsyncClient:
         tls: SSLContext | None = None,
         max_connections: int = 64,
     ) -> None:
-        endpoint = Endpoint.parse(url)
-        self._requests = Requests(endpoint)
-        self._pool = Pool(endpoint, limit=SHORT_CALLS, tls=tls)
-        self._waiting = Pool(endpoint, limit=max_connections, tls=tls)
-        self._puts = PutGatherer(self._requests, self._pool)
-        self._acks = AckGatherer(self._requests, self._pool)
-        self._timeout = timeout
-        self._streams: WeakSet[AsyncStream] = WeakSet()
-        forks.on_fork(self._forked)
+        self._endpoint = Endpoint.parse(url)
+        self._calls = AsyncCalls(self._endpoint, timeout=timeout, tls=tls, max_connections=max_connections)
 
     # -- publishing
 
@@ -89,20 +70,40 @@ class AsyncClient:
         confirm: int = 0,
         timeout: float | None = None,
     ) -> Receipt:
-        """Publish one event and return its receipt once it is stored; see [Client.put][bus.Client.put].
+        """Publish one event and return its receipt once it is stored as the server promises.
 
+        When a connection breaks after the event was sent, an event with a key is sent again, which can't
+        store it twice; without a key the error says that it may or may not be stored.
         Cancelling it leaves open whether the event is stored, and other puts undisturbed.
+
+        Parameters:
+            subject: what the event is about, such as ``orders.created``.
+            payload: anything msgspec can write as JSON; a ``msgspec.Raw`` is JSON already.
+            key: refuses a second event with this subject and key.
+            trace_id: is carried along.
+            id: an id of your own, 1 to 128 of ``A-Z a-z 0-9 _ -``; by default the server makes one.
+            response_subject: the inbox that a reply goes to.
+            created_at: when it happened, a ``datetime`` with a time zone or RFC 3339 text; by default now.
+            confirm: return only once so many different consumers have acknowledged the event.
+            timeout: seconds it may take in all, 60 at most with *confirm*; by default the client's.
+
+        Returns:
+            The event's id, time and place in its namespace.
+
+        Raises:
+            DuplicateKeyError: the subject had this key before; the error has the first event's receipt.
+            InvalidError: this can't be an event.
+            UnknownNamespaceError: the server doesn't serve the namespace of *subject*.
+            TooLargeError: the event is larger than the server takes.
+            TimedOutError: no answer, or too few acknowledgements, in time; with the receipt if the event is stored.
+            UnavailableError: the server was overloaded or stopping all the time.
+            StorageError: the server can't store it, because its disk is full or fails.
+            ConnectionFailedError: the server can't be reached, or the connection broke.
         """
-        body = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at)
-        seconds = self._timeout if timeout is None else timeout
+        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at)
         if confirm:
-            asked = self._requests.publish_and_wait(body, wait="confirm", timeout=seconds, count=confirm)
-            return await self._call(self._waiting, asked, receipt_in, timeout=seconds + MARGIN)
-        loop = asyncio.get_running_loop()
-        item = Put(body, bool(key), loop.time() + seconds, loop.create_future())
-        self._puts.add(item)
-        receipt: Receipt = await item.future
-        return receipt
+            return await self._calls.publish_and_wait(line, receipt_in, wait="confirm", timeout=timeout, count=confirm)
+        return await self._calls.publish(line, keyed=bool(key), timeout=timeout)
 
     @overload
     async def put_many(
@@ -117,21 +118,24 @@ class AsyncClient:
     async def put_many(
         self, events: Iterable[EventFields | Draft], *, atomic: bool = True, timeout: float | None = None
     ) -> Receipt | list[Receipt | BusError]:
-        """Publish several events, as one batch or independently; see [Client.put_many][bus.Client.put_many].
+        """Publish several events, as one batch or independently of each other.
 
-        Independent events go the way of concurrent puts: *timeout* is for all of them, and what hinders one
-        is in its place in the list, even that the server can't be reached.
+        It raises what `put` does for a batch. What hinders one of several independent events is in its place in
+        the list, even that the server can't be reached.
+
+        Parameters:
+            events: mappings such as ``{"subject": "orders.created", "payload": 1}``, with the names of `put`.
+            atomic: store them as a whole or not at all: up to 16,384 events of one namespace. Otherwise each is
+                stored for itself, and there may be any number of them.
+            timeout: seconds it may take in all; by default the client's.
+
+        Returns:
+            The receipt of the last event of a batch; of independent events what became of each, in order:
+                its receipt, or the error that refused it.
         """
-        seconds = self._timeout if timeout is None else timeout
         if atomic:
-            asked = self._requests.publish(encode_batch(events))
-            return await self._call(self._pool, asked, receipt_in, timeout=seconds)
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
-        items = [Put(*encode_event(event), deadline, loop.create_future()) for event in events]
-        for item in items:
-            self._puts.add(item)
-        return await asyncio.gather(*(_outcome(item.future) for item in items))
+            return await self._calls.publish_batch(events, timeout=timeout)
+        return await self._calls.publish_each(events, timeout=timeout)
 
     # -- subscribing
 
@@ -153,12 +157,46 @@ class AsyncClient:
         on_gap: Callable[[Gap], object] | None = None,
         on_dropped: Callable[[Dropped], object] | None = None,
     ) -> AsyncStream:
-        """Subscribe to a pattern, or several of one namespace; see [Client.get][bus.Client.get].
+        """Subscribe to a pattern, or several of one namespace.
 
         The subscription begins with ``async with client.get(…) as events:``, or with the first event that
-        ``async for`` asks for. That is where it raises what refuses it.
+        ``async for`` asks for; that is where it raises what refuses it. From then on it reconnects by itself.
+
+        Parameters:
+            subject: a pattern such as ``orders.*`` or ``orders.>``, or several of one namespace.
+            start: ``"newest"``, ``"oldest"``, an event's id (begins after it), an index, a ``datetime`` with a time
+                zone, or an age: a ``timedelta`` or text such as ``"15m"``. It counts for a durable consumer that
+                is new.
+            ack: with ``"manual"`` each event is delivered again until it is acknowledged.
+            redelivery: how long an attempt may take, in seconds or as text such as ``"1m30s"``; several are
+                for the first, second, … attempt. By default 5 seconds.
+            redelivery_count: attempts in all before an event is given up, 0 for no limit; by default 3.
+            prefetch: events on their way at once; by default 1, which is strict order.
+            consumer: the name of a durable consumer, with ``ack="manual"``: the server keeps its position, and
+                connections of one name share the work.
+            order: with ``"key"`` no two events of one key are on their way at once.
+            limit: end after so many events.
+            follow: go on with new events; otherwise end at what is the last one now.
+            timeout: seconds to wait for each next event; by default for ever.
+            payload_type: what payloads are decoded as, any type msgspec knows; ``msgspec.Raw`` leaves them as
+                they are.
+            on_gap: called when events are missed because they can't be read any more; by default a warning
+                is logged.
+            on_dropped: called when an event of a consumer without a name is given up; by default a warning
+                is logged.
+
+        Returns:
+            The events, as an iterator that can be closed.
+
+        Raises:
+            InvalidError: a pattern or an option can't be understood.
+            UnknownNamespaceError: the server doesn't serve this namespace.
+            UnknownEventError: there never was an event like the one to start after.
+            ConsumerMismatchError: the durable consumer reads other patterns.
+            UnavailableError: the server was overloaded or stopping all the time.
+            ConnectionFailedError: the server can't be reached within the client's timeout.
         """
-        query = Query(
+        options = GetOptions(
             subjects=subjects_in(subject),
             start=start,
             ack=ack,
@@ -169,18 +207,16 @@ class AsyncClient:
             order=order,
             limit=limit,
             follow=follow,
-        )
-        state = StreamState(query, AsyncDelivery, payload_type=payload_type, on_gap=on_gap, on_dropped=on_dropped)
-        stream = AsyncStream(
-            state,
-            requests=self._requests,
-            pool=self._pool,
-            acknowledge=self._acknowledge,
-            patience=self._timeout,
             timeout=timeout,
+            payload_type=payload_type,
+            on_gap=on_gap,
+            on_dropped=on_dropped,
         )
-        self._streams.add(stream)
-        return stream
+        return self.subscribe(options)
+
+    def subscribe(self, options: GetOptions) -> AsyncStream:
+        """What `get` and workers do, their options as one value."""
+        return self._calls.subscribe(options)
 
     async def ack(
         self,
@@ -191,21 +227,30 @@ class AsyncClient:
         delay: Duration | None = None,
         reason: str = "",
     ) -> None:
-        """Say something about deliveries of a consumer, by their ids; see [Client.ack][bus.Client.ack]."""
+        """Say something about deliveries of a consumer, by their ids; `AsyncDelivery.ack` is the short way.
+
+        Of several events those that can be are settled, and the error is that of the first that could not.
+
+        Parameters:
+            consumer_id: the consumer they were delivered to, ``c_…``.
+            event_ids: one event's id, or several.
+            action: ``"ack"``: done. ``"nack"``: deliver again. ``"extend"``: more time. ``"reject"``: give up.
+            delay: seconds, or text such as ``"30s"``: with ``"nack"`` until it is delivered again, by default
+                at once; with ``"extend"`` how long the attempt may take from now, by default the redelivery
+                time again.
+            reason: why, with ``"nack"`` and ``"reject"``; kept with a dead letter.
+
+        Raises:
+            UnknownConsumerError: the consumer's connection has ended.
+            UnknownEventError: an event was not delivered to this consumer, or was given up.
+            NotOwnerError: an event was handed to another connection of the consumer.
+            InvalidError: an id or an option can't be understood.
+            ConnectionFailedError: the server can't be reached.
+        """
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
         for part in fitting_ids(ids, reason=reason):
-            await self._acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
-
-    async def _acknowledge(self, said: Acknowledgement) -> None:
-        """A plain acknowledgement travels with others, anything else by itself."""
-        if len(said.event_ids) > 1 or said.action != "ack" or said.reply:
-            await self._call(self._pool, self._requests.acknowledge(said), check, repeatable=True)
-            return
-        loop = asyncio.get_running_loop()
-        item = Ack(said.consumer_id, said.event_ids[0], loop.time() + self._timeout, loop.create_future())
-        self._acks.add(item)
-        await item.future
+            await self._calls.acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
 
     # -- services
 
@@ -218,11 +263,26 @@ class AsyncClient:
         key: str | None = None,
         trace_id: str | None = None,
     ) -> Any:
-        """Publish a request and return the payload of the first reply; see [Client.request][bus.Client.request]."""
-        seconds = self._timeout if timeout is None else timeout
-        body = encode_draft(subject, payload, key, trace_id)
-        asked = self._requests.publish_and_wait(body, wait="reply", timeout=seconds)
-        return await self._call(self._waiting, asked, payload_in, timeout=seconds + MARGIN)
+        """Publish a request and wait for the first reply to it.
+
+        It raises what `put` does, and:
+
+        Parameters:
+            subject: what the request is about, such as ``app.math.add``.
+            payload: anything msgspec can write as JSON.
+            timeout: seconds to wait for the reply, 60 at most; by default the client's.
+            key: refuses a second request with this subject and key.
+            trace_id: is carried along.
+
+        Returns:
+            The payload of the reply.
+
+        Raises:
+            ServiceError: the service rejected the request; the message is its reason.
+            TimedOutError: no reply in time; the error has the receipt of the request, which is stored.
+        """
+        line = encode_draft(subject, payload, key, trace_id)
+        return await self._calls.publish_and_wait(line, payload_in, wait="reply", timeout=timeout)
 
     def worker(
         self, subject: str | Sequence[str], handler: AsyncHandler, **options: Unpack[WorkOptions]
@@ -255,35 +315,19 @@ class AsyncClient:
     # -- around it
 
     async def health(self) -> bool:
-        """Ask whether every namespace of the server takes events; see [Client.health][bus.Client.health]."""
-        return await self._call(self._pool, self._requests.get("readyz"), _is_ready, repeatable=True)
+        """Ask whether every namespace of the server takes events.
 
-    async def _call(
-        self,
-        pool: Pool,
-        asked: bytes,
-        read: Callable[[Response], T],
-        *,
-        timeout: float | None = None,
-        repeatable: bool = False,
-    ) -> T:
-        seconds = self._timeout if timeout is None else timeout
-        deadline = asyncio.get_running_loop().time() + seconds
-        return await pool.call(asked, read, Retry(deadline=deadline, repeatable=repeatable))
+        Returns:
+            Whether they all do.
 
-    def _forked(self) -> None:
-        """In a child: leave the connections and the loop to the parent."""
-        for part in (self._puts, self._acks, self._pool, self._waiting):
-            part.forked()
+        Raises:
+            ConnectionFailedError: the server can't be reached.
+        """
+        return await self._calls.ask("readyz", _is_ready)
 
     async def close(self) -> None:
         """Send the puts and acknowledgements that have gathered, end every subscription, close every connection."""
-        await self._puts.close()
-        await self._acks.close()
-        for stream in list(self._streams):
-            await stream.close()
-        self._pool.close()
-        self._waiting.close()
+        await self._calls.close()
 
     async def __aenter__(self) -> Self:
         return self
@@ -294,14 +338,7 @@ class AsyncClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<AsyncClient of {self._requests.endpoint}>"
-
-
-async def _outcome(future: asyncio.Future[Receipt]) -> Receipt | BusError:
-    try:
-        return await future
-    except BusError as error:
-        return error
+        return f"<AsyncClient of {self._endpoint}>"
 
 
 def _is_ready(response: Response) -> bool:

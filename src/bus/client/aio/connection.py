@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from bus.client.core import forks
 from bus.client.core.request import Endpoint
-from bus.client.core.response import Response, ResponseReader
-from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, reason
+from bus.client.core.response import Heard, Response, ResponseReader
+from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, os_reason
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-T = TypeVar("T")
-
-Heard = Callable[[ResponseReader], None]
+_T = TypeVar("_T")
 
 
-class Connection(asyncio.Protocol):
+class AsyncConnection(asyncio.Protocol):
     """One connection to a server, which carries one request at a time."""
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -113,7 +111,9 @@ class Connection(asyncio.Protocol):
             self._finish(None)
 
     def _broken(self, error: Exception) -> ConnectionFailedError:
-        return ConnectionFailedError(f"the connection to {self._endpoint} broke ({reason(error)}): {UNKNOWN_OUTCOME}")
+        return ConnectionFailedError(
+            f"the connection to {self._endpoint} broke ({os_reason(error)}): {UNKNOWN_OUTCOME}"
+        )
 
     def _finish(self, error: BusError | None) -> None:
         answered, self._answered, self._heard = self._answered, None, None
@@ -125,22 +125,22 @@ class Connection(asyncio.Protocol):
             answered.set_exception(error)
 
     def __repr__(self) -> str:
-        return f"<Connection to {self._endpoint}, {self.reader!r}>"
+        return f"<AsyncConnection to {self._endpoint}, {self.reader!r}>"
 
 
-async def connect(endpoint: Endpoint, *, tls: SSLContext | None) -> Connection:
+async def _dial(endpoint: Endpoint, *, tls: SSLContext | None) -> AsyncConnection:
     """A new connection. Raises `NotConnectedError`."""
     loop = asyncio.get_running_loop()
     try:
         _, connection = await loop.create_connection(
-            lambda: Connection(endpoint), endpoint.host, endpoint.port, ssl=tls or endpoint.secure or None
+            lambda: AsyncConnection(endpoint), endpoint.host, endpoint.port, ssl=tls or endpoint.secure or None
         )
     except (OSError, ValueError) as error:  # a ValueError is of a host that no name server could know
         raise not_connected(endpoint, error) from None
     return connection
 
 
-class Pool:
+class AsyncPool:
     """Connections to one server, at most *limit* at once; who finds them all in use waits for one."""
 
     def __init__(self, endpoint: Endpoint, *, limit: int, tls: SSLContext | None) -> None:
@@ -148,7 +148,7 @@ class Pool:
         self._tls = tls
         self._limit = limit
         self._slots = asyncio.Semaphore(limit)
-        self._idle: list[Connection] = []
+        self._idle: list[AsyncConnection] = []
         self._closed = False
 
     async def exchange(self, request: bytes, *, deadline: float, heard: Heard | None = None) -> ResponseReader:
@@ -177,7 +177,7 @@ class Pool:
             self._idle.append(connection)
         return connection.reader
 
-    async def _take(self) -> Connection:
+    async def _take(self) -> AsyncConnection:
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable:
@@ -185,7 +185,7 @@ class Pool:
             connection.close()
         return await self.connect()
 
-    async def call(self, request: bytes, read: Callable[[Response], T], retry: Retry) -> T:
+    async def call(self, request: bytes, read: Callable[[Response], _T], retry: Retry) -> _T:
         """Send *request* until it is answered for good, as far as *retry* lets it, and return what *read* makes of it.
 
         Raises what *read* raises, `NotConnectedError`, `ConnectionFailedError`, `TimedOutError`.
@@ -196,11 +196,11 @@ class Pool:
             except BusError as error:
                 await asyncio.sleep(retry.delay(error, now=asyncio.get_running_loop().time()))
 
-    async def connect(self) -> Connection:
+    async def connect(self) -> AsyncConnection:
         """A connection outside the pool. Raises `NotConnectedError`."""
         if self._closed:
             raise BusError("the client is closed: make a new one")
-        return await connect(self._endpoint, tls=self._tls)
+        return await _dial(self._endpoint, tls=self._tls)
 
     def forked(self) -> None:
         """A child must not talk on the connections of its parent."""
@@ -215,4 +215,4 @@ class Pool:
             self._idle.pop().close()
 
     def __repr__(self) -> str:
-        return f"<Pool of {len(self._idle)} idle connections to {self._endpoint}>"
+        return f"<AsyncPool of {len(self._idle)} idle connections to {self._endpoint}>"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from types import TracebackType
 
 from bus.client.aio.callbacks import looked_at, weakly
-from bus.client.aio.connection import Connection, Pool
+from bus.client.aio.connection import AsyncConnection, AsyncPool
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.core import forks
 from bus.client.core.delivery import Delivered
@@ -37,18 +37,17 @@ class AsyncStream:
         state: StreamState[AsyncDelivery],
         *,
         requests: Requests,
-        pool: Pool,
+        pool: AsyncPool,
         acknowledge: Callable[[Acknowledgement], Awaitable[None]],
         patience: float,
-        timeout: float | None,
     ) -> None:
         self._state = state
         self._requests = requests
         self._pool = pool
         self._acknowledge = acknowledge
         self._patience = patience
-        self._timeout = timeout
-        self._connection: Connection | None = None
+        self._timeout = state.options.timeout
+        self._connection: AsyncConnection | None = None
         self._over: asyncio.Future[None] | None = None
         self._news = asyncio.Event()
         self._held = 0
@@ -59,8 +58,8 @@ class AsyncStream:
     @property
     def consumer_id(self) -> str:
         """The id the server gave to this connection, empty while there is none."""
-        session = self._state.session
-        return session.consumer_id if session else ""
+        connection = self._state.connection
+        return connection.consumer_id if connection else ""
 
     def __aiter__(self) -> AsyncStream:
         return self
@@ -94,7 +93,7 @@ class AsyncStream:
         except TimeoutError:
             if not limit.expired():
                 raise  # it is an error of ours
-            raise TimedOutError(f"no event on {self._state.query} within {self._timeout:g}s") from None
+            raise TimedOutError(f"no event on {self._state.options} within {self._timeout:g}s") from None
         await self.close()
         raise StopAsyncIteration
 
@@ -109,7 +108,7 @@ class AsyncStream:
             await self._lose(error)
         await self._say_late()
 
-    async def _receive(self, connection: Connection) -> None:
+    async def _receive(self, connection: AsyncConnection) -> None:
         if self._over is not None and self._over.done():
             self._over.result()
             raise ConnectionFailedError("the server closed the stream")
@@ -171,16 +170,16 @@ class AsyncStream:
         except BusError:
             raise
         except TimeoutError:
-            raise TimedOutError(f"no answer to the subscription to {self._state.query} in time") from None
+            raise TimedOutError(f"no answer to the subscription to {self._state.options} in time") from None
         except asyncio.CancelledError:
             self._disconnect()
             raise
         self._state.report_standing()
 
-    async def _subscribe(self, connection: Connection) -> None:
+    async def _subscribe(self, connection: AsyncConnection) -> None:
         parameters, last_event_id = self._state.target()
         self._connection = connection
-        # The connection knows the stream only weakly, so that one which is dropped is closed.
+        # The connection knows the stream only weakly, so that one which nobody holds any more is closed.
         over = connection.send(
             self._requests.subscribe(parameters, last_event_id=last_event_id), heard=weakly(self._hear)
         )
@@ -203,12 +202,12 @@ class AsyncStream:
         if connection is None or reader is not connection.reader:
             return
         if reader.head is not None and reader.head.status == 200:
-            if self._state.session is None:
+            if self._state.connection is None:
                 self._state.connected(self, reader.head)
             self._take_in(connection)
         self._news.set()
 
-    def _take_in(self, connection: Connection) -> None:
+    def _take_in(self, connection: AsyncConnection) -> None:
         if self._state.jobs is not None:
             self._state.jobs.wake()
         data = connection.reader.take_body()
@@ -293,4 +292,4 @@ class AsyncStream:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._connection else "not connected"
-        return f"<AsyncStream of {self._state.query}, {state}>"
+        return f"<AsyncStream of {self._state.options}, {state}>"

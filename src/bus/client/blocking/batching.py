@@ -8,8 +8,8 @@ from itertools import islice
 from time import monotonic, sleep
 
 from bus.client.blocking.connection import Pool
-from bus.client.core.draft import EventFields, encode_event
-from bus.client.core.publish_batch import Lines, fitting
+from bus.client.core.draft import EventFields, encode_line
+from bus.client.core.publish_batch import PublishBatch, fitting
 from bus.client.core.request import Requests
 from bus.client.core.retry import Backoff, NotConnectedError
 from bus.errors import BusError
@@ -29,7 +29,7 @@ class _Line:
         self.outcome = outcome
 
 
-def put_lines(
+def publish_each(
     events: Iterable[EventFields | Draft], pool: Pool, requests: Requests, *, timeout: float
 ) -> list[Receipt | BusError]:
     """Publish *events* and return what became of each; *timeout* is in seconds for each request.
@@ -37,7 +37,7 @@ def put_lines(
     Raises `InvalidEventError` before anything is sent when one can't be written as JSON, `NotConnectedError`
     when the server can't be reached at all. One that is lost later is named in the outcomes.
     """
-    items = [_Line(*encode_event(event)) for event in events]
+    items = [_Line(*encode_line(event)) for event in events]
     sent = 0
     while sent < len(items):
         chunk = items[sent : sent + fitting(islice(items, sent, None))]
@@ -56,7 +56,7 @@ def _put_chunk(items: list[_Line], pool: Pool, requests: Requests, *, deadline: 
     for item in items:
         item.deadline = deadline
     while items:
-        lines = Lines(items)
+        lines = PublishBatch(items)
         failure = _send(lines, pool, requests, deadline=deadline)
         delay = backoff.next()
         items = lines.ended(failure, now=monotonic() + delay)
@@ -64,7 +64,7 @@ def _put_chunk(items: list[_Line], pool: Pool, requests: Requests, *, deadline: 
             sleep(delay)
 
 
-def _send(lines: Lines[_Line], pool: Pool, requests: Requests, *, deadline: float) -> BusError | None:
+def _send(lines: PublishBatch[_Line], pool: Pool, requests: Requests, *, deadline: float) -> BusError | None:
     """Send one request; returns what it failed with."""
     try:
         pool.exchange(lines.request(requests), deadline=deadline, heard=lines.receive)

@@ -1,41 +1,35 @@
-"""The client for programs without an event loop."""
+"""The client for programs without an event loop: what its callers see."""
+# Generated from bus/client/aio/client.py by `make generate`: change that one.
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, Unpack, overload
-from weakref import WeakSet
+from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
-from bus.client.blocking.batching import put_lines
-from bus.client.blocking.connection import Pool
-from bus.client.blocking.delivery import Delivery
+from bus.client.blocking.calls import Calls
+from bus.client.blocking.handling import Handler
 from bus.client.blocking.stream import Stream
-from bus.client.blocking.worker import Handler, Worker
-from bus.client.core import forks
-from bus.client.core.draft import EventFields, encode_batch, encode_draft
-from bus.client.core.outcomes import check, payload_in, receipt_in
-from bus.client.core.query import Duration, Query, Start, subjects_in
-from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
+from bus.client.blocking.worker import Worker
+from bus.client.core.draft import EventFields, encode_draft
+from bus.client.core.get_options import Duration, GetOptions, Start, subjects_in
+from bus.client.core.outcomes import payload_in, receipt_in
+from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, fitting_ids
 from bus.client.core.response import Response
-from bus.client.core.retry import DEFAULT_TIMEOUT, MARGIN, Retry
-from bus.client.core.stream import StreamState
+from bus.client.core.retry import DEFAULT_TIMEOUT
 from bus.client.core.stream_notices import Dropped, Gap
 from bus.client.core.worker_plan import WorkOptions
-from bus.errors import BusError, DuplicateKeyError
+from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.units import parse_duration
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-T = TypeVar("T")
-
 
 class Client:
-    """A connection to a Bus server, to be shared by any number of threads.
+    """A Bus server, to be shared by any number of threads.
 
     It connects when first used and keeps idle connections; close it, or use it in a ``with`` block.
 
@@ -49,14 +43,14 @@ class Client:
     """
 
     def __init__(
-        self, url: str = DEFAULT_URL, *, timeout: float = DEFAULT_TIMEOUT, tls: SSLContext | None = None
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        tls: SSLContext | None = None,
     ) -> None:
-        endpoint = Endpoint.parse(url)
-        self._requests = Requests(endpoint)
-        self._pool = Pool(endpoint, tls=tls)
-        self._timeout = timeout
-        self._streams: WeakSet[Stream] = WeakSet()
-        forks.on_fork(self._forked)
+        self._endpoint = Endpoint.parse(url)
+        self._calls = Calls(self._endpoint, timeout=timeout, tls=tls)
 
     # -- publishing
 
@@ -102,21 +96,10 @@ class Client:
             StorageError: the server can't store it, because its disk is full or fails.
             ConnectionFailedError: the server can't be reached, or the connection broke.
         """
-        body = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at)
-        seconds = self._timeout if timeout is None else timeout
+        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at)
         if confirm:
-            asked = self._requests.publish_and_wait(body, wait="confirm", timeout=seconds, count=confirm)
-            return self._call(asked, receipt_in, timeout=seconds + MARGIN)
-        return self._put(self._requests.publish(body), keyed=bool(key), timeout=seconds)
-
-    def _put(self, asked: bytes, *, keyed: bool, timeout: float) -> Receipt:
-        retry = Retry(deadline=monotonic() + timeout, repeatable=keyed)
-        try:
-            return self._pool.call(asked, receipt_in, retry)
-        except DuplicateKeyError as error:
-            if retry.uncertain and error.receipt:
-                return error.receipt  # the first one with this key was this one
-            raise
+            return self._calls.publish_and_wait(line, receipt_in, wait="confirm", timeout=timeout, count=confirm)
+        return self._calls.publish(line, keyed=bool(key), timeout=timeout)
 
     @overload
     def put_many(
@@ -146,10 +129,9 @@ class Client:
             The receipt of the last event of a batch; of independent events what became of each, in order:
                 its receipt, or the error that refused it.
         """
-        seconds = self._timeout if timeout is None else timeout
         if atomic:
-            return self._put(self._requests.publish(encode_batch(events)), keyed=False, timeout=seconds)
-        return put_lines(events, self._pool, self._requests, timeout=seconds)
+            return self._calls.publish_batch(events, timeout=timeout)
+        return self._calls.publish_each(events, timeout=timeout)
 
     # -- subscribing
 
@@ -209,7 +191,7 @@ class Client:
             UnavailableError: the server was overloaded or stopping all the time.
             ConnectionFailedError: the server can't be reached within the client's timeout.
         """
-        query = Query(
+        options = GetOptions(
             subjects=subjects_in(subject),
             start=start,
             ack=ack,
@@ -220,22 +202,16 @@ class Client:
             order=order,
             limit=limit,
             follow=follow,
-        )
-        state = StreamState(query, Delivery, payload_type=payload_type, on_gap=on_gap, on_dropped=on_dropped)
-        return self._open(state, timeout)
-
-    def _open(self, state: StreamState[Delivery], timeout: float | None) -> Stream:
-        stream = Stream(
-            state,
-            requests=self._requests,
-            pool=self._pool,
-            acknowledge=self._acknowledge,
-            patience=self._timeout,
             timeout=timeout,
+            payload_type=payload_type,
+            on_gap=on_gap,
+            on_dropped=on_dropped,
         )
-        stream.open()
-        self._streams.add(stream)
-        return stream
+        return self.subscribe(options)
+
+    def subscribe(self, options: GetOptions) -> Stream:
+        """What `get` and workers do, their options as one value."""
+        return self._calls.subscribe(options)
 
     def ack(
         self,
@@ -269,10 +245,7 @@ class Client:
         ids = subjects_in(event_ids)
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
         for part in fitting_ids(ids, reason=reason):
-            self._acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
-
-    def _acknowledge(self, said: Acknowledgement) -> None:
-        self._call(self._requests.acknowledge(said), check, repeatable=True)
+            self._calls.acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
 
     # -- services
 
@@ -303,10 +276,8 @@ class Client:
             ServiceError: the service rejected the request; the message is its reason.
             TimedOutError: no reply in time; the error has the receipt of the request, which is stored.
         """
-        seconds = self._timeout if timeout is None else timeout
-        body = encode_draft(subject, payload, key, trace_id)
-        asked = self._requests.publish_and_wait(body, wait="reply", timeout=seconds)
-        return self._call(asked, payload_in, timeout=seconds + MARGIN)
+        line = encode_draft(subject, payload, key, trace_id)
+        return self._calls.publish_and_wait(line, payload_in, wait="reply", timeout=timeout)
 
     def worker(self, subject: str | Sequence[str], handler: Handler, **options: Unpack[WorkOptions]) -> Worker:
         """A worker on this client, for programs that run and stop it themselves.
@@ -345,23 +316,11 @@ class Client:
         Raises:
             ConnectionFailedError: the server can't be reached.
         """
-        return self._call(self._requests.get("readyz"), _is_ready, repeatable=True)
-
-    def _call(
-        self, asked: bytes, read: Callable[[Response], T], *, timeout: float | None = None, repeatable: bool = False
-    ) -> T:
-        seconds = self._timeout if timeout is None else timeout
-        return self._pool.call(asked, read, Retry(deadline=monotonic() + seconds, repeatable=repeatable))
-
-    def _forked(self) -> None:
-        """In a child: leave the connections to the parent."""
-        self._pool.forked()
+        return self._calls.ask("readyz", _is_ready)
 
     def close(self) -> None:
         """End every subscription and close every connection."""
-        for stream in list(self._streams):
-            stream.close()
-        self._pool.close()
+        self._calls.close()
 
     def __enter__(self) -> Self:
         return self
@@ -370,7 +329,7 @@ class Client:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Client of {self._requests.endpoint}>"
+        return f"<Client of {self._endpoint}>"
 
 
 def _is_ready(response: Response) -> bool:

@@ -10,18 +10,16 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar
 
-from bus.client.blocking.dial import connect, default_tls, left
+from bus.client.blocking.dial import connect_socket, default_tls, left
 from bus.client.core.request import Endpoint
-from bus.client.core.response import Response, ResponseReader
-from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, reason
+from bus.client.core.response import Heard, Response, ResponseReader
+from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, os_reason
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 
 if TYPE_CHECKING:
     from ssl import SSLContext
 
-T = TypeVar("T")
-
-Heard = Callable[[ResponseReader], None]
+_T = TypeVar("_T")
 
 RECEIVE_SIZE = 1 << 16
 """Larger buffers are mapped into memory and out again for every answer."""
@@ -37,7 +35,7 @@ class Connection:
     def __init__(self, endpoint: Endpoint, *, deadline: float, tls: SSLContext | None) -> None:
         """Connect. Raises `NotConnectedError` when that isn't done by *deadline*."""
         self._endpoint = endpoint
-        self._socket = connect(endpoint, deadline=deadline, tls=tls)
+        self._socket = connect_socket(endpoint, deadline=deadline, tls=tls)
         self._timeout = self._socket.gettimeout() or 0.0
         self._poll = select.poll()
         self._poll.register(self._socket, select.POLLIN)
@@ -102,7 +100,9 @@ class Connection:
         return TimedOutError(f"{self._endpoint} did not answer in time: {UNKNOWN_OUTCOME}")
 
     def _broken(self, error: Exception) -> ConnectionFailedError:
-        return ConnectionFailedError(f"the connection to {self._endpoint} broke ({reason(error)}): {UNKNOWN_OUTCOME}")
+        return ConnectionFailedError(
+            f"the connection to {self._endpoint} broke ({os_reason(error)}): {UNKNOWN_OUTCOME}"
+        )
 
     def left(self, deadline: float) -> float:
         """Seconds until *deadline*. Raises `TimedOutError` when there are none, whatever the server goes on sending."""
@@ -166,7 +166,7 @@ class Pool:
         self.give(connection)
         return connection.reader
 
-    def call(self, request: bytes, read: Callable[[Response], T], retry: Retry) -> T:
+    def call(self, request: bytes, read: Callable[[Response], _T], retry: Retry) -> _T:
         """Send *request* until it is answered for good, as far as *retry* lets it, and return what *read* makes of it.
 
         Raises what *read* raises, `NotConnectedError`, `ConnectionFailedError`, `TimedOutError`.

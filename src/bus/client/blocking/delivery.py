@@ -1,11 +1,12 @@
 """An event in the hands of a program with threads."""
+# Generated from bus/client/aio/delivery.py by `make generate`: change that one.
 
 from __future__ import annotations
 
 from typing import Any
 
 from bus.client.core.delivery import Delivered
-from bus.client.core.query import Duration
+from bus.client.core.get_options import Duration
 
 
 class Delivery(Delivered, dict=True):
@@ -22,7 +23,7 @@ class Delivery(Delivered, dict=True):
 
     def ack(self) -> None:
         """Say that the event is done. It answers a publisher that waits for confirmation."""
-        self.session.stream.settle(self, self._acknowledged())
+        self.connection.stream.settle(self, self._acknowledged())
 
     def reply(self, payload: Any) -> None:
         """Answer a request, and acknowledge it.
@@ -33,7 +34,7 @@ class Delivery(Delivered, dict=True):
         Raises:
             InvalidEventError: the event asks for no reply, or *payload* can't be written as JSON.
         """
-        self.session.stream.settle(self, self._replied(payload))
+        self.connection.stream.settle(self, self._replied(payload))
 
     def nack(self, *, delay: Duration = 0, reason: str = "") -> None:
         """Have the event delivered again.
@@ -42,7 +43,7 @@ class Delivery(Delivered, dict=True):
             delay: seconds, or text such as ``"30s"``, until then.
             reason: why; kept with the dead letter if this was the last attempt.
         """
-        self.session.stream.settle(self, self._said("nack", delay=delay, reason=reason))
+        self.connection.stream.settle(self, self._said("nack", delay=delay, reason=reason))
 
     def extend(self, *, delay: Duration | None = None) -> None:
         """Ask for more time before redelivery.
@@ -50,7 +51,7 @@ class Delivery(Delivered, dict=True):
         Parameters:
             delay: seconds from now, or text such as ``"1m"``; by default the redelivery time again.
         """
-        self.session.stream.settle(self, self._said("extend", delay=delay))
+        self.connection.stream.settle(self, self._said("extend", delay=delay))
 
     def reject(self, *, reason: str = "") -> None:
         """Give the event up: a durable consumer's goes to the dead letters, and who asked gets a `ServiceError`.
@@ -58,4 +59,4 @@ class Delivery(Delivered, dict=True):
         Parameters:
             reason: why; kept with the dead letter, and the message of the requester's error.
         """
-        self.session.stream.settle(self, self._said("reject", reason=reason))
+        self.connection.stream.settle(self, self._said("reject", reason=reason))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ssl import SSLContext
 
 
-def connect(endpoint: Endpoint, *, deadline: float, tls: SSLContext | None) -> socket.socket:
+def connect_socket(endpoint: Endpoint, *, deadline: float, tls: SSLContext | None) -> socket.socket:
     """A socket connected to *endpoint* by *deadline*, on the monotonic clock. Raises `NotConnectedError`."""
     try:
         plain = _reach(endpoint, deadline)

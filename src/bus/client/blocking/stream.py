@@ -36,14 +36,13 @@ class Stream:
         pool: Pool,
         acknowledge: Callable[[Acknowledgement], None],
         patience: float,
-        timeout: float | None,
     ) -> None:
         self._state = state
         self._requests = requests
         self._pool = pool
         self._acknowledge = acknowledge
         self._patience = patience
-        self._timeout = timeout
+        self._timeout = state.options.timeout
         self._connection: Connection | None = None
         self._lock = Lock()  # guards the state, which acknowledgements change from other threads
         self._closing: SimpleQueue[None] = SimpleQueue()  # its put is safe in a signal handler
@@ -53,8 +52,8 @@ class Stream:
     @property
     def consumer_id(self) -> str:
         """The id the server gave to this connection, empty while there is none."""
-        session = self._state.session
-        return session.consumer_id if session else ""
+        connection = self._state.connection
+        return connection.consumer_id if connection else ""
 
     def __iter__(self) -> Stream:
         return self
@@ -91,7 +90,7 @@ class Stream:
     def _check(self, deadline: float | None) -> None:
         """Raise when the caller's own time is up; the connection is as good as before."""
         if deadline is not None and monotonic() >= deadline:
-            raise TimedOutError(f"no event on {self._state.query} within {self._timeout:g}s")
+            raise TimedOutError(f"no event on {self._state.options} within {self._timeout:g}s")
 
     def _advance(self, deadline: float | None) -> None:
         """Take in what the connection brings next, or make a new connection."""
@@ -256,4 +255,4 @@ class Stream:
 
     def __repr__(self) -> str:
         state = "closed" if self._closed else "open" if self._connection else "reconnecting"
-        return f"<Stream of {self._state.query}, {state}>"
+        return f"<Stream of {self._state.options}, {state}>"

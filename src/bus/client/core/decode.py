@@ -13,22 +13,20 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isinf
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 import msgspec
 
-from bus.client.core.delivery import Delivered
+from bus.client.core.delivery import D, Delivered
 from bus.errors import InvalidEventError
 from bus.sse import ServerSentEvent, read_block
-
-D = TypeVar("D", bound=Delivered)
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError, InvalidOperation)
 _LONGEST_INTEGER = 4300
 """Digits of which Python makes an int at once; reading more takes time that grows with their square."""
 
 
-def decode_payload(data: bytes) -> Any:
+def read_payload(data: bytes) -> Any:
     """Any JSON that Python has something for. Raises one of `UNREADABLE`."""
     try:
         return msgspec.json.decode(data)

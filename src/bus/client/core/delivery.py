@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bus.client.core.draft import encode_payload
-from bus.client.core.query import Duration
+from bus.client.core.get_options import Duration
 from bus.client.core.request import Acknowledgement, Action
 from bus.errors import InvalidEventError
 from bus.event import Event
@@ -14,8 +14,11 @@ from bus.units import parse_duration
 
 
 @dataclass(slots=True, eq=False)
-class Session:
-    """One connection of a stream. ``live`` until the connection is gone; ``stream`` is the shell's."""
+class StreamConnection:
+    """One connection of a stream, as the events know it that came by it.
+
+    ``live`` until the connection is gone; ``stream`` is the shell's.
+    """
 
     stream: Any
     consumer_id: str
@@ -25,19 +28,19 @@ class Session:
 class Delivered(Event, dict=True):
     """An event that knows by which connection it came.
 
-    The session lives beside the fields of the struct, so that an event is encoded, compared and shown as
+    The connection lives beside the fields of the struct, so that an event is encoded, compared and shown as
     what it is on the wire.
     """
 
     @property
-    def session(self) -> Session:
-        found: Session = self.__dict__["session"]
+    def connection(self) -> StreamConnection:
+        found: StreamConnection = self.__dict__["connection"]
         return found
 
     @property
     def consumer_id(self) -> str:
         """The consumer this event was delivered to."""
-        return self.session.consumer_id
+        return self.connection.consumer_id
 
     def _acknowledged(self) -> Acknowledgement:
         """Done. A publisher that waits on the response subject is answered with null, once."""
@@ -56,6 +59,10 @@ class Delivered(Event, dict=True):
     ) -> Acknowledgement:
         seconds = parse_duration(delay) if isinstance(delay, str) else delay
         return Acknowledgement(self.consumer_id, [self.id], action, seconds, reason, reply)
+
+
+D = TypeVar("D", bound=Delivered)
+"""The kind of delivery that a shell hands out."""
 
 
 def settles(said: Acknowledgement) -> bool:

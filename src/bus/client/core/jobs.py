@@ -3,13 +3,13 @@
     arrived ──begin──▶ running ──end──▶ (said, or put off until it comes again: ``bus.client.core.late_acks``)
        │                 ▲  │
        │                 └──┘ delivered again: the job takes the new delivery over
-       └── dropped: its connection is gone, or its time is over
+       └── passed over: its connection is gone, or its time is over
 
 Assumptions: the server hands an event to somebody else once its connection is gone or its redelivery time is
 over, and hands it to this worker as often as to any other.
 
 1. An event is begun only while its delivery is this worker's: its connection stands, and it came less than a
-   redelivery time ago. What is dropped here comes again, to whoever has room.
+   redelivery time ago. What is passed over here comes again, to whoever has room.
 2. An event that is delivered while its job runs isn't begun again: the job goes on, and what it says is said of
    the new delivery. One that is delivered again before it is begun is begun once, by the later delivery.
 3. Time is that of a clock which goes on while the process is stopped and while the machine sleeps. A reader that
@@ -22,16 +22,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Generic
 
-from bus.client.core.delivery import Delivered
+from bus.client.core.delivery import D, Delivered
 from bus.errors import ConnectionFailedError
-
-D = TypeVar("D", bound=Delivered)
 
 Clock = Callable[[], float]
 
-GLANCE = 1.0
+LONGEST_BLIND_WAIT = 1.0
 """Seconds that a worker waits without looking round: a signal just before it begins to wait doesn't wake it."""
 
 SHORTEST_STANDSTILL = 1.0
@@ -73,7 +71,7 @@ class Jobs(Generic[D]):
                 event.__dict__["arrived"] = self._awake_at
                 self._waiting[place] = event
                 return True
-            job.__dict__["session"] = event.session
+            job.__dict__["connection"] = event.connection
             job.attempts = event.attempts
             return False
 
@@ -84,7 +82,7 @@ class Jobs(Generic[D]):
             if self._waiting.get(place) is not event:
                 return False
             del self._waiting[place]
-            if not event.session.live or self._clock() - event.__dict__["arrived"] >= self._redelivery:
+            if not event.connection.live or self._clock() - event.__dict__["arrived"] >= self._redelivery:
                 return False
             self._running[place] = event
             return True
@@ -108,7 +106,7 @@ class Jobs(Generic[D]):
     @property
     def tick(self) -> float:
         """Seconds after which to look at the clock, if nothing came until then."""
-        return min(self._standstill / 2, GLANCE)
+        return min(self._standstill / 2, LONGEST_BLIND_WAIT)
 
     def wake(self) -> None:
         """The reader looks at the clock, before it looks at what came. Raises `StoodStillError`."""

@@ -23,7 +23,7 @@ log = logging.getLogger("bus.client")
 MOST_LATE = 10_000
 
 
-class Late:
+class LateAcks:
     """What is to be said of events that come back; the oldest is forgotten when there is too much.
 
     An id that its publisher chose may be that of several events, one of which is on its way at a time.
@@ -85,7 +85,7 @@ class Late:
         self._due.clear()
 
     def __repr__(self) -> str:
-        return f"<Late {len(self._said)} to come back, {len(self._due)} are back>"
+        return f"<LateAcks {len(self._said)} to come back, {len(self._due)} are back>"
 
 
 def _together(acks: list[Acknowledgement]) -> Iterable[Acknowledgement]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from bus.client.core.decode import UNREADABLE, decode_payload
+from bus.client.core.decode import UNREADABLE, read_payload
 from bus.client.core.response import Response
 from bus.errors import (
     BusError,
@@ -29,7 +29,7 @@ _LONGEST_SHOWN = 300
 _LONGEST_READ = 4 * _LONGEST_SHOWN
 _LONGEST_NUMBER = 18
 
-LONGEST_LINE = 1 << 20
+LONGEST_RECEIPT = 1 << 20
 """Bytes of one line of the answer to an NDJSON publish."""
 
 # For what answers without a code: proxies, and servers of the same protocol that are not ours.
@@ -76,7 +76,7 @@ def payload_in(response: Response) -> Any:
     """The decoded body of a successful answer, None when it is empty; otherwise raises the error it tells of."""
     check(response)
     try:
-        return decode_payload(response.body) if response.body else None
+        return read_payload(response.body) if response.body else None
     except UNREADABLE as error:
         raise ServiceError(f"the reply is not JSON: {error}") from None
 
@@ -132,7 +132,7 @@ class OutcomeReader:
     def feed(self, data: bytes) -> list[Receipt | BusError]:
         """Take in the next bytes and return the outcomes they complete. Raises `ConnectionFailedError`."""
         whole, _, self._rest = (self._rest + data).rpartition(b"\n")
-        if len(self._rest) > LONGEST_LINE:
+        if len(self._rest) > LONGEST_RECEIPT:
             raise ConnectionFailedError("a receipt is longer than 1 MiB: is this a Bus server?")
         try:
             return self._read(whole)

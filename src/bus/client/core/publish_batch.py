@@ -18,8 +18,8 @@ from bus.client.core.retry import broke, may_repeat
 from bus.errors import BusError, ConnectionFailedError, DuplicateKeyError
 from bus.event import Receipt
 
-MOST_LINES = 1000
-MOST_BYTES = 1 << 19
+MOST_BATCH_EVENTS = 1000
+MOST_BATCH_BYTES = 1 << 19
 """Limits of one request. The answer to that many fits into a socket's buffers, so sending can't lock up."""
 
 
@@ -39,29 +39,29 @@ class Outgoing(Protocol):
         """Take the final outcome."""
 
 
-Item = TypeVar("Item", bound=Outgoing)
+_Item = TypeVar("_Item", bound=Outgoing)
 
 
 def fitting(items: Iterable[Outgoing]) -> int:
     """How many of *items*, at least one if there are any, go into one request."""
     size = count = 0
-    for count, item in enumerate(islice(items, MOST_LINES), start=1):
+    for count, item in enumerate(islice(items, MOST_BATCH_EVENTS), start=1):
         size += len(item.line)
-        if size > MOST_BYTES:
+        if size > MOST_BATCH_BYTES:
             return max(count - 1, 1)
     return count
 
 
-class Lines(Generic[Item]):
+class PublishBatch(Generic[_Item]):
     """The events of one request and its answer. A lone event goes as JSON, several as NDJSON."""
 
     __slots__ = ("_again", "_items", "_outcomes", "_settled")
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[_Item]) -> None:
         self._items = items
         self._outcomes = OutcomeReader()
         self._settled = 0
-        self._again: list[Item] = []
+        self._again: list[_Item] = []
 
     def request(self, requests: Requests) -> bytes:
         if len(self._items) == 1:
@@ -77,7 +77,7 @@ class Lines(Generic[Item]):
         elif reader.complete:
             self._take([_outcome(reader.response())] * len(self._items))
 
-    def ended(self, error: BusError | None, *, now: float) -> list[Item]:
+    def ended(self, error: BusError | None, *, now: float) -> list[_Item]:
         """The request is over, by *error* if there was one.
 
         Returns the events that are to be sent again at the time *now*; every other one is settled.
@@ -100,7 +100,7 @@ class Lines(Generic[Item]):
             else:
                 item.settle(outcome)
 
-    def _refuse(self, item: Item, error: BusError) -> None:
+    def _refuse(self, item: _Item, error: BusError) -> None:
         if may_repeat(error, repeatable=item.keyed):
             item.uncertain = item.uncertain or broke(error)
             item.failure = error
@@ -112,7 +112,7 @@ class Lines(Generic[Item]):
             item.settle(error)
 
     def __repr__(self) -> str:
-        return f"<Lines {self._settled} of {len(self._items)} settled>"
+        return f"<PublishBatch {self._settled} of {len(self._items)} settled>"
 
 
 def _outcome(response: Response) -> Receipt | BusError:

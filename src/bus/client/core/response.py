@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import httptools
@@ -125,3 +126,7 @@ class ResponseReader:
     def __repr__(self) -> str:
         state = "complete" if self.complete else "in its body" if self.head else "awaiting headers"
         return f"<ResponseReader {state}>"
+
+
+Heard = Callable[[ResponseReader], None]
+"""Who is shown the reader whenever a part of the answer has come."""

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import re
 
-from bus.client.core.query import Query
+from bus.client.core.get_options import GetOptions
 from bus.client.core.request import Parameters
 from bus.client.core.stream_notices import Gap
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 
 
-class Position:
-    """Where a subscription with *query* is."""
+class ResumePosition:
+    """Where a subscription with *options* is."""
 
-    def __init__(self, query: Query) -> None:
-        self._query = query
+    def __init__(self, options: GetOptions) -> None:
+        self._options = options
         self._received = 0
         self._last: tuple[int, str] = 0, ""
         self._began: int | None = None
@@ -47,7 +47,7 @@ class Position:
         self._began, self._last = gap.next_index, (0, "")
 
     def await_settled(self, index: int) -> None:
-        if not self._query.durable:
+        if not self._options.durable:
             self._window.setdefault(index, False)
 
     def settle(self, index: int) -> None:
@@ -65,16 +65,16 @@ class Position:
     @property
     def complete(self) -> bool:
         """Whether as many events as were asked for are settled."""
-        return self._query.limit is not None and self._received - len(self._window) >= self._query.limit
+        return self._options.limit is not None and self._received - len(self._window) >= self._options.limit
 
     def target(self, *, worker: str) -> tuple[Parameters, str]:
         """What the next connection asks for: parameters and the id to resume after."""
-        limit = None if self._query.limit is None else self._query.limit - self._received + len(self._window)
+        limit = None if self._options.limit is None else self._options.limit - self._received + len(self._window)
         start, last_event_id = self._start()
-        return self._query.parameters(start=start, limit=limit, worker=worker), last_event_id
+        return self._options.parameters(start=start, limit=limit, worker=worker), last_event_id
 
     def _start(self) -> tuple[int | None, str]:
-        if self._query.durable:
+        if self._options.durable:
             return None, ""
         if self._window:
             return next(iter(self._window)), ""
@@ -86,11 +86,11 @@ class Position:
     def __str__(self) -> str:
         """Where it goes on, for a person."""
         start, last_event_id = self._start()
-        if self._query.durable:
-            return f"where consumer {self._query.consumer} is"
+        if self._options.durable:
+            return f"where consumer {self._options.consumer} is"
         if last_event_id:
             return f"after event {last_event_id}"
-        return f"at {self._query.start}" if start is None else f"at index {start}"
+        return f"at {self._options.start}" if start is None else f"at index {start}"
 
     def __repr__(self) -> str:
-        return f"<Position {self}, {self._received} received, {len(self._window)} not settled>"
+        return f"<ResumePosition {self}, {self._received} received, {len(self._window)} not settled>"

@@ -26,7 +26,7 @@ MARGIN = 5.0
 """Seconds given to the server beyond the time it was asked to wait, to say that the time is up."""
 
 FIRST_DELAY = 0.05
-LONGEST_DELAY = 15.0
+LONGEST_RETRY_DELAY = 15.0
 
 UNKNOWN_OUTCOME = "what was asked for may or may not be done"
 
@@ -53,13 +53,13 @@ class Backoff:
 
     def next(self) -> float:
         """Seconds to wait before the next attempt."""
-        limit, self._limit = self._limit, min(self._limit * 2, LONGEST_DELAY)
+        limit, self._limit = self._limit, min(self._limit * 2, LONGEST_RETRY_DELAY)
         return random.uniform(limit / 2, limit)
 
     def reset(self, first: float | None = None) -> None:
         """Begin anew, at *first* seconds if given."""
         if first is not None:
-            self._first = min(first, LONGEST_DELAY)
+            self._first = min(first, LONGEST_RETRY_DELAY)
         self._limit = self._first
 
     def __repr__(self) -> str:
@@ -107,7 +107,7 @@ class Retry:
         return f"<Retry until {self.deadline:.3f}, {kind}>"
 
 
-def reason(error: Exception) -> str:
+def os_reason(error: Exception) -> str:
     """What the operating system says, without its number."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
@@ -118,4 +118,4 @@ def not_connected(endpoint: Endpoint, error: Exception) -> NotConnectedError:
 
     if isinstance(error, SSLCertVerificationError):
         return UntrustedServerError(f"can't trust the certificate of {endpoint}: {error.verify_message}")
-    return NotConnectedError(f"can't reach {endpoint}: {reason(error)}")
+    return NotConnectedError(f"can't reach {endpoint}: {os_reason(error)}")

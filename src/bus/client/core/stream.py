@@ -14,20 +14,19 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from bus.client.core.decode import UndecodableEventError
-from bus.client.core.delivery import Delivered, Session, settles
+from bus.client.core.delivery import D, Delivered, StreamConnection, settles
+from bus.client.core.get_options import GetOptions
 from bus.client.core.jobs import Jobs
-from bus.client.core.late_acks import Late
-from bus.client.core.query import Query
-from bus.client.core.reading import StreamReader
+from bus.client.core.late_acks import LateAcks
 from bus.client.core.request import Acknowledgement, Parameters
 from bus.client.core.response import Response
-from bus.client.core.resume_position import Position
+from bus.client.core.resume_position import ResumePosition
 from bus.client.core.retry import Backoff, NotBusError, UntrustedServerError
-from bus.client.core.stream_notices import Done, Dropped, Gap, Notice, Open, log_dropped, log_gap
+from bus.client.core.stream_notices import Dropped, Gap, Notice, StreamEnd, StreamOpen, log_dropped, log_gap
+from bus.client.core.stream_reader import StreamReader
 from bus.errors import (
     BusError,
     ConnectionFailedError,
@@ -47,32 +46,24 @@ SILENCE = 45.0
 
 HEARTBEATS = 3
 
-D = TypeVar("D", bound=Delivered)
-
 
 class StreamState(Generic[D]):
     """What is known of one subscription, whatever its connection is doing."""
 
     def __init__(
         self,
-        query: Query,
+        options: GetOptions,
         kind: type[D],
-        *,
-        payload_type: Any = Any,
-        on_gap: Callable[[Gap], object] | None = None,
-        on_dropped: Callable[[Dropped], object] | None = None,
     ) -> None:
-        self.query = query
+        self.options = options
         self.finished = False
         self.silence = SILENCE
-        self.session: Session | None = None
-        self.late = Late()
+        self.connection: StreamConnection | None = None
+        self.late = LateAcks()
         self.jobs: Jobs[D] | None = None
         self.backoff = Backoff()
-        self.position = Position(query)
-        self._reader = StreamReader(kind, payload_type)
-        self._on_gap = on_gap or log_gap
-        self._on_dropped = on_dropped or log_dropped
+        self.position = ResumePosition(options)
+        self._reader = StreamReader(kind, options.payload_type)
         self._ready: deque[D | BusError | Gap | Dropped] = deque()
         self._worker = _new_worker()
         self._lost = False
@@ -95,7 +86,7 @@ class StreamState(Generic[D]):
             raise NotBusError(f"answered {content_type or 'with no type'} in place of a stream: is this a Bus server?")
         self.silence = SILENCE
         self._reader.expect(trusted=bool(consumer_id))
-        self.session = Session(stream, consumer_id)
+        self.connection = StreamConnection(stream, consumer_id)
         if self.jobs is not None:
             self.jobs.connect()
 
@@ -106,17 +97,17 @@ class StreamState(Generic[D]):
 
     def disconnected(self) -> None:
         """The connection is gone, and with it what was in flight."""
-        if self.session is not None:
-            self.session.live = False
-            self.session = None
-        if self.query.manual:
+        if self.connection is not None:
+            self.connection.live = False
+            self.connection = None
+        if self.options.manual:
             self._forget_undelivered()
         self.finished = self.finished or self.position.complete
 
     def _forget_undelivered(self) -> None:
         """What waits here came by a consumer that is gone: it will come again."""
         kept = [told for told in self._ready if not isinstance(told, Delivered | UndecodableEventError)]
-        if self.query.durable:
+        if self.options.durable:
             self.position.receive(len(kept) - len(self._ready))
         self._ready = deque(kept)
         self.late.disconnect()
@@ -132,12 +123,12 @@ class StreamState(Generic[D]):
         """The connection broke by *error*; told once, however many attempts fail after that."""
         level = logging.DEBUG if self._lost else logging.WARNING
         self._lost = True
-        log.log(level, "the stream of %s broke and will go on %s: %s", self.query, self.position, error)
+        log.log(level, "the stream of %s broke and will go on %s: %s", self.options, self.position, error)
 
     def report_standing(self) -> None:
         """The stream stands, for the first time or again."""
         if self._lost:
-            log.info("the stream of %s is back", self.query)
+            log.info("the stream of %s is back", self.options)
         self._lost = False
 
     # -- events
@@ -168,9 +159,9 @@ class StreamState(Generic[D]):
 
     def _notify(self, told: Gap | Dropped) -> None:
         if isinstance(told, Gap):
-            self._on_gap(told)
+            (self.options.on_gap or log_gap)(told)
         else:
-            self._on_dropped(told)
+            (self.options.on_dropped or log_dropped)(told)
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the open connection. Raises `NotBusError`, `TooLargeError`."""
@@ -183,26 +174,26 @@ class StreamState(Generic[D]):
                 self._hear(told)
 
     def _accept(self, events: list[D]) -> None:
-        session = self.session
+        connection = self.connection
         for event in events:
-            event.__dict__["session"] = session
+            event.__dict__["connection"] = connection
         if events:
             self.position.reach(events[-1].index, events[-1].id)
-        if self.query.manual:
+        if self.options.manual:
             events = self._to_do(events)
         self.position.receive(len(events))
         self._ready.extend(events)
 
     def _accept_undecodable(self, error: UndecodableEventError) -> None:
         event: Any = error.event
-        event.__dict__["session"] = self.session
+        event.__dict__["connection"] = self.connection
         self.position.reach(event.index, event.id)
-        if not self.query.manual or self._is_to_do(event):
+        if not self.options.manual or self._is_to_do(event):
             self.position.receive(1)
             self._ready.append(error)
 
     def _to_do(self, events: list[D]) -> list[D]:
-        if self.query.durable and self.jobs is None and self.late.is_empty:
+        if self.options.durable and self.jobs is None and self.late.is_empty:
             return events
         return [event for event in events if self._is_to_do(event)]
 
@@ -231,12 +222,12 @@ class StreamState(Generic[D]):
         The server may know that a connection is gone before the client does: it forgets a consumer with it. A
         job that is done is done, even if nobody can be told for now.
         """
-        session = event.session
-        if isinstance(error, UnknownConsumerError) and session.consumer_id == said.consumer_id:
-            session.live = False
-        refused = isinstance(error, NotFoundError | NotOwnerError) and not session.live
+        connection = event.connection
+        if isinstance(error, UnknownConsumerError) and connection.consumer_id == said.consumer_id:
+            connection.live = False
+        refused = isinstance(error, NotFoundError | NotOwnerError) and not connection.live
         unreachable = isinstance(error, ConnectionFailedError | TimedOutError | UnavailableError)
-        unheard = unreachable and (not session.live or (self.jobs is not None and self.jobs.runs(event)))
+        unheard = unreachable and (not connection.live or (self.jobs is not None and self.jobs.runs(event)))
         if self.finished or said.action == "extend" or not (refused or unheard):
             return False
         log.warning("%s of event %s will be said when it comes again: %s", said.action, event.id, error)
@@ -248,7 +239,7 @@ class StreamState(Generic[D]):
 
     def _hear(self, told: Notice) -> None:
         match told:
-            case Open():
+            case StreamOpen():
                 self._open(told)
             case Gap():
                 self.position.skip(told)
@@ -256,18 +247,18 @@ class StreamState(Generic[D]):
             case Dropped():
                 self.position.settle(told.index)
                 self._ready.append(told)
-            case Done():
+            case StreamEnd():
                 self._finish(told.reason)
             case StorageError():
                 self._ready.append(told)
                 self.finished = True
 
-    def _open(self, told: Open) -> None:
+    def _open(self, told: StreamOpen) -> None:
         self.position.open(told.next_index)
         self.silence = max(SILENCE, HEARTBEATS * told.heartbeat)
         self.backoff.reset(told.retry)
-        if self.session is not None and not self.session.consumer_id:
-            self.session.consumer_id = told.consumer_id
+        if self.connection is not None and not self.connection.consumer_id:
+            self.connection.consumer_id = told.consumer_id
 
     def _finish(self, reason: str) -> None:
         """The server ended the stream: for good, or to be taken up again when it is back."""
@@ -276,8 +267,8 @@ class StreamState(Generic[D]):
         self.finished = self.finished or reason in ("limit", "tail", "deleted")
 
     def __repr__(self) -> str:
-        state = "finished" if self.finished else "open" if self.session else "broken"
-        return f"<StreamState of {self.query}, {state}, {self.position!r}>"
+        state = "finished" if self.finished else "open" if self.connection else "broken"
+        return f"<StreamState of {self.options}, {state}, {self.position!r}>"
 
 
 def reconnects(error: BusError) -> bool:

@@ -47,7 +47,7 @@ class Dropped(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
-class Open(msgspec.Struct):
+class StreamOpen(msgspec.Struct):
     """The stream stands, and begins at ``next_index``; *heartbeat* is the time between signs of life, in seconds."""
 
     next_index: int | None = None
@@ -56,13 +56,13 @@ class Open(msgspec.Struct):
     retry: float | None = None
 
 
-class Done(msgspec.Struct):
+class StreamEnd(msgspec.Struct):
     """The stream is over: ``limit``, ``tail``, ``shutdown``, ``deleted`` or ``error``."""
 
     reason: str = ""
 
 
-Notice = Open | Gap | Dropped | Done | StorageError
+Notice = StreamOpen | Gap | Dropped | StreamEnd | StorageError
 
 
 def read_notice(event: ServerSentEvent) -> Notice | None:
@@ -78,12 +78,17 @@ def read_notice(event: ServerSentEvent) -> Notice | None:
         raise NotBusError(
             f"the stream says {event.kind!a} with what can't be read ({error}): is this a Bus server?"
         ) from None
-    if isinstance(told, Open) and event.retry_ms is not None:
+    if isinstance(told, StreamOpen) and event.retry_ms is not None:
         told.retry = event.retry_ms / 1000
     return told
 
 
-_KINDS: dict[str, type[Open | Gap | Dropped | Done]] = {"open": Open, "gap": Gap, "dropped": Dropped, "done": Done}
+_KINDS: dict[str, type[StreamOpen | Gap | Dropped | StreamEnd]] = {
+    "open": StreamOpen,
+    "gap": Gap,
+    "dropped": Dropped,
+    "done": StreamEnd,
+}
 
 
 def log_gap(gap: Gap) -> None:
@@ -95,5 +100,5 @@ def log_gap(gap: Gap) -> None:
 
 
 def log_dropped(dropped: Dropped) -> None:
-    """What is done with a dropped event unless the caller wants to be told."""
+    """What is done with an event given up unless the caller wants to be told."""
     log.warning("event %s was given up after %d attempts: %s", dropped.id, dropped.attempts, dropped.reason)

@@ -18,14 +18,13 @@ from dataclasses import dataclass
 from typing import Literal, Required, TypedDict
 
 from bus.client.core.decode import UndecodableEventError
-from bus.client.core.query import Duration, Start
+from bus.client.core.get_options import Duration, GetOptions, Start
 from bus.errors import BusError, RejectError
 from bus.event import Event
-from bus.units import parse_duration
 
 log = logging.getLogger("bus.client")
 
-LONGEST_REASON = 1000
+LONGEST_ERROR_TEXT = 1000
 """Characters of an error that go along with its event."""
 
 EXTENSIONS = 3
@@ -45,16 +44,33 @@ class WorkOptions(TypedDict, total=False):
     signals: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How a worker deals with time: all in seconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkPlan:
+    """The options of a `Worker` and the patterns it works on, all times in seconds."""
 
+    subjects: tuple[str, ...]
+    consumer: str
+    concurrency: int
+    order: Literal["key"] | None
+    start: Start
     redelivery: float
+    redelivery_count: int
     backoff: tuple[float, ...]
+    signals: bool
 
-    @classmethod
-    def make(cls, redelivery: Duration, backoff: Sequence[Duration]) -> Plan:
-        return cls(_seconds(redelivery), tuple(map(_seconds, backoff)))
+    @property
+    def subscription(self) -> GetOptions:
+        """What it subscribes with."""
+        return GetOptions(
+            subjects=self.subjects,
+            start=self.start,
+            ack="manual",
+            consumer=self.consumer,
+            order=self.order,
+            prefetch=self.concurrency,
+            redelivery=self.redelivery,
+            redelivery_count=self.redelivery_count,
+        )
 
     @property
     def extension(self) -> float:
@@ -73,7 +89,7 @@ def rejection(event: Event, error: BaseException) -> str:
     if isinstance(error, UndecodableEventError):
         return error.message
     if event.response_subject:
-        return describe(error)
+        return describe_error(error)
     log.warning("event %s failed in attempt %d", event.id, event.attempts, exc_info=error)
     return ""
 
@@ -88,20 +104,16 @@ def announce_stop(consumer: str, running: int) -> None:
     log.info("worker %s is stopping, %d of its handlers are running", consumer, running)
 
 
-def describe(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """An error as one line; a handler's may be one that can't even be shown."""
     try:
         text = str(error)
     except Exception:
         text = "its message can't be shown"
     name = type(error).__name__
-    return " ".join(f"{name}: {text}".split())[:LONGEST_REASON] if text else name
+    return " ".join(f"{name}: {text}".split())[:LONGEST_ERROR_TEXT] if text else name
 
 
-def report(event: Event, error: BusError) -> None:
+def report_unsettled(event: Event, error: BusError) -> None:
     """What was to be said of *event* did not get through: it will be delivered again."""
     log.warning("event %s could not be settled: %s", event.id, error)
-
-
-def _seconds(duration: Duration) -> float:
-    return parse_duration(duration) if isinstance(duration, str) else float(duration)

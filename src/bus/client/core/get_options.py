@@ -1,15 +1,16 @@
-"""What a subscriber asks for, and how that is written as parameters."""
+"""The options of `get` as one value, and how they are written as parameters."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from bus.client.core.request import Parameters
+from bus.client.core.stream_notices import Dropped, Gap
 from bus.errors import InvalidParameterError
-from bus.units import format_duration
+from bus.units import format_duration, parse_duration
 
 Start = str | int | datetime | timedelta
 """Where to begin: ``"oldest"``, ``"newest"``, an event id to start after, an index, a ``datetime`` with a time
@@ -20,8 +21,11 @@ Duration = str | float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
-    """The parameters of a subscription; those left at None are the server's to choose."""
+class GetOptions:
+    """What a subscriber asks for; what is left at None is the server's to choose.
+
+    The last four are between the subscriber and its client. ``Client.get`` says what each of them means.
+    """
 
     subjects: tuple[str, ...]
     start: Start | None = None
@@ -33,6 +37,10 @@ class Query:
     order: Literal["key"] | None = None
     limit: int | None = None
     follow: bool = True
+    timeout: float | None = None
+    payload_type: Any = Any
+    on_gap: Callable[[Gap], object] | None = None
+    on_dropped: Callable[[Dropped], object] | None = None
 
     @property
     def manual(self) -> bool:
@@ -44,7 +52,7 @@ class Query:
         return self.consumer is not None
 
     def parameters(self, *, start: int | None = None, limit: int | None = None, worker: str = "") -> Parameters:
-        """The query, with *start* and *limit* in place of its own if given.
+        """What the server is asked, with *start* and *limit* in place of its own if given.
 
         *worker* names who subscribes: what was on its way to a connection that is lost goes on with the next
         one of the same name, as the same attempt.
@@ -88,6 +96,10 @@ def _written_durations(durations: Duration | Sequence[Duration] | None) -> str |
         return None
     several = [durations] if isinstance(durations, str | int | float) else durations
     return ",".join(written_duration(duration) for duration in several)
+
+
+def in_seconds(duration: Duration) -> float:
+    return parse_duration(duration) if isinstance(duration, str) else float(duration)
 
 
 def written_duration(duration: Duration) -> str:

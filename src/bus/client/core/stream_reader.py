@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic
 
 from bus.client.core.decode import EventDecoder, UndecodableEventError
-from bus.client.core.delivery import Delivered
+from bus.client.core.delivery import D
 from bus.client.core.retry import NotBusError
-from bus.client.core.stream_notices import Notice, Open, read_notice
+from bus.client.core.stream_notices import Notice, StreamOpen, read_notice
 from bus.sse import BlockReader, ServerSentEvent, read_block
-
-D = TypeVar("D", bound=Delivered)
 
 Told = list[D] | UndecodableEventError | Notice
 """What a stream says: events, one that can't be read, or something else."""
@@ -71,7 +69,7 @@ class StreamReader(Generic[D]):
 
     def _hear(self, event: ServerSentEvent) -> Notice | None:
         notice = read_notice(event)
-        if not self.trusted and not isinstance(notice, Open):
+        if not self.trusted and not isinstance(notice, StreamOpen):
             raise _not_open(repr(event.kind))
         self.trusted = True
         return notice

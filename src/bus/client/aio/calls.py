@@ -1,0 +1,155 @@
+"""How the calls of a client travel: over which connections, together with which others, and how long."""
+# ruff: noqa: ASYNC109  (a timeout given by the caller is part of the request and of the error it ends in)
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Literal, TypeVar
+from weakref import WeakSet
+
+from bus.client.aio.batching import Ack, AckGatherer, Put, PutGatherer
+from bus.client.aio.connection import AsyncPool
+from bus.client.aio.delivery import AsyncDelivery
+from bus.client.aio.stream import AsyncStream
+from bus.client.core import forks
+from bus.client.core.draft import EventFields, encode_batch, encode_line
+from bus.client.core.get_options import GetOptions
+from bus.client.core.outcomes import check, receipt_in
+from bus.client.core.request import Acknowledgement, Endpoint, Requests
+from bus.client.core.response import Response
+from bus.client.core.retry import MARGIN, Retry
+from bus.client.core.stream import StreamState
+from bus.errors import BusError
+from bus.event import Draft, Receipt
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+SHORT_CALLS = 16
+"""Connections for calls that are answered at once. They are apart from those that wait for others, because
+what these wait for may be a reply that is sent from here."""
+
+_T = TypeVar("_T")
+
+
+class AsyncCalls:
+    """What an `AsyncClient` does: its puts and acknowledgements gather, everything else goes by itself."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float, tls: SSLContext | None, max_connections: int) -> None:
+        self._requests = Requests(endpoint)
+        self._pool = AsyncPool(endpoint, limit=SHORT_CALLS, tls=tls)
+        self._waiting = AsyncPool(endpoint, limit=max_connections, tls=tls)
+        self._puts = PutGatherer(self._requests, self._pool)
+        self._acks = AckGatherer(self._requests, self._pool)
+        self._timeout = timeout
+        self._streams: WeakSet[AsyncStream] = WeakSet()
+        forks.on_fork(self._forked)
+
+    # -- publishing
+
+    def publish(self, line: bytes, *, keyed: bool, timeout: float | None) -> Awaitable[Receipt]:
+        """Publish one event with those that gather meanwhile. Cancelling it leaves the others undisturbed."""
+        loop = asyncio.get_running_loop()
+        item = Put(line, keyed, loop.time() + self._seconds(timeout), loop.create_future())
+        self._puts.add(item)
+        return item.future
+
+    async def publish_batch(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> Receipt:
+        """Publish *events* as a whole."""
+        asked = self._requests.publish(encode_batch(events))
+        return await self._call(self._pool, asked, receipt_in, timeout=self._seconds(timeout))
+
+    async def publish_each(
+        self, events: Iterable[EventFields | Draft], *, timeout: float | None
+    ) -> list[Receipt | BusError]:
+        """Publish *events* independently, as concurrent puts are."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._seconds(timeout)
+        items = [Put(*encode_line(event), deadline, loop.create_future()) for event in events]
+        for item in items:
+            self._puts.add(item)
+        return await asyncio.gather(*(_outcome(item.future) for item in items))
+
+    async def publish_and_wait(
+        self,
+        line: bytes,
+        read: Callable[[Response], _T],
+        *,
+        wait: Literal["reply", "confirm"],
+        timeout: float | None,
+        count: int = 1,
+    ) -> _T:
+        """Publish one event, and have what *read* makes of the answer when others have done their part."""
+        seconds = self._seconds(timeout)
+        asked = self._requests.publish_and_wait(line, wait=wait, timeout=seconds, count=count)
+        return await self._call(self._waiting, asked, read, timeout=seconds + MARGIN)
+
+    # -- subscribing
+
+    def subscribe(self, options: GetOptions) -> AsyncStream:
+        """A stream, which begins when it is first used."""
+        stream = AsyncStream(
+            StreamState(options, AsyncDelivery),
+            requests=self._requests,
+            pool=self._pool,
+            acknowledge=self.acknowledge,
+            patience=self._timeout,
+        )
+        self._streams.add(stream)
+        return stream
+
+    async def acknowledge(self, said: Acknowledgement) -> None:
+        """A plain acknowledgement travels with others, anything else by itself."""
+        if len(said.event_ids) > 1 or said.action != "ack" or said.reply:
+            await self._call(self._pool, self._requests.acknowledge(said), check, repeatable=True)
+            return
+        loop = asyncio.get_running_loop()
+        item = Ack(said.consumer_id, said.event_ids[0], loop.time() + self._timeout, loop.create_future())
+        self._acks.add(item)
+        await item.future
+
+    # -- around it
+
+    async def ask(self, path: str, read: Callable[[Response], _T]) -> _T:
+        """What *read* makes of the answer to a GET of *path*."""
+        return await self._call(self._pool, self._requests.get(path), read, repeatable=True)
+
+    async def _call(
+        self,
+        pool: AsyncPool,
+        asked: bytes,
+        read: Callable[[Response], _T],
+        *,
+        timeout: float | None = None,
+        repeatable: bool = False,
+    ) -> _T:
+        deadline = asyncio.get_running_loop().time() + self._seconds(timeout)
+        return await pool.call(asked, read, Retry(deadline=deadline, repeatable=repeatable))
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else timeout
+
+    def _forked(self) -> None:
+        """In a child: leave the connections and the loop to the parent."""
+        for part in (self._puts, self._acks, self._pool, self._waiting):
+            part.forked()
+
+    async def close(self) -> None:
+        """Send what has gathered, end every subscription, close every connection."""
+        await self._puts.close()
+        await self._acks.close()
+        for stream in list(self._streams):
+            await stream.close()
+        self._pool.close()
+        self._waiting.close()
+
+    def __repr__(self) -> str:
+        return f"<AsyncCalls to {self._requests.endpoint}, {len(self._streams)} streams>"
+
+
+async def _outcome(future: asyncio.Future[Receipt]) -> Receipt | BusError:
+    try:
+        return await future
+    except BusError as error:
+        return error

@@ -1,0 +1,119 @@
+"""How the calls of a client travel: over which connections, and how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from time import monotonic
+from typing import TYPE_CHECKING, Literal, TypeVar
+from weakref import WeakSet
+
+from bus.client.blocking.batching import publish_each
+from bus.client.blocking.connection import Pool
+from bus.client.blocking.delivery import Delivery
+from bus.client.blocking.stream import Stream
+from bus.client.core import forks
+from bus.client.core.draft import EventFields, encode_batch
+from bus.client.core.get_options import GetOptions
+from bus.client.core.outcomes import check, receipt_in
+from bus.client.core.request import Acknowledgement, Endpoint, Requests
+from bus.client.core.response import Response
+from bus.client.core.retry import MARGIN, Retry
+from bus.client.core.stream import StreamState
+from bus.errors import BusError, DuplicateKeyError
+from bus.event import Draft, Receipt
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
+
+_T = TypeVar("_T")
+
+
+class Calls:
+    """What a `Client` does: each call has a connection to itself."""
+
+    def __init__(self, endpoint: Endpoint, *, timeout: float, tls: SSLContext | None) -> None:
+        self._requests = Requests(endpoint)
+        self._pool = Pool(endpoint, tls=tls)
+        self._timeout = timeout
+        self._streams: WeakSet[Stream] = WeakSet()
+        forks.on_fork(self._forked)
+
+    # -- publishing
+
+    def publish(self, line: bytes, *, keyed: bool, timeout: float | None) -> Receipt:
+        """Publish one event; with a key it is sent again when a connection breaks."""
+        retry = Retry(deadline=monotonic() + self._seconds(timeout), repeatable=keyed)
+        try:
+            return self._pool.call(self._requests.publish(line), receipt_in, retry)
+        except DuplicateKeyError as error:
+            if retry.uncertain and error.receipt:
+                return error.receipt  # the first one with this key was this one
+            raise
+
+    def publish_batch(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> Receipt:
+        """Publish *events* as a whole."""
+        return self._call(self._requests.publish(encode_batch(events)), receipt_in, timeout=timeout)
+
+    def publish_each(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> list[Receipt | BusError]:
+        """Publish *events* independently, up to 1,000 in a request."""
+        return publish_each(events, self._pool, self._requests, timeout=self._seconds(timeout))
+
+    def publish_and_wait(
+        self,
+        line: bytes,
+        read: Callable[[Response], _T],
+        *,
+        wait: Literal["reply", "confirm"],
+        timeout: float | None,
+        count: int = 1,
+    ) -> _T:
+        """Publish one event, and have what *read* makes of the answer when others have done their part."""
+        seconds = self._seconds(timeout)
+        asked = self._requests.publish_and_wait(line, wait=wait, timeout=seconds, count=count)
+        return self._call(asked, read, timeout=seconds + MARGIN)
+
+    # -- subscribing
+
+    def subscribe(self, options: GetOptions) -> Stream:
+        """A stream that stands."""
+        stream = Stream(
+            StreamState(options, Delivery),
+            requests=self._requests,
+            pool=self._pool,
+            acknowledge=self.acknowledge,
+            patience=self._timeout,
+        )
+        stream.open()
+        self._streams.add(stream)
+        return stream
+
+    def acknowledge(self, said: Acknowledgement) -> None:
+        self._call(self._requests.acknowledge(said), check, repeatable=True)
+
+    # -- around it
+
+    def ask(self, path: str, read: Callable[[Response], _T]) -> _T:
+        """What *read* makes of the answer to a GET of *path*."""
+        return self._call(self._requests.get(path), read, repeatable=True)
+
+    def _call(
+        self, asked: bytes, read: Callable[[Response], _T], *, timeout: float | None = None, repeatable: bool = False
+    ) -> _T:
+        retry = Retry(deadline=monotonic() + self._seconds(timeout), repeatable=repeatable)
+        return self._pool.call(asked, read, retry)
+
+    def _seconds(self, timeout: float | None) -> float:
+        return self._timeout if timeout is None else timeout
+
+    def _forked(self) -> None:
+        """In a child: leave the connections to the parent."""
+        self._pool.forked()
+
+    def close(self) -> None:
+        """End every subscription and close every connection."""
+        for stream in list(self._streams):
+            stream.close()
+        self._pool.close()
+
+    def __repr__(self) -> str:
+        return f"<Calls to {self._requests.endpoint}, {len(self._streams)} streams>"
