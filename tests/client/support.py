@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from bus import AsyncClient
+from bus.event import Receipt
 from tests.support import PATIENCE
 
 ACCEPTED = (
@@ -225,3 +226,12 @@ def listening(text: str) -> Iterator[threading.Event]:
     finally:
         log.removeHandler(handler)
         log.setLevel(logging.NOTSET)
+
+
+RECEIPT = Receipt("e_1", "2026-01-31T12:00:00.000000000Z", 7)
+
+
+def cuts(data: bytes) -> list[list[bytes]]:
+    """*data* whole, in two parts at every place, and in single bytes."""
+    halves = [[data[:at], data[at:]] for at in range(1, len(data))]
+    return [[data], *halves, [data[at : at + 1] for at in range(len(data))]]

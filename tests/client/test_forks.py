@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from bus import Client
+from tests.client.streams import frame
 from tests.client.stub import Stub
 from tests.client.support import Peer, Wire, accepted, streaming
 from tests.client.test_network import QUICK_OPEN
-from tests.client.test_stream import frame
 from tests.support import PATIENCE, ServerProcess, clean_environment
 
 StartPeer = Callable[..., Peer]

@@ -24,8 +24,8 @@ from bus.client.core.retry import NotBusError
 from bus.client.core.stream import StreamState
 from bus.errors import BusError, ConnectionFailedError, InvalidParameterError, TimedOutError
 from tests.client.conftest import Connect
+from tests.client.streams import HEAD, OPEN, frame
 from tests.client.support import Peer, Wire, accepted, answered, streaming
-from tests.client.test_stream import HEAD, OPEN, frame
 
 StartPeer = Callable[..., Peer]
 

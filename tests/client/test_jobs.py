@@ -19,10 +19,10 @@ from bus.client.core.jobs import Jobs, StoodStillError
 from bus.client.core.request import Acknowledgement
 from bus.client.core.stream import StreamState
 from bus.errors import ConnectionFailedError, UnknownConsumerError
+from tests.client.streams import HEAD, frame
 from tests.client.stub import Stub
 from tests.client.support import Wire, streaming
 from tests.client.test_network import QUICK_OPEN
-from tests.client.test_stream import HEAD, frame
 from tests.support import PATIENCE, clean_environment
 
 

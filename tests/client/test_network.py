@@ -23,8 +23,8 @@ from bus.event import Receipt
 from bus.sse import encode_event
 from bus.wire import encode_problem
 from tests.client.conftest import Connect
+from tests.client.streams import OPEN, frame
 from tests.client.support import Peer, Wire, accepted, answered, streaming
-from tests.client.test_stream import OPEN, frame
 from tests.support import PATIENCE
 
 StartPeer = Callable[..., Peer]

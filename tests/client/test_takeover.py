@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.client.streams import frame
 from tests.client.stub import Stub
 from tests.client.support import Wire, listening, streaming
 from tests.client.test_network import QUICK_OPEN
-from tests.client.test_stream import frame
 from tests.client.workers import Handler, Running, StartWorker
 from tests.support import PATIENCE
 

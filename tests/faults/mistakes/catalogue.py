@@ -22,7 +22,8 @@ RETAINED = "tests/server/test_retention.py"
 CIPHER = "tests/storage/test_cipher.py"
 JOBS = "tests/client/test_jobs.py"
 TAKEOVER = "tests/client/test_takeover.py"
-STREAM = "tests/client/test_stream.py"
+LATE_ACKS = "tests/client/test_late_acks.py"
+DECODE = "tests/client/test_decode.py"
 HOSTILE = "tests/client/test_hostile.py"
 REQUESTS = "tests/server/test_requests.py"
 BAD_INPUT = "tests/server/test_bad_input.py"
@@ -292,7 +293,7 @@ MISTAKES = (
         "a rejection that came too late becomes an acknowledgement",
         "client/core/late_acks.py",
         (("replace(said, consumer_id=event.consumer_id)", "Acknowledgement(event.consumer_id, [event.id])"),),
-        (f"{STREAM}::test_a_rejection_that_came_too_late_is_said_and_not_an_acknowledgement",),
+        (f"{LATE_ACKS}::test_a_rejection_that_came_too_late_is_said_and_not_an_acknowledgement",),
     ),
     Mistake(
         "an event that can't be decoded ends the stream",
@@ -303,7 +304,7 @@ MISTAKES = (
                 "        except AssertionError:\n            yield from",
             ),
         ),
-        (f"{STREAM}::test_an_event_that_can_not_be_read_is_named_and_passed",),
+        (f"{DECODE}::test_an_event_that_can_not_be_read_is_named_and_passed",),
     ),
     Mistake(
         "the client reads heads without end",

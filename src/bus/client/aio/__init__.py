@@ -1,1 +1,9 @@
-"""The client on an asyncio event loop."""
+"""The client on an asyncio event loop.
+
+    client ──▶ calls ──┬──▶ batching ──▶ connection     puts and acknowledgements that travel together
+                       └──▶ stream ────▶ connection     deliveries
+    worker ──▶ work_loop ──▶ handling, stream
+
+What callers see (client, worker, delivery), and what a worker says of its events (handling), is the source of its
+twin in ``bus.client.blocking``: ``tools/generate_blocking.py`` writes that.
+"""

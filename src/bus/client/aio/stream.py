@@ -83,19 +83,24 @@ class AsyncStream:
             await self.open()
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                while not self._closed:
-                    event = self._state.pop()
-                    if event is not None:
-                        return event
-                    if self._state.finished:
-                        break
-                    await self._advance()
+                event = await self._find()
         except TimeoutError:
             if not limit.expired():
                 raise  # it is an error of ours
             raise TimedOutError(f"no event on {self._state.options} within {self._timeout:g}s") from None
+        if event is not None:
+            return event
         await self.close()
         raise StopAsyncIteration
+
+    async def _find(self) -> AsyncDelivery | None:
+        """The next event, None at the end."""
+        while not self._closed:
+            event = self._state.pop()
+            if event is not None or self._state.finished:
+                return event
+            await self._advance()
+        return None
 
     async def _advance(self) -> None:
         """Wait for what the connection brings next, or make a new connection."""
@@ -186,6 +191,10 @@ class AsyncStream:
         self._over = over
         over.add_done_callback(weakly(self._end))
         over.add_done_callback(looked_at)
+        await self._stand(connection, over)
+
+    async def _stand(self, connection: AsyncConnection, over: asyncio.Future[None]) -> None:
+        """Wait until the stream stands. Raises what the server refuses it with."""
         while not (over.done() or self._state.stands):
             self._news.clear()
             await self._news.wait()

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from bus.client.aio.delivery import AsyncDelivery
-from bus.client.aio.handling import AsyncHandler, extend_all, settle_raised, settle_returned, take
+from bus.client.aio.handling import AsyncHandler, AsyncHandling
 from bus.client.aio.stream import AsyncStream
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.get_options import GetOptions
@@ -31,6 +31,7 @@ class AsyncWorkLoop:
         self._client = client
         self._handler = handler
         self._plan = plan
+        self._handling = AsyncHandling(plan)
         self._jobs: Jobs[AsyncDelivery] = Jobs(redelivery=plan.redelivery)
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(plan.concurrency)
@@ -68,7 +69,7 @@ class AsyncWorkLoop:
                 task.cancel()
 
     async def _read(self, stream: AsyncStream) -> None:
-        while (taken := await take(stream)) is not None:
+        while (taken := await self._handling.take(stream)) is not None:
             task = asyncio.create_task(self._handle(*taken))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -76,8 +77,7 @@ class AsyncWorkLoop:
     async def _handle(self, event: AsyncDelivery, problem: UndecodableEventError | None) -> None:
         async with self._slots:
             if self._stopped.is_set():
-                if event.connection.live:
-                    await self._settle(event, event.nack(reason="the worker is stopping"))
+                await self._settle(event, self._handling.give_back(event))
             elif self._jobs.begin(event):
                 try:
                     await self._run(event, problem)
@@ -95,9 +95,9 @@ class AsyncWorkLoop:
         except BaseException as error:
             if self._ends_by(error):
                 raise
-            await self._settle(event, settle_raised(event, error, self._plan))
+            await self._settle(event, self._handling.raised(event, error))
         else:
-            await self._settle(event, settle_returned(event, result, self._plan))
+            await self._settle(event, self._handling.returned(event, result))
 
     def _ends_by(self, error: BaseException) -> bool:
         """Whether *error* came from outside of the handler: `run` is cancelled, the loop is closed, Ctrl-C again."""
@@ -116,7 +116,7 @@ class AsyncWorkLoop:
     async def _extend(self) -> None:
         while True:
             await asyncio.sleep(self._plan.extension)
-            await extend_all(self._jobs.running())
+            await self._handling.extend(self._jobs.running())
 
     async def _wake(self, stream: AsyncStream) -> None:
         while True:

@@ -13,7 +13,7 @@ from bus.client.blocking.handling import Handler
 from bus.client.blocking.stream import Stream
 from bus.client.blocking.worker import Worker
 from bus.client.core.draft import EventFields, encode_draft
-from bus.client.core.get_options import Duration, GetOptions, Start, subjects_in
+from bus.client.core.get_options import Duration, GetOptions, Start, in_seconds, subjects_in
 from bus.client.core.outcomes import payload_in, receipt_in
 from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, fitting_ids
 from bus.client.core.response import Response
@@ -22,7 +22,6 @@ from bus.client.core.stream_notices import Dropped, Gap
 from bus.client.core.worker_plan import WorkOptions
 from bus.errors import BusError
 from bus.event import Draft, Receipt
-from bus.units import parse_duration
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -243,7 +242,7 @@ class Client:
             ConnectionFailedError: the server can't be reached.
         """
         ids = subjects_in(event_ids)
-        seconds = parse_duration(delay) if isinstance(delay, str) else delay
+        seconds = None if delay is None else in_seconds(delay)
         for part in fitting_ids(ids, reason=reason):
             self._calls.acknowledge(Acknowledgement(consumer_id, part, action, seconds, reason))
 

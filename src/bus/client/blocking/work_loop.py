@@ -16,7 +16,7 @@ from threading import Thread
 from typing import Protocol
 
 from bus.client.blocking.delivery import Delivery
-from bus.client.blocking.handling import Handler, Taken, extend_all, settle_raised, settle_returned, take
+from bus.client.blocking.handling import Handler, Handling, TakenEvent
 from bus.client.blocking.stream import Stream
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.get_options import GetOptions
@@ -40,8 +40,9 @@ class WorkLoop:
         self._client = client
         self._handler = handler
         self._plan = plan
+        self._handling = Handling(plan)
         self._jobs: Jobs[Delivery] = Jobs(redelivery=plan.redelivery)
-        self._queue: SimpleQueue[Taken | None] = SimpleQueue()
+        self._queue: SimpleQueue[TakenEvent | None] = SimpleQueue()
         self._stops: SimpleQueue[BaseException | None] = SimpleQueue()  # its put is safe in a signal handler
         self._draining = Flag()
         self._drained = Flag()
@@ -88,7 +89,7 @@ class WorkLoop:
 
     def _read(self, stream: Stream) -> None:
         try:
-            while (taken := take(stream)) is not None:
+            while (taken := self._handling.take(stream)) is not None:
                 self._queue.put(taken)
             self._stops.put(None)
         except BaseException as error:
@@ -105,8 +106,7 @@ class WorkLoop:
 
     def _handle(self, event: Delivery, problem: UndecodableEventError | None) -> None:
         if self._draining.is_set():
-            if event.connection.live:
-                event.nack(reason="the worker is stopping")
+            self._handling.give_back(event)
         elif self._jobs.begin(event):
             try:
                 self._run(event, problem)
@@ -124,10 +124,10 @@ class WorkLoop:
         except BaseException as error:
             if self._forked:
                 raise
-            settle_raised(event, error, self._plan)
+            self._handling.raised(event, error)
         else:
             if not self._forked:
-                settle_returned(event, result, self._plan)
+                self._handling.returned(event, result)
 
     @property
     def _forked(self) -> bool:
@@ -136,7 +136,7 @@ class WorkLoop:
 
     def _extend(self) -> None:
         while not self._drained.wait(self._plan.extension):
-            extend_all(self._jobs.running())
+            self._handling.extend(self._jobs.running())
 
     def __repr__(self) -> str:
         return f"{self._plan.consumer} on {','.join(self._plan.subjects)}, {self._jobs.count} running"

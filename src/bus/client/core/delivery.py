@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from bus.client.core.draft import encode_payload
-from bus.client.core.get_options import Duration
+from bus.client.core.get_options import Duration, in_seconds
 from bus.client.core.request import Acknowledgement, Action
 from bus.errors import InvalidEventError
 from bus.event import Event
-from bus.units import parse_duration
 
 
 @dataclass(slots=True, eq=False)
@@ -57,7 +56,7 @@ class Delivered(Event, dict=True):
     def _said(
         self, action: Action, *, delay: Duration | None = None, reason: str = "", reply: bytes = b""
     ) -> Acknowledgement:
-        seconds = parse_duration(delay) if isinstance(delay, str) else delay
+        seconds = None if delay is None else in_seconds(delay)
         return Acknowledgement(self.consumer_id, [self.id], action, seconds, reason, reply)
 
 

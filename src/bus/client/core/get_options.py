@@ -95,13 +95,14 @@ def _written_durations(durations: Duration | Sequence[Duration] | None) -> str |
     if durations is None:
         return None
     several = [durations] if isinstance(durations, str | int | float) else durations
-    return ",".join(written_duration(duration) for duration in several)
+    return ",".join(_written_duration(duration) for duration in several)
 
 
 def in_seconds(duration: Duration) -> float:
+    """*duration* as a number of seconds. Raises `InvalidParameterError`."""
     return parse_duration(duration) if isinstance(duration, str) else float(duration)
 
 
-def written_duration(duration: Duration) -> str:
+def _written_duration(duration: Duration) -> str:
     """*duration* the way the server reads it."""
     return duration if isinstance(duration, str) else format_duration(duration)

@@ -12,8 +12,8 @@ from bus import AsyncClient
 from bus.errors import DuplicateKeyError, InvalidSubjectError, TimedOutError, UnknownEventError
 from bus.event import Receipt
 from bus.wire import encode_receipts
+from tests.client.streams import OPEN, frame
 from tests.client.support import Peer, Wire, accepted, answered, listening, streaming
-from tests.client.test_stream import OPEN, frame
 from tests.conftest import StartServer
 from tests.support import PATIENCE, ServerProcess
 
