@@ -37,6 +37,9 @@ SHORT = 2 * DEEPEST_PAYLOAD
 _LONG_NUMBER = b"0" * 200
 """Digits in a row below which a number with a two-digit exponent stays within a double."""
 
+_LINE_BREAKS = b"\r\n"
+_CR, _LF = _LINE_BREAKS
+
 _BRACKETS = b'[]{}"'
 _NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 _BITS = bytes.maketrans(b"[{]}", b"1100")
@@ -146,3 +149,8 @@ def _overflows(bare: bytes) -> bool:
     """Whether JSON without its strings holds a number beyond a double."""
     words = bare.replace(b"true", b"").replace(b"false", b"").translate(_NOT_NUMBERS).decode().split()
     return inf in map(abs, map(float, set(words)))
+
+
+def one_line(data: bytes) -> bytes:
+    """JSON without line breaks, which it has only between its tokens."""
+    return data.translate(None, _LINE_BREAKS) if _LF in data or _CR in data else data

@@ -16,9 +16,9 @@ from bus.engine.delivery.fan_out import TURN, FanOut
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
 from bus.event import Draft, index_in
+from bus.frame import Format, encode_frame
 from bus.storage.batch import Batch, narrow
 from bus.subject import Filter
-from bus.wire import Format, encode_frame
 
 
 class Recorder:

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 import msgspec
 from msgspec.structs import replace
 
+from bus.drafts import check_response_subject, decode_as
 from bus.engine.embedded.batch_builder import check_draft
 from bus.errors import BusError, InvalidEventError
 from bus.event import NO_TIME, Dead, Draft, check_id, check_label
 from bus.payload import SHORT, check_payload, has_many_brackets, may_overflow
 from bus.subject import DEAD_SEGMENT, parse_subject
 from bus.units import format_time, parse_time
-from bus.wire import check_response_subject, decode_as
 
 LAST_INDEX = (1 << 48) - 1
 """The largest index that fits into an id."""

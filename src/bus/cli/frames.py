@@ -1,4 +1,4 @@
-"""Events cut out of a stream of server-sent events, and out of the frames of a log, as NDJSON.
+"""Events cut out of a stream of server-sent events, as NDJSON.
 
 Copying handles millions of them, so everything here is done with as few steps for each event as possible. What a
 server sends is cut here and no more: whether it is an event is for `admission` to say.
@@ -11,22 +11,11 @@ from collections.abc import Callable
 import msgspec
 
 from bus.errors import StorageError
+from bus.payload import one_line
 from bus.sse import BlockReader, ServerSentEvent, read_block
-from bus.wire import one_line
 
 _MSG = b"event: msg"
 _DATA = b"data: "
-_LINES = 4
-_DATA_LINE = 2
-
-
-def lines_of(frames: bytes) -> bytes:
-    """The events in *frames* as NDJSON, exactly as they are in there.
-
-    A frame is four lines (``bus.wire``), and its JSON holds no line break, so this takes no step per event.
-    """
-    data = b"\n".join(frames.split(b"\n")[_DATA_LINE::_LINES])
-    return data.removeprefix(_DATA).replace(b"\n" + _DATA, b"\n") + b"\n" if data else b""
 
 
 class FrameReader:

@@ -20,8 +20,7 @@ from bus.cli.console import complain, emit, note
 from bus.cli.options import PATIENCE, Durations, connect, host_option
 from bus.cli.remote import IDLE, tells_its_end
 from bus.errors import ConnectionFailedError, TimedOutError
-from bus.event import Event
-from bus.wire import encode_extra, encode_frame, json_of, one_line
+from bus.frame import encode_line
 
 if TYPE_CHECKING:
     from bus.client.blocking.delivery import Delivery
@@ -120,7 +119,7 @@ def _print_events(events: Iterator[Delivery], ack: str) -> None:
         if ack == "manual" and event.consumer_id != consumer:
             consumer = event.consumer_id
             note(f"acknowledge with: bus ack --consumer-id {consumer} --event-id …")
-        emit(line_of(event))
+        emit(encode_line(event))
         if ack == "auto":
             event.ack()
 
@@ -166,27 +165,6 @@ class _Stream:
                     return
             else:
                 return
-
-
-def line_of(event: Event) -> bytes:
-    """The line of JSON that *event* came as; its payload is the bytes that were published."""
-    extra = encode_extra(
-        key=event.key,
-        trace_id=event.trace_id,
-        response_subject=event.response_subject,
-        attempts=event.attempts,
-        error=event.error,
-        dead=event.dead,
-    )
-    frame = encode_frame(
-        event_id=event.id,
-        subject=event.subject.encode(),
-        payload=one_line(bytes(event.payload)),
-        created_at=event.created_at,
-        index=event.index,
-        extra=extra,
-    )
-    return json_of(frame)
 
 
 class _Notes(logging.Handler):

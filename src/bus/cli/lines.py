@@ -22,10 +22,10 @@ import msgspec
 
 from bus.cli.console import OutputClosedError, emit, note, progress, reason
 from bus.cli.odd_events import Piece
+from bus.drafts import decode_draft
 from bus.errors import BusError, ConnectionFailedError, InvalidEventError, TimedOutError
 from bus.event import Draft, Receipt
 from bus.units import format_size
-from bus.wire import decode_draft
 
 if TYPE_CHECKING:
     from bus.client import Client

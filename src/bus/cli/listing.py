@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from bus.cli.console import note
-from bus.cli.get import line_of
 from bus.cli.options import PATIENCE, connect
 from bus.cli.remote import IDLE, Server
 from bus.cli.source import DirectorySource
@@ -18,10 +17,10 @@ from bus.config import Secret
 from bus.engine.delivery.filtering import matching
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import TimedOutError
+from bus.frame import encode_line, json_of
 from bus.storage import Damage
 from bus.subject import Filter
 from bus.units import format_time, parse_time
-from bus.wire import json_of
 
 LOOK_SECONDS = 0.2
 """Time between two looks at whether a directory that is followed has grown."""
@@ -123,7 +122,7 @@ def read_server(server: Server, selection: Selection, *, follow: bool) -> Iterat
             for event in events:
                 if selection.ends_before(event.index):
                     return
-                if event.index >= selection.first and selection.takes(line := line_of(event)):
+                if event.index >= selection.first and selection.takes(line := encode_line(event)):
                     yield line
         except TimedOutError:  # only where nothing else tells the end of the log
             return

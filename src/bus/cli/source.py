@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from bus.cli.frames import lines_of
 from bus.cli.keys import make_cipher
 from bus.cli.places import choose, is_address
 from bus.cli.remote import Server
 from bus.config import Secret
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import ConfigError, StorageError
+from bus.frame import lines_in
 from bus.storage import Batch, Damage, DamagedLogError, Log, OutOfLogError
 from bus.subject import check_namespaces
 
@@ -107,7 +107,7 @@ class DirectorySource:
     def lines(self, namespace: str, *, after: str = "") -> Iterator[bytes]:
         assert not after, "only a server finds an event by its id"
         for batches in self.batches(namespace):
-            yield lines_of(b"".join([batch.frames for batch in batches]))
+            yield lines_in(b"".join([batch.frames for batch in batches]))
 
     def batches(self, namespace: str, *, start: int = 0) -> Iterator[list[Batch]]:
         """The batches from the one with the event *start* on, or from the oldest left, some at a time."""

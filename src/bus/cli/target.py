@@ -23,9 +23,9 @@ from bus.cli.odd_events import OddEvents, Piece, admit_each, namespace_of
 from bus.cli.writer import LogWriter
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import ConfigError, InvalidEventError, StorageError
+from bus.frame import id_of
 from bus.storage import DISK, Cipher, Log
 from bus.subject import check_namespaces
-from bus.wire import id_of
 
 PARTIAL = ".partial"
 

@@ -15,8 +15,9 @@ import msgspec
 
 from bus.errors import BusError
 from bus.event import Draft, Receipt
+from bus.frame import Format
 from bus.subject import Filter
-from bus.wire import Durability, Format
+from bus.wire import Durability
 
 Published = Callable[[Sequence[Receipt], BusError | None], None]
 """Called once when the drafts are stored as promised, with their receipts, or with what prevented it."""

@@ -10,7 +10,7 @@ import msgspec
 
 from bus.errors import InvalidEventError
 from bus.event import Draft
-from bus.wire import one_line
+from bus.payload import one_line
 
 _encoder = msgspec.json.Encoder()
 _NOT_ENCODABLE = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)

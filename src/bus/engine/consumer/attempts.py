@@ -4,18 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import msgspec
-
 from bus.engine.namespace import Namespace
-from bus.wire import Format, extend_frame, join_frames, json_of
-
-
-class _Attempt(msgspec.Struct):
-    index: int
-    attempts: int
-
-
-_attempt = msgspec.json.Decoder(_Attempt)
+from bus.frame import Format, extend_frame, join_frames, read_frame
 
 
 def nth_attempt(frame: bytes, attempts: int) -> bytes:
@@ -25,7 +15,7 @@ def nth_attempt(frame: bytes, attempts: int) -> bytes:
 
 def made_again(namespace: Namespace, frames: Sequence[bytes], form: Format) -> Callable[[], bytes]:
     """What makes the bytes of these deliveries once more, from the log."""
-    deliveries = [_attempt.decode(json_of(frame)) for frame in frames]
+    deliveries = [read_frame(frame) for frame in frames]
 
     def again() -> bytes:
         stored = [(namespace.frame(delivery.index), delivery.attempts) for delivery in deliveries]

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-import msgspec
-
 from bus.engine.base import MUCH, Gap
 from bus.engine.consumer.attempts import made_again, nth_attempt
 from bus.engine.consumer.delivery import Delivery, GivenUp, Kept
@@ -21,8 +19,8 @@ from bus.engine.consumer.pending import Pending
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.namespace import Namespace
 from bus.engine.reading.log_cursor import LogCursor
+from bus.frame import id_of, join_frames, read_frame
 from bus.subject import Filter
-from bus.wire import id_of, join_frames, json_of
 
 MOST_PENDING = 10_000
 """Events a consumer may leave unsettled (held behind a key, delayed) before it is given no new ones."""
@@ -30,13 +28,6 @@ MOST_PENDING = 10_000
 TURN_BYTES = 256 * 1024
 TURN_EVENTS = 512
 """How much is handed out in one turn of the loop, at least one event."""
-
-
-class _Keyed(msgspec.Struct):
-    key: str = ""
-
-
-_keyed = msgspec.json.Decoder(_Keyed)
 
 
 class Handing:
@@ -154,7 +145,7 @@ class Handing:
         return frame is not None
 
     def _key_of(self, frame: bytes) -> str:
-        return _keyed.decode(json_of(frame)).key if self._by_key else ""
+        return read_frame(frame).key if self._by_key else ""
 
     def wants_new(self, subscriptions: Iterable[ConsumerSubscription]) -> bool:
         """Whether what was fetched is used up and somebody has room for new events."""

@@ -25,8 +25,8 @@ from bus.engine.base import MUCH
 from bus.engine.delivery.filtering import select
 from bus.engine.delivery.groups import Follower, Form, Group, Groups
 from bus.engine.guard import as_bus_error
+from bus.frame import Format
 from bus.storage.batch import Batch
-from bus.wire import Format
 
 TURN = 40_000
 """Steps of work in one turn of the loop: a place in the tree that is passed, an event that is cut out of its

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, compress, islice, pairwise, takewhile
 from typing import NamedTuple
 
+from bus.frame import Format, has_younger_fields, join_frames, lines_in
 from bus.storage.batch import Batch
 from bus.subject import Filter
-from bus.wire import Format, has_younger_fields, join_frames
 
 WORK = 20_000
 """Steps of matching that are enough for one turn of the loop: some milliseconds."""
@@ -57,8 +57,10 @@ def select(
     end = batch.next if until is None else min(batch.next, until)
     if not any(taken):
         return Selected(b"", 0, end)
-    if all(taken) and form is not Format.NDJSON and (limit is None or limit >= end - start):
+    if all(taken) and (limit is None or limit >= end - start):
         region = _region(batch, max(start, batch.first), end)
+        if form is Format.NDJSON:
+            return region._replace(data=lines_in(region.data))
         if form is Format.SSE or not has_younger_fields(region.data):
             return region
     found = list(islice(_sliced(batch, taken, start, end), limit))

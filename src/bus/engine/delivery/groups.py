@@ -7,9 +7,9 @@ from typing import Protocol
 
 from bus.engine.base import Sink
 from bus.errors import BusError
+from bus.frame import Format
 from bus.patterns import PatternTree
 from bus.subject import Filter
-from bus.wire import Format
 
 Form = tuple[Filter, Format]
 """What decides the bytes."""

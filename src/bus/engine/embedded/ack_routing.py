@@ -19,18 +19,12 @@ from bus.engine.namespace import Namespace
 from bus.engine.reading.start_position import find
 from bus.errors import BusError, InvalidParameterError, UnknownConsumerError, UnknownEventError
 from bus.event import Draft
+from bus.frame import read_frame
 from bus.subject import INBOX_NAMESPACE
-from bus.wire import json_of
 
 ENDED_REMEMBERED = 4096
 """Plain streams that have ended whose consumer ids still count for confirmations."""
 
-
-class _Request(msgspec.Struct):
-    response_subject: str = ""
-
-
-_request = msgspec.json.Decoder(_Request)
 
 Known = tuple[str, ConsumerSubscription | None]
 """The namespace of a subscription, and the member it is unless it is a plain one."""
@@ -132,7 +126,7 @@ def _find(namespace: Namespace, event_id: str) -> int:
 
 def _inbox_of(namespace: Namespace, index: int) -> str:
     frame = namespace.frame(index)
-    return _request.decode(json_of(frame)).response_subject if frame else ""
+    return read_frame(frame).response_subject if frame else ""
 
 
 def _summary(refused: Sequence[BusError], asked: int) -> BusError:

@@ -13,15 +13,17 @@ from itertools import count
 
 import msgspec
 
+from bus.drafts import check_response_subject
 from bus.engine.base import Published
 from bus.engine.embedded.duplicates import Key
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Draft, Receipt, check_id, check_label, index_in
+from bus.frame import encode_extra, encode_frame
+from bus.payload import one_line
 from bus.storage.batch import Batch, narrow
 from bus.subject import parse_subject
 from bus.units import format_time
-from bus.wire import check_response_subject, encode_extra, encode_frame, one_line
 
 BATCH_BYTES = 256 * 1024
 """Frames after which a new batch is begun, so that reading one stays cheap."""

@@ -26,8 +26,8 @@ from bus.engine.embedded.durable_consumer import Durable
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import BusError
 from bus.event import Receipt
+from bus.frame import FrameFields, encode_extra, read_frame
 from bus.subject import DEAD_SEGMENT
-from bus.wire import encode_extra, json_of
 
 log = logging.getLogger("bus.engine")
 
@@ -37,15 +37,6 @@ DELETED = "deleted by retention"
 
 RETRY_SECONDS = 5.0
 """How long an event waits that couldn't be given up."""
-
-
-class _Letter(msgspec.Struct):
-    subject: str
-    payload: msgspec.Raw
-    trace_id: str = ""
-
-
-_letter = msgspec.json.Decoder(_Letter)
 
 
 class DeadLetters:
@@ -81,7 +72,7 @@ class DeadLetters:
                 self._buried(durable, _dead(gone.delivery, "", reason))
                 settled(None)
                 return
-            letter = _letter.decode(json_of(frame))
+            letter = read_frame(frame)
             dead = _dead(gone.delivery, letter.subject, gone.reason)
             namespace.append([_address(durable.consumer, letter, dead)], published, now=dead.time)
         except BusError as error:
@@ -134,7 +125,7 @@ def _readmit(consumer: Consumer, dead: Dead) -> bool:
     return consumer.readmit(dead.index) or (dead.letter > 0 and consumer.readmit(dead.letter))
 
 
-def _address(consumer: Consumer, letter: _Letter, dead: Dead) -> Checked:
+def _address(consumer: Consumer, letter: FrameFields, dead: Dead) -> Checked:
     """The letter: the event's payload under the consumer's dead-letter subject, with what befell it."""
     about = {
         "consumer": consumer.name,

@@ -22,13 +22,10 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
 from bus.event import Receipt
-from bus.storage.batch import Batch
+from bus.frame import read_frame, split_frames
 from bus.storage.log import Log
 from bus.units import SECOND_NS, format_duration
-from bus.wire import json_of
 
 log = logging.getLogger("bus.engine")
 
@@ -138,24 +135,10 @@ def _weight(key: Key) -> int:
     return KEY_BYTES + len(key[0]) + len(key[1])
 
 
-class _Stored(msgspec.Struct):
-    id: str
-    subject: str
-    created_at: str
-    index: int
-    key: str = ""
-
-
-_stored = msgspec.json.Decoder(_Stored)
-
-
 def stored_keys(store: Log) -> Iterator[tuple[Key, Receipt, int]]:
     """The keys of the events in *store*, newest first: each with its receipt, and the time of its batch (ns)."""
     for batch in store.keyed_batches():
-        for event in reversed(_events(batch)):
+        events = list(map(read_frame, split_frames(batch.frames, batch.lengths)))
+        for event in reversed(events):
             if event.key:
                 yield (event.subject, event.key), Receipt(event.id, event.created_at, event.index), batch.time
-
-
-def _events(batch: Batch) -> list[_Stored]:
-    return [_stored.decode(json_of(batch.frame(index))) for index in range(batch.first, batch.next)]

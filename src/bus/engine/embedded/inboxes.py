@@ -26,9 +26,9 @@ from bus.engine.embedded.batch_builder import Checked, check_draft
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id
+from bus.frame import encode_extra, encode_frame, join_frames
 from bus.subject import INBOX_NAMESPACE
 from bus.units import format_time
-from bus.wire import encode_extra, encode_frame, join_frames
 
 KEPT = 60.0
 """Seconds a reply waits for its reader, counted from the last one."""

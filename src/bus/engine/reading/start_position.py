@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from bus.engine.base import Gap, Start, StartKind, Subscribe
 from bus.engine.namespace import Namespace
 from bus.errors import UnknownEventError
 from bus.event import index_in
+from bus.frame import id_of, read_frame, split_frames
 from bus.storage.batch import Batch
 from bus.units import parse_time
-from bus.wire import id_of, json_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +24,6 @@ class Position:
 
     index: int
     gap: Gap | None = None
-
-
-class _Created(msgspec.Struct):
-    created_at: str
-
-
-_created = msgspec.json.Decoder(_Created)
 
 
 def locate(namespace: Namespace, wanted: Subscribe) -> Position:
@@ -117,7 +108,7 @@ def _find_time(namespace: Namespace, time: int) -> int:
 
 
 def _first_since(batch: Batch, time: int) -> int:
-    for index in range(batch.first, batch.next):
-        if parse_time(_created.decode(json_of(batch.frame(index))).created_at) >= time:
+    for index, frame in enumerate(split_frames(batch.frames, batch.lengths), batch.first):
+        if parse_time(read_frame(frame).created_at) >= time:
             return index
     return batch.next

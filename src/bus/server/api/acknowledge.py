@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from bus.drafts import decode_payload
 from bus.engine.base import Acknowledge, Action, Engine
 from bus.errors import BusError, InvalidParameterError
 from bus.server.http.query import read_id
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.units import parse_duration
-from bus.wire import decode_payload
 
 MOST_EVENTS = 256
 MOST_DELAY = 7 * 86400.0

@@ -9,6 +9,7 @@ from functools import partial
 
 import msgspec
 
+from bus.drafts import decode_draft, decode_drafts
 from bus.engine.base import Engine
 from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
 from bus.event import Draft, Receipt, new_inbox
@@ -18,7 +19,7 @@ from bus.server.http.responder import Responder
 from bus.server.http.response import format_accepted, format_headers, receipt_headers
 from bus.subject import is_inbox, parse_subject
 from bus.units import parse_duration, parse_whole
-from bus.wire import JSON, Durability, decode_draft, decode_drafts
+from bus.wire import JSON, Durability
 
 MOST_CONFIRMATIONS = 1000
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Sequence
 
+from bus.drafts import decode_lines
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
@@ -25,7 +26,7 @@ from bus.server.http.memory_limits import Holding, Memory
 from bus.server.http.request import too_large
 from bus.server.http.responder import Responder
 from bus.subject import INBOX_NAMESPACE
-from bus.wire import decode_lines, encode_receipts
+from bus.wire import encode_receipts
 
 LONGEST_RUN = 1024
 """Lines stored at once: enough that their number no longer matters."""

@@ -22,12 +22,13 @@ import msgspec
 
 from bus.engine.base import MUCH, Subscription
 from bus.errors import BusError
+from bus.frame import Format
 from bus.server.api.large_writes import KeptPieces, Pieces
 from bus.server.http.limits import KEEPALIVE_SECONDS, UNTAKEN_SECONDS
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
 from bus.sse import PING, RETRY_MS, encode_event
-from bus.wire import CONSUMER_ID, NDJSON, SSE, Format
+from bus.wire import CONSUMER_ID, NDJSON, SSE
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 _RESET: Final = pack("ii", 1, 0)

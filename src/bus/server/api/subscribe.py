@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe
 from bus.errors import BusError, InvalidParameterError, StoppingError
 from bus.event import check_id
+from bus.frame import Format
 from bus.server.api.heartbeat import Heartbeat
 from bus.server.api.large_writes import KeptPieces
 from bus.server.api.route import Need
@@ -16,7 +17,7 @@ from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.subject import Filter
 from bus.units import LARGEST_NUMBER, SECOND_NS, parse_duration, parse_time, parse_whole
-from bus.wire import NDJSON, Format
+from bus.wire import NDJSON
 
 MOST_PREFETCH = 10_000
 MOST_COUNT = 10**9

@@ -1,0 +1,151 @@
+"""A frame: one event as the finished server-sent event that is stored, because it is what is sent.
+
+    id: e_00000000002a7f3k9q2xw0\\n
+    event: msg\\n
+    data: {"id":"e_…","subject":"orders.created","payload":{…},"created_at":"…","index":42}\\n
+    \\n
+
+``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``attempts``, ``error`` and ``dead`` follow
+``index`` where there are any, so a frame is extended by cutting off its last three bytes. The last three of them are
+younger than the Go server's clients of v0.5, whose parser stops at a field it doesn't know: these clients get frames
+without (`Format.CORE`).
+
+Everything that writes, cuts or reads frames is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from enum import StrEnum
+from itertools import accumulate, pairwise
+
+import msgspec
+
+from bus.event import Event
+from bus.payload import one_line
+
+_LINES = 4
+_DATA_LINE = 2
+_DATA = b"data: "
+
+
+class Format(StrEnum):
+    """How events go out: frames as they are stored, their JSON a line each, or frames of core fields alone."""
+
+    SSE = "sse"
+    NDJSON = "ndjson"
+    CORE = "core"
+
+
+# -- writing
+
+
+def encode_frame(event_id: str, subject: bytes, payload: bytes, created_at: str, index: int, extra: bytes) -> bytes:
+    """The frame of one event; *extra* is what `encode_extra` made of its optional fields."""
+    name = event_id.encode()
+    return b'id: %b\nevent: msg\ndata: {"id":"%b","subject":"%b","payload":%b,"created_at":"%b","index":%d%b}\n\n' % (
+        name, name, subject, payload, created_at.encode(), index, extra,
+    )  # fmt: skip
+
+
+def encode_extra(**fields: object) -> bytes:
+    """The optional fields of an event that are given, each led by a comma."""
+    return b"".join(
+        b',"%b":%b' % (name.encode(), msgspec.json.encode(value)) for name, value in fields.items() if value
+    )
+
+
+def extend_frame(frame: bytes, extra: bytes) -> bytes:
+    """*frame* with optional fields added to its JSON."""
+    return frame[:-3] + extra + b"}\n\n"
+
+
+def encode_line(event: Event) -> bytes:
+    """The line of JSON that *event* came as; its payload is the bytes that were published."""
+    extra = encode_extra(
+        key=event.key,
+        trace_id=event.trace_id,
+        response_subject=event.response_subject,
+        attempts=event.attempts,
+        error=event.error,
+        dead=event.dead,
+    )
+    payload, subject = one_line(bytes(event.payload)), event.subject.encode()
+    return json_of(encode_frame(event.id, subject, payload, event.created_at, event.index, extra))
+
+
+# -- cutting
+
+
+def json_of(frame: bytes) -> bytes:
+    """The event's JSON, one line without its line break."""
+    return frame[frame.index(b"\ndata: ") + 7 : -2]
+
+
+def lines_in(frames: bytes) -> bytes:
+    """The events in a run of *frames* as NDJSON, exactly as they are in there.
+
+    A frame is four lines, and its JSON holds no line break, so this takes no step per event.
+    """
+    data = b"\n".join(frames.split(b"\n")[_DATA_LINE::_LINES])
+    return data.removeprefix(_DATA).replace(b"\n" + _DATA, b"\n") + b"\n" if data else b""
+
+
+def split_frames(frames: bytes, lengths: Iterable[int]) -> Iterator[bytes]:
+    """Each of a run of *frames*, which have these *lengths*."""
+    return (frames[begin:end] for begin, end in pairwise(accumulate(lengths, initial=0)))
+
+
+def join_frames(frames: Sequence[bytes], form: Format) -> bytes:
+    """The bytes that carry *frames* to a subscriber."""
+    match form:
+        case Format.SSE:
+            return b"".join(frames)
+        case Format.NDJSON:
+            return lines_in(b"".join(frames))
+        case Format.CORE:
+            return b"".join([_core_of(frame) if has_younger_fields(frame) else frame for frame in frames])
+
+
+_YOUNGER_FIELDS = (b'"attempts":', b'"error":', b'"dead":')
+
+
+def has_younger_fields(frames: bytes) -> bool:
+    """Whether one of *frames* may have a field that is not among the core ones; a payload may pass for one."""
+    return any(field in frames for field in _YOUNGER_FIELDS)
+
+
+# -- reading
+
+
+def id_of(frame: bytes) -> str:
+    return frame[4 : frame.index(b"\n")].decode()
+
+
+class FrameFields(msgspec.Struct, omit_defaults=True, gc=False):
+    """What a frame's JSON says; optional fields are empty where there are none."""
+
+    id: str
+    subject: str
+    payload: msgspec.Raw
+    created_at: str
+    index: int
+    key: str = ""
+    trace_id: str = ""
+    response_subject: str = ""
+    attempts: int = 0
+
+
+_fields_decoder = msgspec.json.Decoder(FrameFields)
+
+
+def read_frame(frame: bytes) -> FrameFields:
+    """The fields of *frame*."""
+    return _fields_decoder.decode(json_of(frame))
+
+
+def _core_of(frame: bytes) -> bytes:
+    """*frame* with the core fields alone, which every client knows."""
+    fields = read_frame(frame)
+    fields.attempts = 0
+    return b"id: %b\nevent: msg\ndata: %b\n\n" % (fields.id.encode(), msgspec.json.encode(fields))
