@@ -40,11 +40,11 @@ class View(NamedTuple):
     def first(self) -> int:
         if self.closed:
             return self.closed[0].first
-        return self.active.base if self.active else self.start
+        return self.active.header.base if self.active else self.start
 
     @property
     def next(self) -> int:
-        return self.active.next if self.active else self.start
+        return self.active.tail.next if self.active else self.start
 
     @property
     def tail(self) -> Tail:
@@ -114,10 +114,11 @@ class Reader:
             StorageError if the disk can't be read.
         """
         view = self._view
-        if index == view.next:
+        first, end = view.first, view.next
+        if index == end:
             return []
-        if not view.first <= index < view.next:
-            raise OutOfLogError(f"event {index} is not in the log, which has {view.first} to {view.next - 1}")
+        if not first <= index < end:
+            raise OutOfLogError(f"event {index} is not in the log, which has {first} to {end - 1}")
         try:
             return self._segment_with(view, index).read(index, limit, most)
         except OSError as error:
@@ -170,7 +171,7 @@ class Reader:
                 continue
 
     def _segment_with(self, view: View, index: int) -> Segment:
-        if view.active and index >= view.active.base:
+        if view.active and index >= view.active.header.base:
             return view.active
         info = view.closed[bisect_right(view.closed, index, key=lambda segment: segment.first) - 1]
         if index >= info.next:

@@ -95,18 +95,21 @@ class _Recovery:
 
     def run(self) -> Recovered:
         names = list_names(self._files, self._directory)
-        bases, interrupted = self._prove(segment_bases(names))
+        bases, interrupted, last = self._prove(segment_bases(names))
         if not self._read_only:
             self._clean(names, interrupted)
         for base, following in pairwise(bases):
             self._take_closed(self._open(base), following)
         if bases:
-            self._take_last(self._open(bases[-1], write=not self._read_only))
+            self._take_last(last or self._open(bases[-1], write=not self._read_only))
         self._take_lost(lost_segments(self._files, self._directory, names, bases))
         return self._found
 
-    def _prove(self, bases: list[int]) -> tuple[list[int], list[int]]:
-        """Steps 2 and 3: the segments that count, and the one whose creation was interrupted, if any."""
+    def _prove(self, bases: list[int]) -> tuple[list[int], list[int], Stored | Unreadable | None]:
+        """Steps 2 and 3: the segments that count, and the one whose creation was interrupted, if any.
+
+        For reading, the last one that counts comes along as it was opened; to be written to, it is opened anew.
+        """
         stored: Stored | Unreadable | None = None
         present = []
         for base in bases:
@@ -114,10 +117,10 @@ class _Recovery:
                 stored = self._open(base)
                 present.append(base)
         if stored and _is_interrupted(stored):
-            return present[:-1], present[-1:]
+            return present[:-1], present[-1:], None
         if isinstance(stored, Unreadable) and not self._read_only:
             raise CorruptLogError(f"{unreadable(stored, None)}: restore the file from a copy")
-        return present, []
+        return present, [], stored if self._read_only else None
 
     def _open(self, base: int, *, write: bool = False) -> Stored | Unreadable:
         return open_stored(self._files, segment_path(self._directory, base), cipher=self._cipher, write=write)

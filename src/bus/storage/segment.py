@@ -143,7 +143,7 @@ class Segment:
             yield from filter(None, map(self._source(tail.end).load, reversed(keyed)))
 
     def _stretch(self, number: int, tail: Tail) -> Stretch:
-        return self.index.stretch(number, base=self.base, next=tail.next, end=tail.end)
+        return self.index.stretch(number, base=self.header.base, next=tail.next, end=tail.end)
 
     def _source(self, end: int) -> Source:
         return Source(self.file, self.codec, end)

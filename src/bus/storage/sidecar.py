@@ -77,7 +77,8 @@ class Sidecar:
         index = GrowingIndex()
         index.firsts, index.offsets, index.times = stored.firsts, stored.offsets, stored.times
         index.keyed = stored.keyed
-        index.add_foreign(sorted(stored.foreign.pairs(), key=lambda pair: pair[1]))
+        if self.extent.foreign:
+            index.add_foreign(sorted(stored.foreign.pairs(), key=lambda pair: pair[1]))
         return index
 
     def _foreign_intact(self, file: File) -> bool:
