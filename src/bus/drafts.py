@@ -99,7 +99,7 @@ def decode_as(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise _invalid(body, error) from None
 
 
-def decode_payload(body: bytes) -> msgspec.Raw:
+def decode_json(body: bytes) -> msgspec.Raw:
     """Check that *body* is one JSON value and return it. Raises `InvalidEventError`."""
     check_encoding(body)
     try:

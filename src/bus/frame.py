@@ -136,12 +136,17 @@ class FrameFields(msgspec.Struct, omit_defaults=True, gc=False):
     attempts: int = 0
 
 
-_fields_decoder = msgspec.json.Decoder(FrameFields)
+_decode_fields = msgspec.json.Decoder(FrameFields).decode
 
 
 def read_frame(frame: bytes) -> FrameFields:
     """The fields of *frame*."""
-    return _fields_decoder.decode(json_of(frame))
+    return _decode_fields(json_of(frame))
+
+
+def read_event_line(line: bytes) -> FrameFields:
+    """The fields of the event in *line*, as it is cut out of a frame."""
+    return _decode_fields(line)
 
 
 def _core_of(frame: bytes) -> bytes:

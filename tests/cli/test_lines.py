@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.cli import lines
-from bus.cli.lines import Line, payload_of, read_lines
+from bus.cli import line_input
+from bus.cli.line_input import Line, read_lines
+from bus.cli.publish_lines import payload_of
 from bus.errors import InvalidEventError
 
 
@@ -43,12 +44,12 @@ def test_a_line_goes_out_before_the_next_one_comes() -> None:
 
 
 def test_batches_are_bounded() -> None:
-    sizes = [len(batch) for batch in read_lines(io.BytesIO(b"1\n" * (2 * lines.LINES_AT_ONCE + 1)))]  # type: ignore[arg-type]
-    assert sizes == [lines.LINES_AT_ONCE, lines.LINES_AT_ONCE, 1]
+    sizes = [len(batch) for batch in read_lines(io.BytesIO(b"1\n" * (2 * line_input.LINES_AT_ONCE + 1)))]  # type: ignore[arg-type]
+    assert sizes == [line_input.LINES_AT_ONCE, line_input.LINES_AT_ONCE, 1]
 
 
 def test_a_line_without_an_end_is_refused_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lines, "LONGEST_LINE", 10)
+    monkeypatch.setattr(line_input, "LONGEST_INPUT_LINE", 10)
     batches = read_lines(Pieces([b"1\n2", b"2" * 10, b"2" * 10]))
     assert next(batches)[0].text == b"1"
     with pytest.raises(InvalidEventError, match="line 2 is longer than"):

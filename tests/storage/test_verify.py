@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bus.errors import StorageError
-from bus.storage import Checked, Damage, verify
+from bus.storage import CheckedSegment, Damage, verify
 from bus.storage.header import HEADER_SIZE
 
 from .support import Place, fill
 
 
-def check(place: Place) -> list[Checked]:
+def check(place: Place) -> list[CheckedSegment]:
     return list(verify(place.directory, files=place.files, cipher=place.cipher))
 
 

@@ -14,26 +14,28 @@ import click
 import msgspec
 import uvloop
 
+from bus.cli.bench_connections import Asker, Gauge, Listener, LoadConnection, payload
 from bus.cli.console import emit, progress, say
-from bus.cli.load import Asker, Gauge, Listener, Load, payload
-from bus.cli.options import Duration, host_option, parse_host
+from bus.cli.host_option import host_option
+from bus.cli.option_types import DurationType
 from bus.client import AsyncClient
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.aio.stream import AsyncStream
 from bus.client.core.request import Endpoint, Requests
 from bus.errors import BusError
 from bus.subject import parse_subject
+from bus.transfer.server_address import parse_host
 
-GLANCE = 0.1
+SHOW_SECONDS = 0.1
 """Seconds between two looks at how far it is."""
 
-REPLY_SECONDS = 5.0
+SERVICE_SECONDS = 5.0
 
 BAR = 40
 """Characters of the longest bar."""
 
 
-class Result(msgspec.Struct):
+class BenchResult(msgspec.Struct):
     """What was measured."""
 
     work: str
@@ -47,7 +49,7 @@ class Result(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BenchPlan:
     """What to do to which server."""
 
     endpoint: Endpoint
@@ -73,7 +75,7 @@ Examples:
 @click.argument("work", type=click.Choice(["publish", "subscribe", "request"]))
 @click.option("--subject", required=True, metavar="SUBJECT", help="Subject to publish to: the events are stored.")
 @click.option("--connections", type=click.IntRange(1, 10_000), default=32, metavar="N", help="Connections.  [32]")
-@click.option("--seconds", type=Duration(), default="5s", metavar="DURATION", help="How long to measure.  [5s]")
+@click.option("--seconds", type=DurationType(), default="5s", metavar="DURATION", help="How long to measure.  [5s]")
 @click.option("--events", type=click.IntRange(1), metavar="N", help="End after so many events, if that is sooner.")
 @click.option("--size", type=click.IntRange(0), default=100, metavar="BYTES", help="Size of a payload.  [100]")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=1, metavar="N", help="Events in a request.  [1]")
@@ -92,17 +94,17 @@ def bench(
     process and needs a processor of its own; if that is busy all the time, the server could do more.
     """
     parse_subject(subject)
-    plan = Plan(parse_host(host), subject, connections, size, batch)
+    plan = BenchPlan(parse_host(host), subject, connections, size, batch)
     gauge, took = uvloop.run(_measure(plan, _WORK[work], seconds, events or math.inf))
     _show_result(_result(work, plan, gauge, took), gauge.latencies)
 
 
 # -- measuring
 
-Begin = Callable[[Plan, Gauge, AsyncExitStack], Awaitable[None]]
+BeginLoad = Callable[[BenchPlan, Gauge, AsyncExitStack], Awaitable[None]]
 
 
-async def _measure(plan: Plan, begin: Begin, seconds: float, most: float) -> tuple[Gauge, float]:
+async def _measure(plan: BenchPlan, begin: BeginLoad, seconds: float, most: float) -> tuple[Gauge, float]:
     gauge = Gauge()
     async with AsyncExitStack() as stack:
         await begin(plan, gauge, stack)
@@ -116,17 +118,17 @@ async def _measure(plan: Plan, begin: Begin, seconds: float, most: float) -> tup
 async def _show(gauge: Gauge) -> None:
     with progress("measuring", total=None, unit="events") as show:
         while True:
-            await asyncio.sleep(GLANCE)
+            await asyncio.sleep(SHOW_SECONDS)
             show(gauge.events)
 
 
-async def _connect(plan: Plan, loads: Sequence[Load], stack: AsyncExitStack) -> None:
+async def _connect(plan: BenchPlan, loads: Sequence[LoadConnection], stack: AsyncExitStack) -> None:
     for load in loads:
         await load.connect(plan.endpoint)
         stack.callback(load.transport.abort)
 
 
-def _asking(plan: Plan) -> Callable[[], bytes]:
+def _asking(plan: BenchPlan) -> Callable[[], bytes]:
     """What makes the bytes of the next request to publish."""
     requests = plan.requests
 
@@ -137,12 +139,12 @@ def _asking(plan: Plan) -> Callable[[], bytes]:
     return ask
 
 
-async def _publish(plan: Plan, gauge: Gauge, stack: AsyncExitStack) -> None:
+async def _publish(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> None:
     ask = _asking(plan)
     await _connect(plan, [Asker(gauge, ask, events=plan.batch) for _ in range(plan.connections)], stack)
 
 
-async def _subscribe(plan: Plan, gauge: Gauge, stack: AsyncExitStack) -> None:
+async def _subscribe(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> None:
     request = plan.requests.subscribe([("subject", plan.subject)])
     listeners = [Listener(gauge, request) for _ in range(plan.connections)]
     await _connect(plan, listeners, stack)
@@ -151,13 +153,13 @@ async def _subscribe(plan: Plan, gauge: Gauge, stack: AsyncExitStack) -> None:
     await _connect(plan, [Asker(gauge, _asking(plan), events=0)], stack)
 
 
-async def _request(plan: Plan, gauge: Gauge, stack: AsyncExitStack) -> None:
+async def _request(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> None:
     client = await stack.enter_async_context(AsyncClient(str(plan.endpoint)))
     wanted = client.get(plan.subject, ack="manual", prefetch=plan.connections)
     serving = asyncio.create_task(_serve(await stack.enter_async_context(wanted)))
     stack.callback(serving.cancel)
     line = b'{"subject":"%b","payload":%b}' % (plan.subject.encode(), payload(plan.size))
-    request = plan.requests.publish_and_wait(line, wait="reply", timeout=REPLY_SECONDS)
+    request = plan.requests.publish_and_wait(line, wait="reply", timeout=SERVICE_SECONDS)
     await _connect(plan, [Asker(gauge, lambda: request) for _ in range(plan.connections)], stack)
 
 
@@ -175,7 +177,7 @@ async def _reply(event: AsyncDelivery) -> None:
         await event.reply(None)
 
 
-_WORK: dict[str, Begin] = {"publish": _publish, "subscribe": _subscribe, "request": _request}
+_WORK: dict[str, BeginLoad] = {"publish": _publish, "subscribe": _subscribe, "request": _request}
 
 
 # -- telling
@@ -184,9 +186,9 @@ _WORK: dict[str, Begin] = {"publish": _publish, "subscribe": _subscribe, "reques
 _SHARES = {"p50": 50, "p90": 90, "p99": 99, "p99.9": 99.9, "max": 100}
 
 
-def _result(work: str, plan: Plan, gauge: Gauge, seconds: float) -> Result:
+def _result(work: str, plan: BenchPlan, gauge: Gauge, seconds: float) -> BenchResult:
     latencies = sorted(gauge.latencies)
-    return Result(
+    return BenchResult(
         work=work,
         connections=plan.connections,
         batch=plan.batch,
@@ -205,7 +207,7 @@ def _percentile(latencies: Sequence[float], share: float) -> float:
     return round(1000 * latencies[min(int(len(latencies) * share / 100), len(latencies) - 1)], 3)
 
 
-def _show_result(result: Result, latencies: Iterable[float]) -> None:
+def _show_result(result: BenchResult, latencies: Iterable[float]) -> None:
     if not sys.stdout.isatty():
         emit(msgspec.json.encode(result))
         return

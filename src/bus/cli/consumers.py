@@ -10,11 +10,11 @@ import click
 import msgspec
 
 from bus.cli.console import emit, note, say
-from bus.cli.options import host_option
-from bus.cli.remote import Server
-from bus.cli.table import Column, show
+from bus.cli.host_option import host_option
+from bus.cli.table_output import TableColumn, show
+from bus.transfer.server_questions import ServerQuestions
 
-Answer = dict[str, object]
+ServerRow = dict[str, object]
 """What a server says of one thing, more than is shown here."""
 
 
@@ -30,14 +30,14 @@ class _Shown(msgspec.Struct):
     why: str
 
 
-_COLUMNS: tuple[Column[_Shown], ...] = (
-    Column("consumer", lambda row: row.name),
-    Column("patterns", lambda row: " ".join(row.patterns), wraps=True),
-    Column("behind", lambda row: f"{row.behind:,}", number=True),
-    Column("pending", lambda row: f"{row.pending:,}", number=True),
-    Column("dead", lambda row: f"{row.dead:,}", number=True),
-    Column("streams", lambda row: str(row.connections), number=True),
-    Column("why nothing comes", lambda row: row.why, wraps=True),
+_COLUMNS: tuple[TableColumn[_Shown], ...] = (
+    TableColumn("consumer", lambda row: row.name),
+    TableColumn("patterns", lambda row: " ".join(row.patterns), wraps=True),
+    TableColumn("behind", lambda row: f"{row.behind:,}", number=True),
+    TableColumn("pending", lambda row: f"{row.pending:,}", number=True),
+    TableColumn("dead", lambda row: f"{row.dead:,}", number=True),
+    TableColumn("streams", lambda row: str(row.connections), number=True),
+    TableColumn("why nothing comes", lambda row: row.why, wraps=True),
 )
 
 
@@ -61,7 +61,7 @@ def consumers(*, action: str, name: str | None, host: str) -> None:
     why NAME     why nothing is being delivered to it, in a line
     delete NAME  forget it, with its position and its dead letters; its streams end
     """
-    server = Server(host)
+    server = ServerQuestions(host)
     if action == "list":
         show(list_consumers(server), _Shown, *_COLUMNS)
         return
@@ -70,7 +70,7 @@ def consumers(*, action: str, name: str | None, host: str) -> None:
     path = path_of(name)
     match action:
         case "show":
-            _show_one(server.ask("GET", path, Answer))
+            _show_one(server.ask("GET", path, ServerRow))
         case "why":
             say(server.ask_text("GET", f"{path}/why"))
         case "delete":
@@ -85,15 +85,15 @@ def path_of(consumer: str) -> str:
 
 
 class _Consumers(msgspec.Struct):
-    consumers: list[Answer]
+    consumers: list[ServerRow]
 
 
-def list_consumers(server: Server) -> Sequence[Answer]:
+def list_consumers(server: ServerQuestions) -> Sequence[ServerRow]:
     """What *server* says of each of its durable consumers."""
     return server.ask("GET", "v1/consumers", _Consumers).consumers
 
 
-def _show_one(consumer: Answer) -> None:
+def _show_one(consumer: ServerRow) -> None:
     if not sys.stdout.isatty():
         emit(msgspec.json.encode(consumer))
         return

@@ -15,17 +15,19 @@ from pathlib import Path
 
 import click
 
-from bus.cli.console import progress
-from bus.cli.keys import block_size_option, make_cipher, secret_options
-from bus.cli.odd_events import OddEvents, Piece, skip_invalid_option
-from bus.cli.places import is_address, namespace_option
-from bus.cli.positions import read_positions, write_positions
-from bus.cli.remote import Server
-from bus.cli.report import Tally
-from bus.cli.server_target import ServerTarget
-from bus.cli.source import DirectorySource, Source, open_source
-from bus.cli.target import DirectoryTarget, Target
+from bus.cli.console import note
+from bus.cli.place_options import namespace_option, skip_invalid_option
+from bus.cli.secret_options import block_size_option, make_cipher, secret_options
+from bus.cli.tally import counting
 from bus.config import Secret
+from bus.transfer.consumer_positions import read_positions, write_positions
+from bus.transfer.directory_source import DirectorySource
+from bus.transfer.directory_target import DirectoryTarget
+from bus.transfer.event_source import EventSource, is_address, open_source
+from bus.transfer.event_target import EventTarget
+from bus.transfer.odd_events import OddEvents, Piece
+from bus.transfer.server_source import ServerSource
+from bus.transfer.server_target import ServerTarget
 
 
 @click.command(
@@ -68,9 +70,9 @@ def copy(
     command goes on behind the last event that is there.
     """
     kept = "those before it are stored" if append or is_address(goal) else "nothing is stored"
-    odd = OddEvents(skip=skip_invalid, kept=kept)
+    odd = OddEvents(skip=skip_invalid, note=note, kept=kept)
     positions = [] if is_address(origin) else read_positions(Path(origin), secret=src_secret)
-    source = open_source(origin, secret=src_secret, only=only)
+    source = open_source(origin, cipher=make_cipher(src_secret), only=only)
     if append and (isinstance(source, DirectorySource) or is_address(goal)):
         raise click.UsageError("--append is for copying from a server to a directory")
     if is_address(goal):
@@ -82,7 +84,7 @@ def copy(
             positions = [state for state in positions if state.namespace in source.namespaces]
             with target:
                 _copy_batches(source, target, rehash=src_secret != dst_secret)
-                write_positions(target, positions, dst_secret)
+                write_positions(target, positions, secret=dst_secret, note=note)
             return 0
         status = _copy_events(source, target, after=target.last_id if append else None)
     odd.report()
@@ -90,7 +92,7 @@ def copy(
 
 
 def _copy_batches(source: DirectorySource, target: DirectoryTarget, *, rehash: bool) -> None:
-    with _counting(source) as count:
+    with counting("copy", "copied", total=source.events) as count:
         for namespace in source.namespaces:
             writer = target.writer(namespace)
             for batches in source.batches(namespace):
@@ -98,9 +100,9 @@ def _copy_batches(source: DirectorySource, target: DirectoryTarget, *, rehash: b
                 count(sum(batch.count for batch in batches))
 
 
-def _copy_events(source: Source, target: Target, *, after: Callable[[str], str] | None = None) -> int:
+def _copy_events(source: EventSource, target: EventTarget, *, after: Callable[[str], str] | None = None) -> int:
     """Copy event by event; *after* says behind which event of a namespace to begin."""
-    with _counting(source) as count, target, _ending_at_interrupt(source):
+    with counting("copy", "copied", total=source.events) as count, target, _ending_at_interrupt(source):
         for namespace in source.namespaces:
             for lines in source.lines(namespace, after=after(namespace) if after else ""):
                 target.add(Piece(lines, namespace=namespace))
@@ -109,9 +111,9 @@ def _copy_events(source: Source, target: Target, *, after: Callable[[str], str] 
 
 
 @contextmanager
-def _ending_at_interrupt(source: Source) -> Iterator[None]:
+def _ending_at_interrupt(source: EventSource) -> Iterator[None]:
     """While the block runs, let Ctrl-C end the log of a server that doesn't tell its end; else it interrupts."""
-    if not isinstance(source, Server) or source.is_log:
+    if not isinstance(source, ServerSource) or source.is_log:
         yield
         return
     previous = signal.signal(signal.SIGINT, lambda *_: source.stop())
@@ -119,9 +121,3 @@ def _ending_at_interrupt(source: Source) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, previous)
-
-
-@contextmanager
-def _counting(source: Source) -> Iterator[Callable[[int], None]]:
-    with Tally("copied") as tally, progress("copy", total=source.events, unit="events") as show:
-        yield lambda events: show(tally.add(events))

@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from bus.cli.console import complain, emit, say
-from bus.cli.consumers import Answer, list_consumers, path_of
-from bus.cli.options import host_option, read_index
-from bus.cli.remote import Server
-from bus.cli.table import Column, show
+from bus.cli.consumers import ServerRow, list_consumers, path_of
+from bus.cli.host_option import host_option
+from bus.cli.option_types import read_index
+from bus.cli.table_output import TableColumn, show
+from bus.transfer.server_questions import ServerQuestions
 from bus.units import format_time, parse_time
 
 _LATEST = parse_time("9999-12-31T23:59:59Z")
@@ -30,18 +31,18 @@ class _Shown(msgspec.Struct):
     reason: str
 
 
-_COLUMNS: tuple[Column[_Shown], ...] = (
-    Column("consumer", lambda row: row.consumer),
-    Column("index", lambda row: str(row.index), number=True),
-    Column("subject", lambda row: row.subject, wraps=True),
-    Column("attempts", lambda row: str(row.attempts), number=True),
-    Column("given up", lambda row: format_time(min(row.time, _LATEST))[:19].replace("T", " "), wraps=True),
-    Column("reason", lambda row: row.reason, wraps=True),
+_COLUMNS: tuple[TableColumn[_Shown], ...] = (
+    TableColumn("consumer", lambda row: row.consumer),
+    TableColumn("index", lambda row: str(row.index), number=True),
+    TableColumn("subject", lambda row: row.subject, wraps=True),
+    TableColumn("attempts", lambda row: str(row.attempts), number=True),
+    TableColumn("given up", lambda row: format_time(min(row.time, _LATEST))[:19].replace("T", " "), wraps=True),
+    TableColumn("reason", lambda row: row.reason, wraps=True),
 )
 
 
 class _Dead(msgspec.Struct):
-    dead: list[Answer]
+    dead: list[ServerRow]
 
 
 @click.command(
@@ -69,7 +70,7 @@ def dead(*, action: str, consumer: str | None, given: Sequence[str], host: str) 
 
     Their payloads are in dead letters, which are read like any subject: the last example.
     """
-    server, indexes = Server(host), _read_indexes(given)
+    server, indexes = ServerQuestions(host), _read_indexes(given)
     if action == "list":
         names = [consumer] if consumer else [str(row["name"]) for row in list_consumers(server) if row.get("dead")]
         show([row for name in names for row in _ask_dead(server, name, indexes)], _Shown, *_COLUMNS)
@@ -87,12 +88,12 @@ def _read_indexes(given: Sequence[str]) -> set[int]:
     return {index for index in indexes if index is not None}
 
 
-def _ask_dead(server: Server, consumer: str, indexes: set[int]) -> list[Answer]:
+def _ask_dead(server: ServerQuestions, consumer: str, indexes: set[int]) -> list[ServerRow]:
     found = server.ask("GET", f"{path_of(consumer)}/dead", _Dead).dead
     return [{"consumer": consumer, **row} for row in found if not indexes or row.get("index") in indexes]
 
 
-def _settle(server: Server, action: str, consumer: str, indexes: set[int]) -> int:
+def _settle(server: ServerQuestions, action: str, consumer: str, indexes: set[int]) -> int:
     """Redrive or drop, say how many, and return the exit status: 1 if one asked for is not there, or gone."""
     query = f"?index={','.join(map(str, sorted(indexes)))}" if indexes else ""
     method = "POST" if action == "redrive" else "DELETE"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,60 +11,28 @@ from typing import Any
 import click
 import msgspec
 
-from bus.cli.console import emit, progress, say
-from bus.cli.keys import secret_options
-from bus.cli.listing import Selection, read_directory, read_server
-from bus.cli.options import read_index
-from bus.cli.overview import Overview, Segment, Subject, count_subjects, survey
-from bus.cli.places import everything_in, is_address, namespace_option, path_option
-from bus.cli.remote import Server
-from bus.cli.source import Source, find_namespaces, open_source
-from bus.cli.table import Column, draw
+from bus.cli.console import emit, note, progress, say
+from bus.cli.option_types import IndexRangeType, MomentType
+from bus.cli.place_options import namespace_option, path_option
+from bus.cli.secret_options import make_cipher, secret_options
+from bus.cli.table_output import TableColumn, draw
 from bus.config import Secret
-from bus.errors import BusError
 from bus.storage import Damage
 from bus.subject import Filter
-from bus.units import SECOND_NS, format_size, parse_duration, parse_time
+from bus.transfer.event_selection import Selection, read_directory, read_server
+from bus.transfer.event_source import EventSource, is_address, open_source
+from bus.transfer.namespace_overview import (
+    NamespaceOverview,
+    SegmentOverview,
+    SubjectCount,
+    count_subjects,
+    overview_of,
+)
+from bus.transfer.namespaces import everything_in, find_namespaces
+from bus.transfer.server_source import ServerSource
+from bus.units import format_size
 
 SUBJECTS_SHOWN = 10
-
-
-class Moment(click.ParamType[int]):
-    """A time, or an age such as ``15m``; in ns since the epoch."""
-
-    name = "time"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return _read_moment(value)
-        except BusError:
-            self.fail(f"{value!r} is neither a time like 2026-01-31T12:00:00Z nor an age like 15m", param, ctx)
-
-
-def _read_moment(text: str) -> int:
-    if "-" in text:
-        return parse_time(text)
-    return time.time_ns() - int(parse_duration(text) * SECOND_NS)
-
-
-class Indexes(click.ParamType[tuple[int, int | None]]):
-    """``7..9``, ``7..``, ``..9`` or ``7``: a first and a last index."""
-
-    name = "indexes"
-
-    def convert(
-        self, value: str | tuple[int, int | None], param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int | None]:
-        if isinstance(value, tuple):
-            return value
-        first, dots, last = value.partition("..")
-        begin = read_index(first or "1")
-        end = read_index(last) if last else None
-        if begin is None or (last and end is None) or not (first or last):
-            self.fail(f"{value[:80]!r} can't be read: write indexes like 7..9, 7.., ..9 or 7", param, ctx)
-        return begin, end if dots else begin
 
 
 @click.command(
@@ -80,11 +47,11 @@ Examples:
 @path_option
 @namespace_option("Only this namespace; may be repeated.")
 @click.option("--subject", "patterns", multiple=True, metavar="PATTERN", help="List events of these subjects.")
-@click.option("--index", "indexes", type=Indexes(), metavar="A..B", help="List events with these indexes.")
+@click.option("--index", "indexes", type=IndexRangeType(), metavar="A..B", help="List events with these indexes.")
 @click.option(
-    "--since", type=Moment(), metavar="TIME", help="List events since a time, or of an age at most, like 15m."
+    "--since", type=MomentType(), metavar="TIME", help="List events since a time, or of an age at most, like 15m."
 )
-@click.option("--until", type=Moment(), metavar="TIME", help="List events until a time, or an age.")
+@click.option("--until", type=MomentType(), metavar="TIME", help="List events until a time, or an age.")
 @click.option("--follow", is_flag=True, help="List events, go on with those to come, and end at Ctrl-C.")
 @click.option("--segments", is_flag=True, help="Show the files of each log as well.")
 @click.option(
@@ -120,9 +87,9 @@ def debug(
 
 def _overview(path: str, only: Sequence[str], secret: Secret, *, segments: bool, most: int) -> None:
     damage: list[Damage | str] = []
-    source = open_source(path, secret=secret, only=only, on_damage=damage.append)
+    source = open_source(path, cipher=make_cipher(secret), only=only, on_damage=damage.append)
     counts = _count_subjects(source, most) if most else {}
-    overviews = survey(source, damage)
+    overviews = overview_of(source, damage)
     for overview in overviews:
         overview.subjects = counts.get(overview.namespace, [])
     if not sys.stdout.isatty():
@@ -132,7 +99,7 @@ def _overview(path: str, only: Sequence[str], secret: Secret, *, segments: bool,
     _draw(overviews, segments=segments)
 
 
-def _count_subjects(source: Source, most: int) -> dict[str, list[Subject]]:
+def _count_subjects(source: EventSource, most: int) -> dict[str, list[SubjectCount]]:
     done = 0
     with progress("count subjects", total=source.events, unit="events") as show:
 
@@ -144,31 +111,31 @@ def _count_subjects(source: Source, most: int) -> dict[str, list[Subject]]:
         return {name: count_subjects(source, name, most, counted) for name in source.namespaces}
 
 
-_NAMESPACE: tuple[Column[Overview], ...] = (
-    Column("namespace", lambda row: row.namespace),
-    Column("events", lambda row: f"{row.events:,}", number=True),
-    Column("indexes", lambda row: f"{row.first_index} to {row.last_index}" if row.events else "none"),
-    Column("size", lambda row: format_size(row.bytes), number=True),
-    Column("files", lambda row: str(row.segments), number=True),
-    Column("from", lambda row: _shown_time(row.first_time), wraps=True),
-    Column("to", lambda row: _shown_time(row.last_time), wraps=True),
-    Column("sealed", lambda row: {True: "yes", False: "no", None: ""}[row.sealed]),
+_NAMESPACE: tuple[TableColumn[NamespaceOverview], ...] = (
+    TableColumn("namespace", lambda row: row.namespace),
+    TableColumn("events", lambda row: f"{row.events:,}", number=True),
+    TableColumn("indexes", lambda row: f"{row.first_index} to {row.last_index}" if row.events else "none"),
+    TableColumn("size", lambda row: format_size(row.bytes), number=True),
+    TableColumn("files", lambda row: str(row.segments), number=True),
+    TableColumn("from", lambda row: _shown_time(row.first_time), wraps=True),
+    TableColumn("to", lambda row: _shown_time(row.last_time), wraps=True),
+    TableColumn("sealed", lambda row: {True: "yes", False: "no", None: ""}[row.sealed]),
 )
-_SEGMENT: tuple[Column[Segment], ...] = (
-    Column("file", lambda row: row.file),
-    Column("indexes", lambda row: f"{row.first_index} to {row.last_index}"),
-    Column("size", lambda row: format_size(row.bytes), number=True),
-    Column("from", lambda row: _shown_time(row.first_time), wraps=True),
-    Column("to", lambda row: _shown_time(row.last_time), wraps=True),
-    Column("sealed", lambda row: "yes" if row.sealed else "no"),
+_SEGMENT: tuple[TableColumn[SegmentOverview], ...] = (
+    TableColumn("file", lambda row: row.file),
+    TableColumn("indexes", lambda row: f"{row.first_index} to {row.last_index}"),
+    TableColumn("size", lambda row: format_size(row.bytes), number=True),
+    TableColumn("from", lambda row: _shown_time(row.first_time), wraps=True),
+    TableColumn("to", lambda row: _shown_time(row.last_time), wraps=True),
+    TableColumn("sealed", lambda row: "yes" if row.sealed else "no"),
 )
-_SUBJECT: tuple[Column[Subject], ...] = (
-    Column("subject", lambda row: row.subject),
-    Column("events", lambda row: f"{row.events:,}", number=True),
+_SUBJECT: tuple[TableColumn[SubjectCount], ...] = (
+    TableColumn("subject", lambda row: row.subject),
+    TableColumn("events", lambda row: f"{row.events:,}", number=True),
 )
 
 
-def _draw(overviews: Sequence[Overview], *, segments: bool) -> None:
+def _draw(overviews: Sequence[NamespaceOverview], *, segments: bool) -> None:
     draw(overviews, *_NAMESPACE)
     for overview in overviews:
         if segments and overview.files:
@@ -198,7 +165,7 @@ def _list(
     until: int | None,
     follow: bool,
 ) -> None:
-    server = Server.connect(path, only=only or _namespaces_of(patterns)) if is_address(path) else None
+    server = ServerSource.connect(path, only=only or _namespaces_of(patterns)) if is_address(path) else None
     filters = _filters(patterns, only or (server.namespaces if server else find_namespaces(Path(path))))
     if follow and len(filters) > 1:
         raise click.UsageError("--follow is for one namespace: name it by --namespace or --subject")
@@ -208,7 +175,7 @@ def _list(
         if server:
             _print(read_server(server, selection, follow=follow))
         else:
-            _print(read_directory(Path(path), selection, secret=secret, follow=follow))
+            _print(read_directory(Path(path), selection, cipher=make_cipher(secret), note=note, follow=follow))
 
 
 def _namespaces_of(patterns: Sequence[str]) -> list[str]:

@@ -9,15 +9,16 @@ from pathlib import Path
 
 import click
 
-from bus.cli.console import note, progress, reason, write
-from bus.cli.keys import secret_options
-from bus.cli.odd_events import OddEvents, Piece, lines_in_order, skip_invalid_option
-from bus.cli.places import namespace_option, path_option
-from bus.cli.report import Tally
-from bus.cli.source import DirectorySource, Source, open_source
+from bus.cli.console import note, reason, write
+from bus.cli.place_options import namespace_option, path_option, skip_invalid_option
+from bus.cli.secret_options import make_cipher, secret_options
+from bus.cli.tally import counting
 from bus.config import Secret
 from bus.errors import StorageError
 from bus.storage import Damage
+from bus.transfer.directory_source import DirectorySource
+from bus.transfer.event_source import EventSource, open_source
+from bus.transfer.odd_events import OddEvents, Piece, lines_in_order
 
 Write = Callable[[bytes], object]
 
@@ -44,9 +45,11 @@ def dump(*, path: str, output: str, only: Sequence[str], skip_damaged: bool, ski
     What a server sends is written as it is, if it is an event at all; what isn't ends the dump, or is named and left
     out with --skip-invalid. Whether a log takes an event is for bus restore to say.
     """
-    odd = OddEvents(skip=skip_invalid)
+    odd = OddEvents(skip=skip_invalid, note=note)
     damaged: list[Damage | str] = []
-    source = open_source(path, secret=secret, only=only, on_damage=damaged.append if skip_damaged else None)
+    source = open_source(
+        path, cipher=make_cipher(secret), only=only, on_damage=damaged.append if skip_damaged else None
+    )
     with _opened(output) as write_lines:
         _dump(source, write_lines, odd)
     odd.report()
@@ -55,14 +58,14 @@ def dump(*, path: str, output: str, only: Sequence[str], skip_damaged: bool, ski
     return 1 if damaged else 0
 
 
-def _dump(source: Source, write_lines: Write, odd: OddEvents) -> None:
-    with Tally("dumped") as tally, progress("dump", total=source.events, unit="events") as show:
+def _dump(source: EventSource, write_lines: Write, odd: OddEvents) -> None:
+    with counting("dump", "dumped", total=source.events) as count:
         for namespace in source.namespaces:
             for lines in source.lines(namespace):
                 if not isinstance(source, DirectorySource):
                     lines = lines_in_order(Piece(lines, namespace=namespace), odd)
                 write_lines(lines)
-                show(tally.add(lines.count(b"\n")))
+                count(lines.count(b"\n"))
 
 
 @contextmanager

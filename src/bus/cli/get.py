@@ -17,20 +17,23 @@ import click
 import msgspec
 
 from bus.cli.console import complain, emit, note
-from bus.cli.options import PATIENCE, Durations, connect, host_option
-from bus.cli.remote import IDLE, tells_its_end
+from bus.cli.host_option import host_option
+from bus.cli.option_types import DurationsType
 from bus.errors import ConnectionFailedError, TimedOutError
 from bus.frame import encode_line
+from bus.transfer.server_address import ANSWER_SECONDS, open_client
+from bus.transfer.server_questions import tells_its_end
+from bus.transfer.server_source import QUIET_END_SECONDS
 
 if TYPE_CHECKING:
     from bus.client.blocking.delivery import Delivery
     from bus.client.blocking.stream import Stream
     from bus.client.core.stream_notices import Dropped, Gap
 
-AWAY = 10.0
+AWAY_SECONDS = 10.0
 """Seconds that a server may be away before a stream that has an end counts as broken off."""
 
-LOOK = 0.5
+ABSENCE_LOOK_SECONDS = 0.5
 """Seconds between two looks at whether it is away."""
 
 
@@ -75,7 +78,7 @@ Examples:
 )
 @click.option(
     "--redelivery",
-    type=Durations(),
+    type=DurationsType(),
     help="Deliver again what isn't acknowledged in this time; one or one per attempt.  [5s]",
 )
 @click.option("--redelivery-count", type=int, metavar="N", help="Deliveries in all, 0: no limit.  [3]")
@@ -95,13 +98,13 @@ def get(*, host: str, subjects: tuple[str, ...], ack: str, follow: bool, no_foll
     wire_ack: Literal["none", "manual"] = "none" if ack == "none" else "manual"
     try:
         with (
-            connect(host, timeout=PATIENCE) as client,
+            open_client(host, timeout=ANSWER_SECONDS) as client,
             client.get(
                 subjects,
                 ack=wire_ack,
                 follow=follow,
                 payload_type=msgspec.Raw,
-                timeout=LOOK if stream.ends else None,
+                timeout=ABSENCE_LOOK_SECONDS if stream.ends else None,
                 on_gap=stream.miss,
                 on_dropped=stream.give_up,
                 **options,
@@ -158,10 +161,10 @@ class _Stream:
                 yield from events
             except TimedOutError:
                 away = (away or monotonic()) if not events.consumer_id else 0.0
-                if away and monotonic() - away >= AWAY:
+                if away and monotonic() - away >= AWAY_SECONDS:
                     raise ConnectionFailedError("the stream broke off before its end, the server is away") from None
-                if self.quiet_end and monotonic() - quiet >= IDLE:
-                    note(f"the server doesn't tell where its log ends: nothing came for {IDLE:g}s")
+                if self.quiet_end and monotonic() - quiet >= QUIET_END_SECONDS:
+                    note(f"the server doesn't tell where its log ends: nothing came for {QUIET_END_SECONDS:g}s")
                     return
             else:
                 return

@@ -21,9 +21,9 @@ from bus.errors import BusError, ConfigError, InvalidParameterError
 
 COMMANDS = {
     "server": ("bus.cli.server:server", "Serve events over HTTP."),
-    "put": ("bus.cli.events:put", "Publish one event, or each line of a file."),
+    "put": ("bus.cli.put:put", "Publish one event, or each line of a file."),
     "get": ("bus.cli.get:get", "Print events as they come."),
-    "ack": ("bus.cli.events:ack", "Acknowledge an event, or give it back."),
+    "ack": ("bus.cli.ack:ack", "Acknowledge an event, or give it back."),
     "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
     "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),
     "debug": ("bus.cli.debug:debug", "Show what a data directory or a server holds."),

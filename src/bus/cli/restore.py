@@ -6,15 +6,17 @@ from pathlib import Path
 
 import click
 
-from bus.cli.console import progress
-from bus.cli.keys import block_size_option, make_cipher, secret_options
-from bus.cli.lines import open_lines, read_pieces, size_of
-from bus.cli.odd_events import OddEvents, skip_invalid_option
-from bus.cli.places import is_address, path_option
-from bus.cli.report import Tally
-from bus.cli.server_target import ServerTarget
-from bus.cli.target import DirectoryTarget, Target
+from bus.cli.console import note, progress
+from bus.cli.line_input import open_lines, read_pieces, size_of
+from bus.cli.place_options import path_option, skip_invalid_option
+from bus.cli.secret_options import block_size_option, make_cipher, secret_options
+from bus.cli.tally import tally
 from bus.config import Secret
+from bus.transfer.directory_target import DirectoryTarget
+from bus.transfer.event_source import is_address
+from bus.transfer.event_target import EventTarget
+from bus.transfer.odd_events import OddEvents
+from bus.transfer.server_target import ServerTarget
 
 
 @click.command(
@@ -41,16 +43,16 @@ def restore(*, path: str, dump: str, append: bool, skip_invalid: bool, block_siz
     and in a server. With --skip-invalid it is named and left out, and what comes after it gets the next indexes.
     """
     kept = "those before it are stored" if append or is_address(path) else "nothing is stored"
-    odd, cipher = OddEvents(skip=skip_invalid, kept=kept), make_cipher(secret, block_size)
-    target: Target
+    odd, cipher = OddEvents(skip=skip_invalid, note=note, kept=kept), make_cipher(secret, block_size)
+    target: EventTarget
     if is_address(path):
         target = ServerTarget(path, odd=odd)
     else:
         target = DirectoryTarget(Path(path), cipher=cipher, odd=odd, keep=not append, append=append)
-    with open_lines(dump) as source, Tally("restored") as tally, target, progress(dump, total=size_of(source)) as show:
+    with open_lines(dump) as source, tally("restored") as add, target, progress(dump, total=size_of(source)) as show:
         for piece, end in read_pieces(source):
             target.add(piece)
-            tally.add(piece.lines.count(b"\n"))
+            add(piece.lines.count(b"\n"))
             show(end)
     odd.report()
     return 1 if target.refused else 0

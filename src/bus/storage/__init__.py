@@ -30,12 +30,12 @@ from bus.storage.memory import MemoryFiles
 from bus.storage.reader import OutOfLogError
 from bus.storage.retention_policy import Retention
 from bus.storage.segment import SegmentInfo
-from bus.storage.verify import Checked, verify
+from bus.storage.verify import CheckedSegment, verify
 
 __all__ = [
     "DISK",
     "Batch",
-    "Checked",
+    "CheckedSegment",
     "Cipher",
     "Damage",
     "DamagedLogError",

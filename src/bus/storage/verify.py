@@ -28,7 +28,7 @@ from bus.storage.stored_segment import Stored, Survey, Unreadable, open_stored
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedSegment:
     """One segment that was checked.
 
     Parameters:
@@ -44,7 +44,7 @@ class Checked:
     torn: Torn | None = None
 
 
-def verify(directory: Path, *, files: FileSystem = DISK, cipher: Cipher | None = None) -> Iterator[Checked]:
+def verify(directory: Path, *, files: FileSystem = DISK, cipher: Cipher | None = None) -> Iterator[CheckedSegment]:
     """Checks the log in *directory*, one segment after the other.
 
     Returns:
@@ -53,18 +53,18 @@ def verify(directory: Path, *, files: FileSystem = DISK, cipher: Cipher | None =
     names = list_names(files, directory)
     bases = segment_bases(names)
     for lost in lost_segments(files, directory, names, bases):
-        yield Checked(lost.path, None, (lost,))
+        yield CheckedSegment(lost.path, None, (lost,))
     for base, following in pairwise([*bases, None]):
         if base is not None:
             stored = open_stored(files, segment_path(directory, base), cipher=cipher)
             yield _check(files, stored, following)
 
 
-def _check(files: FileSystem, stored: Stored | Unreadable, following: int | None) -> Checked:
+def _check(files: FileSystem, stored: Stored | Unreadable, following: int | None) -> CheckedSegment:
     """Checks one segment; *following* is the base of the next one, None for the last."""
     if isinstance(stored, Unreadable):
         last = following is None and stored.size <= HEADER_SIZE
-        return Checked(stored.path, None, () if last else (unreadable(stored, following),))
+        return CheckedSegment(stored.path, None, () if last else (unreadable(stored, following),))
     last_durable, promised = (stored.vouched, stored.promised) if following is None else (stored.size, following)
     found = stored.survey(durable=last_durable, trust=False)
     damage = (
@@ -74,7 +74,7 @@ def _check(files: FileSystem, stored: Stored | Unreadable, following: int | None
         *_check_sidecar(files, stored, found),
     )
     torn = Torn(stored.path, found.torn.offset, stored.size - found.torn.offset) if found.torn else None
-    return Checked(stored.path, SegmentInfo.of(stored.path, stored.header, found.extent), damage, torn)
+    return CheckedSegment(stored.path, SegmentInfo.of(stored.path, stored.header, found.extent), damage, torn)
 
 
 def _check_header(stored: Stored) -> Iterator[Damage]:

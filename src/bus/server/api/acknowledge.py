@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from bus.drafts import decode_payload
+from bus.drafts import decode_json
 from bus.engine.base import Acknowledge, Action, Engine
 from bus.errors import BusError, InvalidParameterError
 from bus.server.http.query import read_id
@@ -33,7 +33,7 @@ def acknowledge(engine: Engine, request: Request, responder: Responder) -> None:
 def read_acknowledge(request: Request) -> Acknowledge:
     """What the request says of which deliveries. Raises `InvalidParameterError`."""
     action = _read_action(request.parameter("action"))
-    reply = decode_payload(request.body) if request.body.strip() else None
+    reply = decode_json(request.body) if request.body.strip() else None
     if reply is not None and action is not Action.ACK:
         raise InvalidParameterError(f"a reply acknowledges its event: send a body only without action={action}")
     return Acknowledge(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import click
 import msgspec
 
-from bus.cli.admission import READ_ERRORS, StoredEvent, admit
-from bus.cli.console import note
 from bus.errors import BusError, InvalidEventError
 from bus.event import Draft
+from bus.transfer.admission import READ_ERRORS, StoredEvent, admit
 
 _LONGEST_SHOWN = 80
 
@@ -23,27 +21,28 @@ class OddEventError(InvalidEventError):
 class OddEvents:
     """What becomes of events that can't be taken: with *skip* they are left out, ``skipped`` of them so far.
 
-    Otherwise the first ends the command, which says what is *kept*.
+    Otherwise the first ends the command, which says what is *kept*. Those who run the command are told by *note*.
     """
 
-    def __init__(self, *, skip: bool, kept: str = "") -> None:
+    def __init__(self, *, skip: bool, note: Callable[[str], object], kept: str = "") -> None:
         self.skip = skip
         self.skipped = 0
+        self.note = note
         self._remedy = f"{kept and kept + ', '}--skip-invalid leaves such events out"
 
     def leave_out(self, line: bytes, error: BusError, *, number: int | None = None) -> None:
         """Name the event in *line*, the *number*-th if it is of a file. Raises `OddEventError` if it may not go."""
         where = "an event" if number is None else f"line {number}"
-        what = f"{error} ({describe(line)})"
+        what = f"{error} ({name_event(line)})"
         if not self.skip:
             raise OddEventError(f"{where}: {what}; {self._remedy}")
         self.skipped += 1
-        note(f"{where} is left out: {what}")
+        self.note(f"{where} is left out: {what}")
 
     def report(self) -> None:
         """Say how many were left out, if any were."""
         if self.skipped:
-            note(f"skipped {self.skipped:,} {'event' if self.skipped == 1 else 'events'}")
+            self.note(f"skipped {self.skipped:,} {'event' if self.skipped == 1 else 'events'}")
 
     def __repr__(self) -> str:
         return f"<OddEvents, {self.skipped} skipped>"
@@ -88,14 +87,14 @@ def check_namespace(namespace: str, wanted: str) -> None:
         raise InvalidEventError(f"it is not of namespace {wanted}, which was asked for")
 
 
-class _Named(msgspec.Struct):
+class NamedEvent(msgspec.Struct):
     """What makes JSON an event, whatever else is in it."""
 
     id: str
     subject: str
 
 
-_named = msgspec.json.Decoder(_Named)
+named_decoder = msgspec.json.Decoder(NamedEvent)
 
 
 def lines_in_order(piece: Piece, odd: OddEvents) -> bytes:
@@ -110,7 +109,7 @@ def lines_in_order(piece: Piece, odd: OddEvents) -> bytes:
 def _check_named(lines: bytes, namespace: str) -> None:
     if not lines.isascii():
         lines.decode()
-    for name in {event.subject.partition(".")[0] for event in _named.decode_lines(lines)}:
+    for name in {event.subject.partition(".")[0] for event in named_decoder.decode_lines(lines)}:
         check_namespace(name, namespace)
 
 
@@ -134,7 +133,7 @@ class _About(msgspec.Struct):
     subject: msgspec.Raw = msgspec.Raw()
 
 
-def describe(line: bytes) -> str:
+def name_event(line: bytes) -> str:
     """The event in *line* as a person finds it again: ``index 5, id "e_1", subject "app.a"``, else how it begins."""
     try:
         about = msgspec.json.decode(line, type=_About)
@@ -151,8 +150,3 @@ def _value(about: _About, name: str) -> bytes:
 def _shown(value: bytes) -> str:
     text = value.decode("utf-8", "backslashreplace")
     return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
-
-
-skip_invalid_option = click.option(
-    "--skip-invalid", is_flag=True, help="Leave out events that can't be taken, and name them."
-)

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from bus.cli.admission import READ_ERRORS
-from bus.cli.remote import Server
-from bus.cli.source import DirectorySource, Source
 from bus.errors import InvalidEventError
 from bus.storage import Batch, Damage, SegmentInfo
+from bus.transfer.admission import READ_ERRORS
+from bus.transfer.directory_source import DirectorySource
+from bus.transfer.event_source import EventSource
+from bus.transfer.odd_events import named_decoder
+from bus.transfer.server_source import ServerSource
 from bus.units import format_time
 
 
-class Segment(msgspec.Struct):
+class SegmentOverview(msgspec.Struct):
     """A file of a log; times are RFC 3339, None if it has no events."""
 
     file: str
@@ -27,20 +29,20 @@ class Segment(msgspec.Struct):
     sealed: bool
 
     @classmethod
-    def of(cls, info: SegmentInfo) -> Segment:
+    def of(cls, info: SegmentInfo) -> SegmentOverview:
         """What the log says of it."""
         first, last = (format_time(time) if time else None for time in (info.first_time, info.last_time))
         return cls(info.path.name, info.first, info.next - 1, info.bytes, first, last, info.sealed)
 
 
-class Subject(msgspec.Struct):
+class SubjectCount(msgspec.Struct):
     """How many events there are of a subject."""
 
     subject: str
     events: int
 
 
-class Overview(msgspec.Struct, omit_defaults=True):
+class NamespaceOverview(msgspec.Struct, omit_defaults=True):
     """A namespace. A server tells neither times nor files nor damage; subjects are there if they were counted."""
 
     namespace: str
@@ -52,32 +54,32 @@ class Overview(msgspec.Struct, omit_defaults=True):
     first_time: str | None = None
     last_time: str | None = None
     sealed: bool | None = None
-    files: list[Segment] = []
+    files: list[SegmentOverview] = []
     damage: list[str] = []
-    subjects: list[Subject] = []
+    subjects: list[SubjectCount] = []
 
 
-def survey(source: Source, damage: Sequence[Damage | str] = ()) -> list[Overview]:
+def overview_of(source: EventSource, damage: Sequence[Damage | str] = ()) -> list[NamespaceOverview]:
     """The namespaces of *source*, without their subjects; *damage* is what was found while they were read."""
-    if isinstance(source, Server):
+    if isinstance(source, ServerSource):
         return [_of_server(source, name) for name in source.namespaces]
     assert isinstance(source, DirectorySource)
     return [_of_directory(source, name, damage) for name in source.namespaces]
 
 
-def _of_server(server: Server, name: str) -> Overview:
+def _of_server(server: ServerSource, name: str) -> NamespaceOverview:
     stats = server.stats.get(name)
     if stats is None:
-        return Overview(name, 0, 0, 0, 0, 0)
-    return Overview(name, stats.events, stats.first_index, stats.next_index - 1, stats.bytes, stats.segments)
+        return NamespaceOverview(name, 0, 0, 0, 0, 0)
+    return NamespaceOverview(name, stats.events, stats.first_index, stats.next_index - 1, stats.bytes, stats.segments)
 
 
-def _of_directory(source: DirectorySource, name: str, damage: Sequence[Damage | str]) -> Overview:
+def _of_directory(source: DirectorySource, name: str, damage: Sequence[Damage | str]) -> NamespaceOverview:
     log = source.logs[name]
-    files = [Segment.of(info) for info in log.segments]
+    files = [SegmentOverview.of(info) for info in log.segments]
     times = [time for file in files for time in (file.first_time, file.last_time) if time]
     found = dict.fromkeys(str(one) for one in (*log.damage, *damage) if _is_in(one, name))
-    return Overview(
+    return NamespaceOverview(
         namespace=name,
         events=log.next - log.first,
         first_index=log.first,
@@ -96,23 +98,18 @@ def _is_in(damage: Damage | str, namespace: str) -> bool:
     return isinstance(damage, Damage) and damage.path.parent.name == namespace
 
 
-def count_subjects(source: Source, namespace: str, most: int, counted: Callable[[int], object]) -> list[Subject]:
+def count_subjects(
+    source: EventSource, namespace: str, most: int, counted: Callable[[int], object]
+) -> list[SubjectCount]:
     """The *most* frequent subjects of *namespace*; *counted* is told how many more events were looked at."""
     counts: Counter[str] = Counter()
     for some in _subjects(source, namespace):
         counts.update(some)
         counted(some.total())
-    return [Subject(subject, events) for subject, events in counts.most_common(most)]
+    return [SubjectCount(subject, events) for subject, events in counts.most_common(most)]
 
 
-class _About(msgspec.Struct):
-    subject: str
-
-
-_about = msgspec.json.Decoder(_About)
-
-
-def _subjects(source: Source, namespace: str) -> Iterator[Counter[str]]:
+def _subjects(source: EventSource, namespace: str) -> Iterator[Counter[str]]:
     if isinstance(source, DirectorySource):
         return (_count(batch) for batches in source.batches(namespace) for batch in batches)
     return map(_count_lines, source.lines(namespace))
@@ -120,7 +117,7 @@ def _subjects(source: Source, namespace: str) -> Iterator[Counter[str]]:
 
 def _count_lines(lines: bytes) -> Counter[str]:
     try:
-        return Counter(event.subject for event in _about.decode_lines(lines))
+        return Counter(event.subject for event in named_decoder.decode_lines(lines))
     except READ_ERRORS as error:
         raise InvalidEventError(f"the server sends what is no event: {error}") from None
 

@@ -8,12 +8,11 @@ from typing import Self
 
 import msgspec
 
-from bus.cli.admission import StoredEvent
-from bus.cli.console import note
-from bus.cli.odd_events import OddEventError, OddEvents, Piece, admit_each
-from bus.cli.options import connect
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 from bus.event import Draft
+from bus.transfer.admission import StoredEvent
+from bus.transfer.odd_events import OddEventError, OddEvents, Piece, admit_each
+from bus.transfer.server_address import open_client
 
 UPLOAD_EVENTS = 4000
 UPLOAD_SECONDS = 30.0
@@ -31,7 +30,7 @@ class ServerTarget:
         self.refused = 0
         self._dead = 0
         self._odd = odd
-        self._client = connect(url, timeout=UPLOAD_SECONDS)
+        self._client = open_client(url, timeout=UPLOAD_SECONDS)
         self._gathered: list[Draft] = []
 
     def add(self, piece: Piece) -> None:
@@ -52,7 +51,7 @@ class ServerTarget:
                 raise type(outcome)(f"stopped at event {draft.id or draft.subject}: {outcome}")
             if isinstance(outcome, BusError):
                 self.refused += 1
-                note(f"event {draft.id or draft.subject} is refused: {outcome}")
+                self._odd.note(f"event {draft.id or draft.subject} is refused: {outcome}")
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +61,7 @@ class ServerTarget:
             if kind is None or issubclass(kind, OddEventError):
                 self._upload()
         if self._dead:
-            note(f"{self._dead} dead letters are left out: a server writes its own")
+            self._odd.note(f"{self._dead} dead letters are left out: a server writes its own")
 
     def __repr__(self) -> str:
         return f"<ServerTarget {self._client!r}, {self.refused} events refused>"

@@ -77,7 +77,7 @@ class Gauge:
         return f"<Gauge {self.events} events, {len(self.latencies)} latencies>"
 
 
-class Load(asyncio.Protocol):
+class LoadConnection(asyncio.Protocol):
     """One connection under load: what it sends first, and what it does with the bytes that come."""
 
     transport: asyncio.Transport
@@ -118,7 +118,7 @@ class Load(asyncio.Protocol):
         """The reader has taken in more. Raises the error that the server answered with."""
 
 
-class Asker(Load):
+class Asker(LoadConnection):
     """Sends a request that *ask* makes, and the next one as soon as it is answered.
 
     Each counts for so many *events*; with 0, this is not what is measured.
@@ -149,7 +149,7 @@ class Asker(Load):
             self.begin()
 
 
-class Listener(Load):
+class Listener(LoadConnection):
     """A subscription: counts the events of *request*'s stream, and for the last of every read how old it is."""
 
     def __init__(self, gauge: Gauge, request: bytes) -> None:

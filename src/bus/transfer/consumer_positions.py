@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from hashlib import sha256
 from pathlib import Path
@@ -16,13 +16,12 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from bus.cli.console import note
-from bus.cli.target import PARTIAL, DirectoryTarget
 from bus.config import Secret
 from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import StorageError
 from bus.storage.files import check_regular
+from bus.transfer.directory_target import PARTIAL, DirectoryTarget
 
 _WAL_HEADER = 32
 
@@ -80,19 +79,9 @@ def _load(store: ConsumerStore, file: Path) -> list[ConsumerState]:
         raise StorageError(f"{file} can't be read: {error}") from None
 
 
-def _snapshot(file: Path, snapshot: Path) -> None:
-    """Copy a SQLite file as it is at one moment, whoever writes it meanwhile."""
-    try:
-        with (
-            closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as database,
-            closing(sqlite3.connect(snapshot)) as copy,
-        ):
-            database.backup(copy)
-    except sqlite3.Error as error:
-        raise StorageError(f"{file} can't be read: {error}") from None
-
-
-def write_positions(target: DirectoryTarget, states: Sequence[ConsumerState], secret: Secret) -> None:
+def write_positions(
+    target: DirectoryTarget, states: Sequence[ConsumerState], *, secret: Secret, note: Callable[[str], object]
+) -> None:
     """Have *target* hold these durable consumers, unless it has some of its own. Raises `StorageError`."""
     file = target.directory.consumers
     if not states:

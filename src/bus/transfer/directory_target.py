@@ -1,4 +1,4 @@
-"""Where events are written to, and the first such place: a data directory that no server has.
+"""A data directory that no server has, to write events to.
 
 The log of a namespace grows beside its place and is moved there when all is done:
 
@@ -16,34 +16,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
-from bus.cli.admission import StoredEvent, admit_many
-from bus.cli.odd_events import OddEvents, Piece, admit_each, namespace_of
-from bus.cli.writer import LogWriter
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import ConfigError, InvalidEventError, StorageError
 from bus.frame import id_of
 from bus.storage import DISK, Cipher, Log
 from bus.subject import check_namespaces
+from bus.transfer.admission import StoredEvent, admit_many
+from bus.transfer.log_writer import LogWriter
+from bus.transfer.odd_events import OddEvents, Piece, admit_each, namespace_of
 
 PARTIAL = ".partial"
-
-
-class Target(Protocol):
-    """Where events are written to: a block that is left without an error has stored them all, or said which not."""
-
-    refused: int
-
-    def add(self, piece: Piece) -> None:
-        """Store the events in *piece*. Raises `OddEventError`, `StorageError`, `ConnectionFailedError`."""
-        ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None: ...
 
 
 class DirectoryTarget:

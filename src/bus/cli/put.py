@@ -1,23 +1,23 @@
-"""``bus put`` and ``bus ack``: publishing from a shell, and saying that an event is done."""
+"""``bus put``: publishing from a shell."""
 
 from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import click
 import msgspec
 
 from bus.cli.console import emit, say
-from bus.cli.lines import payload_of, put_lines
-from bus.cli.options import PATIENCE, Duration, connect, host_option
+from bus.cli.host_option import host_option
+from bus.cli.option_types import DurationType
+from bus.cli.publish_lines import payload_of, publish_file
 from bus.event import Receipt
+from bus.transfer.server_address import open_client
 
 if TYPE_CHECKING:
     from bus.client import Client
-
-# -- put
 
 
 @click.command(
@@ -39,7 +39,7 @@ Examples:
 @click.option("--response-subject", metavar="INBOX", help="Where a reply goes, like _bus_.3f9c.")
 @click.option("--confirm", type=click.IntRange(1), metavar="N", help="Wait until N consumers have acknowledged.")
 @click.option("--request", is_flag=True, help="Wait for the reply of a service and print its payload.")
-@click.option("--timeout", type=Duration(), default="5s", help="How long to wait for an answer.  [5s]")
+@click.option("--timeout", type=DurationType(), default="5s", help="How long to wait for an answer.  [5s]")
 @click.option("-q", "--quiet", is_flag=True, help="Print no receipts.")
 @host_option
 def put(
@@ -63,9 +63,9 @@ def put(
     """
     source = "-" if stdin else file
     _check_put(subject=subject, data=data, source=source, single=single)
-    with connect(host, timeout=timeout) as client:
+    with open_client(host, timeout=timeout) as client:
         if source is not None:
-            return put_lines(client, source, subject=subject, quiet=quiet)
+            return publish_file(client, source, subject=subject, quiet=quiet)
         assert subject is not None and data is not None
         return _put_one(client, subject, data, quiet=quiet, **single)
 
@@ -108,38 +108,3 @@ def _show(receipt: Receipt, subject: str) -> None:
         say(f"stored in {subject} as {receipt.id}, index {receipt.index}")
     else:
         emit(msgspec.json.encode(receipt))
-
-
-# -- ack
-
-
-@click.command(
-    epilog="""\b
-Examples:
-  bus ack --consumer-id c_xxx --event-id e_yyy
-  bus ack --consumer-id c_xxx --event-id e_yyy --action nack --delay 30s
-"""
-)
-@click.option("--consumer-id", required=True, metavar="ID", help="The consumer that got the event, as get names it.")
-@click.option("--event-id", "event_ids", multiple=True, required=True, metavar="ID", help="The event; may be repeated.")
-@click.option(
-    "--action",
-    type=click.Choice(["ack", "nack", "extend", "reject"]),
-    default="ack",
-    help="nack: deliver again; extend: still at work on it; reject: give it up.  [ack]",
-)
-@click.option("--delay", type=Duration(), help="nack: when to deliver again; extend: how much more time.")
-@click.option("--reason", default="", metavar="TEXT", help="nack and reject: why.")
-@host_option
-def ack(
-    *,
-    host: str,
-    consumer_id: str,
-    event_ids: tuple[str, ...],
-    action: Literal["ack", "nack", "extend", "reject"],
-    delay: float | None,
-    reason: str,
-) -> None:
-    """Acknowledge an event that was delivered under --ack manual, or give it back."""
-    with connect(host, timeout=PATIENCE) as client:
-        client.ack(consumer_id, event_ids, action=action, delay=delay, reason=reason)

@@ -16,7 +16,7 @@ Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
-class Column(Generic[Row]):
+class TableColumn(Generic[Row]):
     """A column: its title, what it says of a row, whether that is a number, whether it may go over several lines."""
 
     title: str
@@ -25,7 +25,7 @@ class Column(Generic[Row]):
     wraps: bool = False
 
 
-def show(rows: Sequence[Mapping[str, object]], kind: type[Row], *columns: Column[Row]) -> None:
+def show(rows: Sequence[Mapping[str, object]], kind: type[Row], *columns: TableColumn[Row]) -> None:
     """Print *rows*: on a terminal these *columns* of what makes each a *kind*, in a pipe all there is of them.
 
     Raises `ConnectionFailedError` for a row that is none: they are what a server answered.
@@ -41,7 +41,7 @@ def show(rows: Sequence[Mapping[str, object]], kind: type[Row], *columns: Column
     draw(shown, *columns)
 
 
-def draw(rows: Sequence[Row], *columns: Column[Row], title: str = "") -> None:
+def draw(rows: Sequence[Row], *columns: TableColumn[Row], title: str = "") -> None:
     """Draw *rows* as a table."""
     # Imported late, because only a terminal needs it and it is slow to load.
     from rich.console import Console

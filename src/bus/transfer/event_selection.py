@@ -9,29 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from bus.cli.console import note
-from bus.cli.options import PATIENCE, connect
-from bus.cli.remote import IDLE, Server
-from bus.cli.source import DirectorySource
-from bus.config import Secret
 from bus.engine.delivery.filtering import matching
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import TimedOutError
-from bus.frame import encode_line, json_of
-from bus.storage import Damage
+from bus.frame import encode_line, json_of, read_event_line
+from bus.storage import Cipher, Damage
 from bus.subject import Filter
+from bus.transfer.directory_source import DirectorySource
+from bus.transfer.server_address import ANSWER_SECONDS, open_client
+from bus.transfer.server_source import QUIET_END_SECONDS, ServerSource
 from bus.units import format_time, parse_time
 
-LOOK_SECONDS = 0.2
+GROWTH_LOOK_SECONDS = 0.2
 """Time between two looks at whether a directory that is followed has grown."""
-
-
-class _Created(msgspec.Struct):
-    created_at: str
-    index: int
-
-
-_created = msgspec.json.Decoder(_Created)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +38,7 @@ class Selection:
         """Whether the time of the event in *line* is in range."""
         if self.since is None and self.until is None:
             return True
-        created = parse_time(_created.decode(line).created_at)
+        created = parse_time(read_event_line(line).created_at)
         return (self.since is None or created >= self.since) and (self.until is None or created <= self.until)
 
     def ends_before(self, index: int) -> bool:
@@ -59,19 +49,21 @@ class Selection:
 # -- from a directory
 
 
-def read_directory(path: Path, selection: Selection, *, secret: Secret, follow: bool) -> Iterator[bytes]:
+def read_directory(
+    path: Path, selection: Selection, *, cipher: Cipher | None, note: Callable[[str], object], follow: bool
+) -> Iterator[bytes]:
     """The wanted events as lines of JSON; with *follow*, also those that a server adds from now on."""
-    namespace, report = selection.wanted.namespace, _name_once()
+    namespace, report = selection.wanted.namespace, _name_once(note)
     while True:
         seen = _size(path, namespace)
-        source = DirectorySource.open(path, secret=secret, only=[namespace], on_damage=report)
+        source = DirectorySource.open(path, cipher=cipher, only=[namespace], on_damage=report)
         yield from _read_log(source, selection)
         log = source.logs[namespace]
         if not follow or selection.ends_before(log.next):
             return
         selection = replace(selection, first=max(selection.first, log.next))
         while _size(path, namespace) == seen:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(GROWTH_LOOK_SECONDS)
 
 
 def _read_log(source: DirectorySource, selection: Selection) -> Iterator[bytes]:
@@ -88,8 +80,8 @@ def _read_log(source: DirectorySource, selection: Selection) -> Iterator[bytes]:
                 yield line
 
 
-def _name_once() -> Callable[[Damage | str], None]:
-    """What names each damage on standard error, however often the log is opened."""
+def _name_once(note: Callable[[str], object]) -> Callable[[Damage | str], None]:
+    """What names each damage by *note*, however often the log is opened."""
     named: set[Damage | str] = set()
 
     def name(damage: Damage | str) -> None:
@@ -108,12 +100,12 @@ def _size(path: Path, namespace: str) -> list[tuple[str, int]]:
 # -- from a server
 
 
-def read_server(server: Server, selection: Selection, *, follow: bool) -> Iterator[bytes]:
+def read_server(server: ServerSource, selection: Selection, *, follow: bool) -> Iterator[bytes]:
     """The wanted events as lines of JSON; with *follow*, also those that come from now on."""
     subjects = [pattern.text for pattern in selection.wanted.patterns]
-    timeout = None if server.is_log or follow else IDLE
+    timeout = None if server.is_log or follow else QUIET_END_SECONDS
     with (
-        connect(server.url, timeout=PATIENCE) as client,
+        open_client(server.url, timeout=ANSWER_SECONDS) as client,
         client.get(
             subjects, start=_start(selection), follow=follow, payload_type=msgspec.Raw, timeout=timeout
         ) as events,

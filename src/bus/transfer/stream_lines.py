@@ -18,7 +18,7 @@ _MSG = b"event: msg"
 _DATA = b"data: "
 
 
-class FrameReader:
+class StreamLineReader:
     """Cuts the bytes of a stream, as they come, into lines; ``finished`` once the server says that was the last.
 
     *on_gap* is told when the server says that events are missing.
@@ -60,7 +60,7 @@ class FrameReader:
         return b""
 
     def __repr__(self) -> str:
-        return f"<FrameReader with {self._blocks!r}>"
+        return f"<StreamLineReader with {self._blocks!r}>"
 
 
 def _lines_of_our_frames(blocks: list[bytes]) -> bytes | None:

@@ -8,12 +8,12 @@ from itertools import count
 
 from msgspec.structs import replace
 
-from bus.cli.admission import StoredEvent
 from bus.engine.embedded.batch_builder import BATCH_BYTES, BATCH_EVENTS
 from bus.event import carry_indexes, id_maker, index_in
 from bus.frame import encode_extra, encode_frame, id_of
 from bus.storage import Batch, Log
 from bus.storage.batch import narrow
+from bus.transfer.admission import StoredEvent
 from bus.units import format_time, parse_time
 
 

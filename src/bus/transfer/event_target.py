@@ -1,0 +1,24 @@
+"""Where events are written to: a data directory that no server has, or a running server."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Protocol, Self
+
+from bus.transfer.odd_events import Piece
+
+
+class EventTarget(Protocol):
+    """Where events are written to: a block that is left without an error has stored them all, or said which not."""
+
+    refused: int
+
+    def add(self, piece: Piece) -> None:
+        """Store the events in *piece*. Raises `OddEventError`, `StorageError`, `ConnectionFailedError`."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,102 @@
+"""Questions to a running server: what it has, and what its admin endpoints answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import TypeVar
+
+import msgspec
+
+from bus.client.blocking.connection import Pool
+from bus.client.core.outcomes import check
+from bus.client.core.response import Response
+from bus.errors import ConfigError, ConnectionFailedError
+from bus.subject import check_namespaces
+from bus.transfer.admission import READ_ERRORS
+from bus.transfer.server_address import parse_host
+
+T = TypeVar("T")
+
+REPLY_SECONDS = 20.0
+"""How long a server is given to answer, or to go on with an answer: more than it leaves between two pings."""
+
+
+class ServedNamespace(msgspec.Struct):
+    """What a server tells of one of its namespaces."""
+
+    namespace: str
+    first_index: int
+    next_index: int
+    events: int
+    bytes: int
+    segments: int
+
+
+class _Namespaces(msgspec.Struct):
+    namespaces: list[ServedNamespace]
+
+
+class ServerQuestions:
+    """Asks the server at *url*, each question on a connection of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._endpoint = parse_host(url)
+        self._pool = Pool(self._endpoint, tls=None)
+
+    def ask(self, method: str, path: str, kind: type[T]) -> T:
+        """What it answers at *path*, as a *kind*. Raises the error it answers with, or `ConnectionFailedError`."""
+        response = self._call(method, path)
+        check(response)
+        try:
+            return msgspec.json.decode(response.body, type=kind)
+        except READ_ERRORS as error:
+            raise stranger(self.url, f"what can't be read ({error})") from None
+
+    def ask_text(self, method: str, path: str) -> str:
+        """The text that it answers at *path*, if any. Raises the error it answers with."""
+        response = self._call(method, path)
+        check(response)
+        return response.body.decode("utf-8", "replace").rstrip()
+
+    def ask_namespaces(self) -> dict[str, ServedNamespace]:
+        """What it tells of its namespaces, nothing if it isn't ours."""
+        response = self._call("GET", "v1/namespaces")
+        try:
+            found = msgspec.json.decode(response.body, type=_Namespaces) if response.status == 200 else None
+        except READ_ERRORS:
+            return {}
+        return self._checked(found.namespaces) if found else {}
+
+    def _checked(self, found: Sequence[ServedNamespace]) -> dict[str, ServedNamespace]:
+        """What a server tells of its namespaces, whose names go into paths."""
+        try:
+            check_namespaces([stats.namespace for stats in found])
+        except ConfigError as error:
+            raise stranger(self.url, f"namespaces that can't be ({error})") from None
+        return {stats.namespace: stats for stats in found}
+
+    def _call(self, method: str, path: str) -> Response:
+        endpoint, deadline = self._endpoint, monotonic() + REPLY_SECONDS
+        head = f"{method} {endpoint.path}{path} HTTP/1.1\r\nHost: {endpoint.authority}\r\n"
+        connection = self._pool.connect(deadline=deadline)
+        try:
+            request = f"{head}Accept: application/problem+json, */*\r\nContent-Length: 0\r\n\r\n".encode()
+            connection.exchange(request, deadline=deadline)
+            return connection.reader.response()
+        finally:
+            connection.close()
+
+    def __repr__(self) -> str:
+        return f"<ServerQuestions to {self.url}>"
+
+
+def stranger(url: str, answer: str) -> ConnectionFailedError:
+    """The error for a server whose *answer* is none of ours."""
+    return ConnectionFailedError(f"{url} answered {answer}: is it a Bus server?")
+
+
+def tells_its_end(url: str) -> bool:
+    """Whether the server at *url* says where a log ends: ours do, others of the protocol don't."""
+    return bool(ServerQuestions(url).ask_namespaces())
