@@ -9,8 +9,8 @@ from bus.client.core.get_options import GetOptions
 from bus.client.core.request import Acknowledgement
 from bus.client.core.response import Response
 from bus.client.core.stream import StreamState
+from bus.frame import encode_frame
 from bus.sse import encode_event
-from bus.wire import encode_frame
 
 OPEN = encode_event(
     "open", {"consumer_id": "c_1", "namespace": "app", "first_index": 1, "next_index": 5}, retry_ms=1000
