@@ -16,7 +16,7 @@ FAULTS = "tests/storage/test_faults.py"
 DIRECTORY = "tests/server/test_directory.py"
 TERMS = "tests/server/test_terms.py"
 SHORTER = "tests/server/test_shorter_log.py"
-WINDOW = "tests/engine/test_duplicates.py"
+WINDOW = "tests/engine/embedded/test_duplicates.py"
 PAGES = "tests/server/test_pages.py"
 RETAINED = "tests/server/test_retention.py"
 CIPHER = "tests/storage/test_cipher.py"
@@ -435,7 +435,7 @@ MISTAKES = (
         "somebody joins while a commit is still being delivered",
         "engine/reading/plain_subscription.py",
         ((" or self._source.live.busy:", ":"),),
-        ("tests/engine/test_live.py::test_nobody_joins_while_a_commit_is_still_being_delivered",),
+        ("tests/engine/delivery/test_fan_out.py::test_nobody_joins_while_a_commit_is_still_being_delivered",),
     ),
     Mistake(
         "payloads may be nested as deep as they like",
@@ -492,31 +492,31 @@ MISTAKES = (
         "a worker that dies is charged to all it had in flight",
         "engine/consumer/delivery.py",
         (("return Loss.CROWD if self.crowded or len(self.flying) > 1 else Loss.SINGLE", "return Loss.SINGLE"),),
-        ("tests/engine/test_pending.py::test_the_poison_is_found_and_its_neighbours_lose_nothing",),
+        ("tests/engine/consumer/test_pending.py::test_the_poison_is_found_and_its_neighbours_lose_nothing",),
     ),
     Mistake(
         "a frozen worker gets events though others are there",
         "engine/consumer/pending.py",
         (("        if self.windows.heard or window.flying:\n", "        if window.flying:\n"),),
-        ("tests/engine/test_pending.py::test_a_frozen_worker_loses_nothing_to_others_or_by_itself",),
+        ("tests/engine/consumer/test_pending.py::test_a_frozen_worker_loses_nothing_to_others_or_by_itself",),
     ),
     Mistake(
         "what a member leaves behind goes to the next one in one write",
         "engine/consumer/hand_out.py",
         (("TURN_BYTES = 256 * 1024\n", "TURN_BYTES = 1 << 40\n"),),
-        ("tests/engine/test_handing.py",),
+        ("tests/engine/consumer/test_hand_out.py",),
     ),
     Mistake(
         "single events are read anew each time",
         "engine/delivery/single_events.py",
         (("            if chunk[0].first <= index < chunk[-1].next:\n", "            if False:\n"),),
-        ("tests/engine/test_frames.py",),
+        ("tests/engine/delivery/test_single_events.py",),
     ),
     Mistake(
         "the place of a consumer is believed without its checksum",
         "engine/embedded/consumer_store.py",
         (("(self._version == 1 or crc32c(row.state) == row.crc)", "True"),),
-        ("tests/engine/test_store.py",),
+        ("tests/engine/embedded/test_consumer_store.py",),
     ),
     Mistake(
         "a delay ends with a restart of the server",
