@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.storage import Batch, Cipher
-from bus.storage.batch import HEAD_SIZE, MAGIC, Codec, read_head
+from bus.storage.batch import HEAD_SIZE, MAGIC, BatchCodec, read_batch_head
 
 from .support import make_batch
 
-PLAIN = Codec(bytes(16), 12345, None, 0)
-SEALED = Codec(bytes(16), 12345, Cipher("secret", block_size=64), 64)
+PLAIN = BatchCodec(bytes(16), 12345, None, 0)
+SEALED = BatchCodec(bytes(16), 12345, Cipher("secret", block_size=64), 64)
 CODECS = pytest.mark.parametrize("codec", [PLAIN, SEALED], ids=["plain", "sealed"])
 
 subjects = st.binary(max_size=8) | st.integers(0, 400).map(b"subject.%d".__mod__)
@@ -32,13 +32,13 @@ def batches(draw: st.DrawFn) -> Batch:
     return make_batch(first, frames, time=time, subjects=named, keyed=draw(st.booleans()), foreign=foreign)
 
 
-def decode(codec: Codec, data: bytes, batch: Batch, *, offset: int) -> list[Batch]:
+def decode(codec: BatchCodec, data: bytes, batch: Batch, *, offset: int) -> list[Batch]:
     return codec.decode(data, offset=offset, expected=batch.first, index=batch.first)
 
 
 @CODECS
 @given(batch=batches(), offset=st.integers(0, 1 << 31))
-def test_a_batch_comes_back_as_it_was(codec: Codec, batch: Batch, offset: int) -> None:
+def test_a_batch_comes_back_as_it_was(codec: BatchCodec, batch: Batch, offset: int) -> None:
     data = codec.encode(batch, offset=offset, synced=offset)
     assert decode(codec, data, batch, offset=offset) == [batch]
     (head,) = codec.heads(data, offset=offset, expected=batch.first)
@@ -48,14 +48,14 @@ def test_a_batch_comes_back_as_it_was(codec: Codec, batch: Batch, offset: int) -
 
 @CODECS
 @given(batch=batches(), offset=st.integers(0, 1 << 31), other=st.integers(0, 1 << 31))
-def test_a_batch_is_valid_at_its_offset_only(codec: Codec, batch: Batch, offset: int, other: int) -> None:
+def test_a_batch_is_valid_at_its_offset_only(codec: BatchCodec, batch: Batch, offset: int, other: int) -> None:
     data = codec.encode(batch, offset=offset, synced=0)
     assert bool(decode(codec, data, batch, offset=other)) == (other == offset)
     assert bool(codec.heads(data, offset=other, expected=batch.first)) == (other == offset)
 
 
 @CODECS
-def test_a_batch_of_another_segment_or_index_is_none(codec: Codec) -> None:
+def test_a_batch_of_another_segment_or_index_is_none(codec: BatchCodec) -> None:
     batch = make_batch(7)
     data = codec.encode(batch, offset=500, synced=0)
     assert decode(replace(codec, seed=12346), data, batch, offset=500) == []
@@ -69,7 +69,7 @@ def test_a_batch_with_another_salt_does_not_open() -> None:
 
 
 @CODECS
-def test_a_run_is_decoded_from_an_index_on_up_to_a_limit(codec: Codec) -> None:
+def test_a_run_is_decoded_from_an_index_on_up_to_a_limit(codec: BatchCodec) -> None:
     run = [make_batch(first, [bytes(10)] * 2) for first in range(1, 40, 2)]
     data = b""
     for batch in run:
@@ -102,10 +102,10 @@ def test_a_batch_has_one_to_65535_subjects(count: int) -> None:
 
 def test_what_is_no_header_is_none() -> None:
     head = PLAIN.encode(make_batch(1), offset=0, synced=0)[:HEAD_SIZE]
-    assert read_head(head) is not None
-    assert read_head(head[:-1]) is None
-    assert read_head(b"text" + head[4:]) is None
-    assert read_head(head[:16] + bytes(4) + head[20:]) is None
+    assert read_batch_head(head) is not None
+    assert read_batch_head(head[:-1]) is None
+    assert read_batch_head(b"text" + head[4:]) is None
+    assert read_batch_head(head[:16] + bytes(4) + head[20:]) is None
 
 
 def test_no_text_holds_the_magic() -> None:

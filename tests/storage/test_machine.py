@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from bus.storage import Batch, Cipher, Log, Retention, verify
+from bus.storage import Batch, Cipher, Log, RetentionPolicy, verify
 from tests.storage.forgetful import ForgetfulFiles
 
 from .support import DIRECTORY, content, make_batch
@@ -89,7 +89,7 @@ class LogMachine(RuleBasedStateMachine):
 
     @rule(events=st.integers(0, 50))
     def retain(self, events: int) -> None:
-        self.log.drop_before(Retention(events=events).cut(self.log.segments, now=0))
+        self.log.drop_before(RetentionPolicy(events=events).cut(self.log.segments, now=0))
         assert self.log.next - self.log.first >= min(events, sum(batch.count for batch in self.kept))
 
     @rule(limit=st.integers(1, 2000))

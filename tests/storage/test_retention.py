@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bus.errors import StorageError
-from bus.storage import OutOfLogError, Retention, SegmentInfo
+from bus.storage import OutOfLogError, RetentionPolicy, SegmentInfo
 
 from .support import SECOND, Place, content, fill, make_batch
 
@@ -23,31 +23,31 @@ def segment(number: int) -> SegmentInfo:
 
 SEGMENTS = [segment(number) for number in range(1, 6)]
 CASES = [
-    (Retention(), 0),
-    (Retention(age=100 * SECOND), 0),
-    (Retention(age=8 * SECOND), 11),
-    (Retention(age=7 * SECOND), 21),
-    (Retention(age=0), 41),
-    (Retention(bytes=5000), 0),
-    (Retention(bytes=4999), 11),
-    (Retention(bytes=2000), 31),
-    (Retention(bytes=0), 41),
-    (Retention(events=50), 0),
-    (Retention(events=41), 0),
-    (Retention(events=40), 11),
-    (Retention(events=0), 41),
-    (Retention(age=8 * SECOND, bytes=3000), 21),
-    (Retention(age=7 * SECOND, events=50), 21),
+    (RetentionPolicy(), 0),
+    (RetentionPolicy(age=100 * SECOND), 0),
+    (RetentionPolicy(age=8 * SECOND), 11),
+    (RetentionPolicy(age=7 * SECOND), 21),
+    (RetentionPolicy(age=0), 41),
+    (RetentionPolicy(bytes=5000), 0),
+    (RetentionPolicy(bytes=4999), 11),
+    (RetentionPolicy(bytes=2000), 31),
+    (RetentionPolicy(bytes=0), 41),
+    (RetentionPolicy(events=50), 0),
+    (RetentionPolicy(events=41), 0),
+    (RetentionPolicy(events=40), 11),
+    (RetentionPolicy(events=0), 41),
+    (RetentionPolicy(age=8 * SECOND, bytes=3000), 21),
+    (RetentionPolicy(age=7 * SECOND, events=50), 21),
 ]
 
 
 @pytest.mark.parametrize(("retention", "cut"), CASES)
-def test_each_limit_lets_go_of_what_is_beyond_it(retention: Retention, cut: int) -> None:
+def test_each_limit_lets_go_of_what_is_beyond_it(retention: RetentionPolicy, cut: int) -> None:
     assert retention.cut(SEGMENTS, now=10 * SECOND) == cut
 
 
 def test_nothing_is_kept_of_nothing() -> None:
-    assert Retention(events=0).cut([], now=0) == 0
+    assert RetentionPolicy(events=0).cut([], now=0) == 0
 
 
 def test_what_is_dropped_is_gone_for_good_and_the_rest_is_there(place: Place) -> None:

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from bus.engine.delivery.confirmations import Confirmations
 from bus.engine.delivery.fan_out import FanOut
-from bus.engine.delivery.single_events import Frames
+from bus.engine.delivery.single_events import SingleEvents
 from bus.engine.delivery.tail_cache import TailCache
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
@@ -46,7 +46,7 @@ class Namespace(ABC):
         self.confirmations = Confirmations()
         self.published = 0
         self._tail = TailCache(TAIL_BYTES)
-        self._frames = Frames(self.read)
+        self._single_events = SingleEvents(self.read)
 
     # -- what an engine brings
 
@@ -89,7 +89,7 @@ class Namespace(ABC):
 
     def frame(self, index: int) -> bytes | None:
         """The frame of the event at *index*, None if it isn't there (any more)."""
-        return self._frames.at(index) if self.first <= index < self.next else None
+        return self._single_events.at(index) if self.first <= index < self.next else None
 
     def take_over(
         self, batches: Sequence[Batch], waiting: Sequence[Waiting], *, before: Callable[[], None] = lambda: None

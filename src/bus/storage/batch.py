@@ -134,7 +134,7 @@ def narrow(which: Iterable[int], subjects: int) -> bytes | array[int]:
     return bytes(which) if subjects <= 256 else array("H", which)
 
 
-class Head(NamedTuple):
+class BatchHead(NamedTuple):
     """The header of a batch as it is stored."""
 
     magic: bytes
@@ -166,7 +166,7 @@ class Head(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Codec:
+class BatchCodec:
     """Reads and writes the batches of one segment.
 
     Parameters:
@@ -252,9 +252,9 @@ class Codec:
             at = end
         return batches
 
-    def heads(self, chunk: bytes, *, offset: int, expected: int) -> list[Head]:
+    def heads(self, chunk: bytes, *, offset: int, expected: int) -> list[BatchHead]:
         """The headers of the valid batches in *chunk*, like ``decode`` but without taking them apart."""
-        heads: list[Head] = []
+        heads: list[BatchHead] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
         while at + HEAD_SIZE <= size:
             fields = _unpack(chunk, at)
@@ -264,7 +264,7 @@ class Codec:
                 break
             if crc32c(view[at + 8 : end], seed ^ (offset + at)) != crc:
                 break
-            heads.append(Head._make(fields))
+            heads.append(BatchHead._make(fields))
             expected, at = expected + count, end
         return heads
 
@@ -276,11 +276,11 @@ class Codec:
             return b""
 
 
-def read_head(chunk: bytes | memoryview, at: int = 0) -> Head | None:
+def read_batch_head(chunk: bytes | memoryview, at: int = 0) -> BatchHead | None:
     """The header at *at* in *chunk*; None if there is none, or its numbers contradict each other."""
     if len(chunk) - at < HEAD_SIZE:
         return None
-    head = Head._make(_unpack(chunk, at))
+    head = BatchHead._make(_unpack(chunk, at))
     return head if head.magic == MAGIC and head.events and head.table >= 4 * head.events else None
 
 

@@ -32,11 +32,11 @@ from struct import Struct
 from crc32c import crc32c
 
 from bus.errors import LogVersionError, WrongKeyError
-from bus.storage.batch import Codec
+from bus.storage.batch import BatchCodec
 from bus.storage.cipher import Cipher, SealBrokenError, digest, sealed_size
 
-VERSION = 1
-SUFFIX = ".log"
+LOG_VERSION = 1
+LOG_SUFFIX = ".log"
 SEALED = 1
 _MAGIC = b"bus.log\n"
 _CLEAR = Struct("<8sHHIQ16s")
@@ -77,14 +77,14 @@ class Header:
         copy = self._clear() + self.box
         return 2 * (copy + crc32c(copy).to_bytes(4, "little"))
 
-    def codec(self, path: Path, cipher: Cipher | None) -> Codec:
+    def codec(self, path: Path, cipher: Cipher | None) -> BatchCodec:
         """What reads and writes this segment's batches; WrongKeyError if *cipher* isn't the one."""
         if cipher is None and self.sealed:
             raise WrongKeyError(f"{path} is sealed: give the secret key it was written with")
         if cipher is not None:
             self._prove(path, cipher)
         seed = crc32c(self.salt + self.base.to_bytes(8, "little"))
-        return Codec(self.salt, seed, cipher, self.block_size)
+        return BatchCodec(self.salt, seed, cipher, self.block_size)
 
     def _prove(self, path: Path, cipher: Cipher) -> None:
         if not self.sealed:
@@ -101,7 +101,7 @@ class Header:
 
     def _clear(self) -> bytes:
         return _CLEAR.pack(
-            _MAGIC, VERSION, SEALED if self.sealed else 0, self.block_size, self.base, self.salt
+            _MAGIC, LOG_VERSION, SEALED if self.sealed else 0, self.block_size, self.base, self.salt
         )  # fmt: skip
 
 
@@ -114,7 +114,7 @@ def read_header(path: Path, start: bytes) -> Header | None:
     """
     header = _read_copy(start[:_COPY]) or _read_copy(start[_COPY:HEADER_SIZE])
     if header is None:
-        refuse_version(path, start, _MAGIC, VERSION)
+        refuse_version(path, start, _MAGIC, LOG_VERSION)
     return header if header and path == segment_path(path.parent, header.base) else None
 
 
@@ -125,10 +125,10 @@ def damaged_copies(start: bytes) -> list[int]:
 
 def segment_path(directory: Path, base: int) -> Path:
     """Where the segment that begins with the event *base* is: names sort as indexes do."""
-    return directory / f"{base:020}{SUFFIX}"
+    return directory / f"{base:020}{LOG_SUFFIX}"
 
 
-def segment_bases(names: list[str], suffix: str = SUFFIX) -> list[int]:
+def segment_bases(names: list[str], suffix: str = LOG_SUFFIX) -> list[int]:
     """The bases of the segments among the *names* of a directory, or of the sidecars, in their order."""
     stems = (name.removesuffix(suffix) for name in names if name.endswith(suffix))
     return sorted(int(stem) for stem in stems if len(stem) == 20 and stem.isdecimal())
@@ -145,6 +145,6 @@ def _read_copy(copy: bytes) -> Header | None:
     if len(copy) != _COPY or crc32c(copy[:-4]) != int.from_bytes(copy[-4:], "little"):
         return None
     magic, version, flags, block_size, base, salt = _CLEAR.unpack_from(copy)
-    if magic != _MAGIC or version != VERSION or bool(flags & SEALED) != (block_size > 0):
+    if magic != _MAGIC or version != LOG_VERSION or bool(flags & SEALED) != (block_size > 0):
         return None
     return Header(base, salt, block_size, copy[_CLEAR.size : -4])

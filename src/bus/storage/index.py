@@ -20,7 +20,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from bus.storage.batch import Batch, Head
+from bus.storage.batch import Batch, BatchHead
 from bus.storage.header import HEADER_SIZE
 
 STRETCH = 16 * 1024
@@ -148,7 +148,7 @@ class GrowingIndex(Index):
         self._map = ForeignMap()
         super().__init__(self._map)
 
-    def add(self, batch: Batch | Head, *, offset: int) -> None:
+    def add(self, batch: Batch | BatchHead, *, offset: int) -> None:
         """Takes in the batch at *offset*, which follows all that were added."""
         if not self.offsets or offset - self.offsets[-1] >= STRETCH:
             self.offsets.append(offset)

@@ -30,10 +30,10 @@ from bus.storage.batch import Batch
 from bus.storage.cipher import Cipher
 from bus.storage.files import DISK, FileSystem, UnfitFileError
 from bus.storage.header import HEADER_SIZE, Header, segment_path
-from bus.storage.reader import Reader, View
+from bus.storage.log_reader import LogReader, LogView
 from bus.storage.recovery import Recovered, recover
 from bus.storage.segment import ActiveSegment, SegmentInfo
-from bus.storage.sidecar import SUFFIX as IDX
+from bus.storage.sidecar import SIDECAR_SUFFIX
 
 SEGMENT_BYTES = 64 << 20
 _MAX_SEGMENT = 1 << 31
@@ -49,7 +49,7 @@ def _advice(error: OSError) -> str:
     return "check the path and the disk"
 
 
-class Log(Reader):
+class Log(LogReader):
     """The log in one directory; made by ``Log.open``.
 
     Attributes:
@@ -186,7 +186,7 @@ class Log(Reader):
             if active:
                 active.file.close()
 
-    def _make_room(self, view: View) -> ActiveSegment:
+    def _make_room(self, view: LogView) -> ActiveSegment:
         """A new active segment behind the one there is, unless that is still empty."""
         closed, active, start = view
         if active and active.next == active.base:
@@ -195,7 +195,7 @@ class Log(Reader):
             self._vouch(active)
             closed, start = (*closed, replace(active.info, active=False)), active.next
         fresh = self._create(start)
-        self._view = View(closed, fresh, start)
+        self._view = LogView(closed, fresh, start)
         return fresh
 
     def _vouch(self, active: ActiveSegment) -> None:
@@ -249,7 +249,7 @@ class Log(Reader):
     def _remove(self, segment: SegmentInfo) -> None:
         """The sidecar goes first: one without its segment says that the segment was lost."""
         try:
-            for path in (segment.path.with_suffix(IDX), segment.path):
+            for path in (segment.path.with_suffix(SIDECAR_SUFFIX), segment.path):
                 with suppress(FileNotFoundError):
                     self._files.remove(path)
                 self._files.sync_directory(self._directory)

@@ -17,8 +17,8 @@ Recovery, in order:
 3. Prove the key on every header. Up to here, and throughout if read only, nothing is written.
 4. Remove the interrupted creation of step 2, and temporary files.
 5. Every segment but the last is complete and durable. If its sidecar vouches for just its size, that is
-   believed; else the part not vouched for is scanned, and the sidecar written again. A gap is damage.
-6. Scan the last segment from where its sidecar vouches for it. At a gap at offset X:
+   believed; else the part not vouched for is scanned, and the sidecar written again. A hole is damage.
+6. Scan the last segment from where its sidecar vouches for it. At a hole at offset X:
    a. if the sidecar vouches beyond X, or any intact batch behind it was written when the file was
       already durable beyond X, then X was durable: this is damage, kept and named; go on behind it;
    b. else a crash explains it: no write at or behind X was known to be durable, so none was acknowledged.
@@ -46,9 +46,8 @@ from bus.storage.files import FileSystem
 from bus.storage.header import HEADER_SIZE, segment_bases, segment_path
 from bus.storage.index import Extent
 from bus.storage.segment import ActiveSegment, SegmentInfo
-from bus.storage.sidecar import SUFFIX as IDX
-from bus.storage.sidecar import TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
-from bus.storage.stored_segment import Stored, Survey, Unreadable, open_stored
+from bus.storage.sidecar import SIDECAR_SUFFIX, TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
+from bus.storage.stored_segment import StoredSegment, Survey, UnreadableSegment, open_stored
 
 _PIECE = 1 << 20
 
@@ -105,12 +104,12 @@ class _Recovery:
         self._take_lost(lost_segments(self._files, self._directory, names, bases))
         return self._found
 
-    def _prove(self, bases: list[int]) -> tuple[list[int], list[int], Stored | Unreadable | None]:
+    def _prove(self, bases: list[int]) -> tuple[list[int], list[int], StoredSegment | UnreadableSegment | None]:
         """Steps 2 and 3: the segments that count, and the one whose creation was interrupted, if any.
 
         For reading, the last one that counts comes along as it was opened; to be written to, it is opened anew.
         """
-        stored: Stored | Unreadable | None = None
+        stored: StoredSegment | UnreadableSegment | None = None
         present = []
         for base in bases:
             with suppress(FileNotFoundError):  # retention may remove a segment while a reader opens the log
@@ -118,11 +117,11 @@ class _Recovery:
                 present.append(base)
         if stored and _is_interrupted(stored):
             return present[:-1], present[-1:], None
-        if isinstance(stored, Unreadable) and not self._read_only:
+        if isinstance(stored, UnreadableSegment) and not self._read_only:
             raise CorruptLogError(f"{unreadable(stored, None)}: restore the file from a copy")
         return present, [], stored if self._read_only else None
 
-    def _open(self, base: int, *, write: bool = False) -> Stored | Unreadable:
+    def _open(self, base: int, *, write: bool = False) -> StoredSegment | UnreadableSegment:
         return open_stored(self._files, segment_path(self._directory, base), cipher=self._cipher, write=write)
 
     def _clean(self, names: list[str], interrupted: list[int]) -> None:
@@ -134,27 +133,27 @@ class _Recovery:
         if leftover:
             self._files.sync_directory(self._directory)
 
-    def _take_closed(self, stored: Stored | Unreadable, promised: int) -> None:
+    def _take_closed(self, stored: StoredSegment | UnreadableSegment, promised: int) -> None:
         """Step 5, for a segment that is followed by the one that begins with the event *promised*."""
-        if isinstance(stored, Unreadable):
+        if isinstance(stored, UnreadableSegment):
             self._found.damage.append(unreadable(stored, promised))
         elif stored.sidecar and stored.vouched == stored.size:
             self._close(stored, stored.sidecar.extent, stored.damage([], stored.sidecar.extent, promised=promised))
         else:
             found = stored.survey(durable=stored.size)
-            damage = stored.damage(found.gaps, found.extent, promised=promised)
-            if not found.gaps and stored.vouched <= stored.size:
+            damage = stored.damage(found.holes, found.extent, promised=promised)
+            if not found.holes and stored.vouched <= stored.size:
                 self._write_sidecar(stored, found)
             self._close(stored, found.extent, damage)
 
-    def _take_last(self, stored: Stored | Unreadable) -> None:
+    def _take_last(self, stored: StoredSegment | UnreadableSegment) -> None:
         """Steps 6 to 8."""
-        if isinstance(stored, Unreadable):
+        if isinstance(stored, UnreadableSegment):
             self._found.damage.append(unreadable(stored, None))
             self._found.start = stored.base
             return
         found = stored.survey(durable=stored.vouched)
-        damage = stored.damage(found.gaps, found.extent, promised=stored.promised)
+        damage = stored.damage(found.holes, found.extent, promised=stored.promised)
         self._found.start = max(found.extent.next, stored.promised)
         if not self._read_only:
             self._cut(stored, found)
@@ -164,13 +163,13 @@ class _Recovery:
         else:
             self._found.active = stored.active(found)
 
-    def _cut(self, stored: Stored, found: Survey) -> None:
+    def _cut(self, stored: StoredSegment, found: Survey) -> None:
         if found.torn:
             stored.file.truncate(found.torn.offset)
             stored.file.sync()
             self._found.torn = Torn(stored.path, found.torn.offset, stored.size - found.torn.offset)
 
-    def _make_durable(self, stored: Stored, found: Survey) -> None:
+    def _make_durable(self, stored: StoredSegment, found: Survey) -> None:
         """Step 7."""
         for offset in range(found.synced, found.extent.end, _PIECE):
             stored.file.write(offset, stored.file.read(offset, min(_PIECE, found.extent.end - offset)))
@@ -192,14 +191,14 @@ class _Recovery:
             if not self._read_only:
                 active.write_sidecar(self._files)
 
-    def _close(self, stored: Stored, extent: Extent, damage: list[Damage]) -> None:
+    def _close(self, stored: StoredSegment, extent: Extent, damage: list[Damage]) -> None:
         self._found.damage += damage
         self._found.closed.append(SegmentInfo.of(stored.path, stored.header, extent))
 
-    def _write_sidecar(self, stored: Stored, found: Survey) -> None:
+    def _write_sidecar(self, stored: StoredSegment, found: Survey) -> None:
         if not self._read_only:
             data = encode_sidecar(stored.header, found.extent, found.index)
-            write_sidecar(self._files, stored.path.with_suffix(IDX), data)
+            write_sidecar(self._files, stored.path.with_suffix(SIDECAR_SUFFIX), data)
 
 
 def list_names(files: FileSystem, directory: Path) -> list[str]:
@@ -216,21 +215,21 @@ def lost_segments(files: FileSystem, directory: Path, names: list[str], bases: l
     A segment that is missing between two others leaves a hole in the count and is found by that.
     """
     lost = []
-    for base in segment_bases(names, IDX):
+    for base in segment_bases(names, SIDECAR_SUFFIX):
         if not bases or not bases[0] <= base <= bases[-1]:
             path = segment_path(directory, base)
             with suppress(FileNotFoundError):
-                sidecar = read_sidecar(path, files.open(path.with_suffix(IDX)), None)
+                sidecar = read_sidecar(path, files.open(path.with_suffix(SIDECAR_SUFFIX)), None)
                 if sidecar:
                     lost.append(Damage(path, 0, base, sidecar.extent.next, "the segment is missing"))
     return lost
 
 
-def unreadable(stored: Unreadable, promised: int | None) -> Damage:
+def unreadable(stored: UnreadableSegment, promised: int | None) -> Damage:
     """A segment without a header as damage, up to the event *promised*; None for the last segment."""
     what = "neither copy of the header is intact and of this segment"
     return Damage(stored.path, 0, stored.base, promised or stored.base, what, last=promised is None)
 
 
-def _is_interrupted(stored: Stored | Unreadable) -> bool:
-    return stored.size < HEADER_SIZE or (stored.size == HEADER_SIZE and isinstance(stored, Unreadable))
+def _is_interrupted(stored: StoredSegment | UnreadableSegment) -> bool:
+    return stored.size < HEADER_SIZE or (stored.size == HEADER_SIZE and isinstance(stored, UnreadableSegment))

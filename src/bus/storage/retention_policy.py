@@ -9,7 +9,7 @@ from bus.storage.segment import SegmentInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Retention:
+class RetentionPolicy:
     """What a log is allowed to hold; a segment goes when any of the limits lets it go.
 
     Parameters:

@@ -2,7 +2,7 @@
 
 A scan checks every batch: its magic, that it continues the count, its checksum in its place. Where that
 fails it looks for the next place at which a whole batch of this segment stands with a larger index, and
-goes on there; what lies between is a gap. Since the checksum starts from the salt of the segment and the
+goes on there; what lies between is a hole. Since the checksum starts from the salt of the segment and the
 offset, nothing but a batch that was written right there can pass, whatever the payloads hold.
 
 A scan holds one chunk of the file in memory, or one batch if that is larger.
@@ -14,17 +14,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bus.storage.batch import HEAD_SIZE, MAGIC, Batch, Codec, Head, read_head
+from bus.storage.batch import HEAD_SIZE, MAGIC, Batch, BatchCodec, BatchHead, read_batch_head
 from bus.storage.files import File
 
 CHUNK = 1 << 20
 
 
-class Found(NamedTuple):
+class FoundBatch(NamedTuple):
     """An intact batch: where it begins, and its header."""
 
     offset: int
-    head: Head
+    head: BatchHead
 
     @property
     def end(self) -> int:
@@ -32,13 +32,13 @@ class Found(NamedTuple):
         return self.offset + self.head.size
 
 
-class Gap(NamedTuple):
+class Hole(NamedTuple):
     """Bytes that are no batch of this segment.
 
     Parameters:
         offset, end: where they begin and end.
         first: index of the event that should begin there.
-        next: index of the first event behind the gap; None if no batch follows.
+        next: index of the first event behind the hole; None if no batch follows.
     """
 
     offset: int
@@ -48,54 +48,54 @@ class Gap(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class SegmentScan:
     """A segment to scan: the file, what reads its batches, and the offset where it ends."""
 
     file: File
-    codec: Codec
+    codec: BatchCodec
     end: int
 
-    def load(self, found: Found) -> Batch | None:
+    def load(self, found: FoundBatch) -> Batch | None:
         """The batch that a scan found; None if it doesn't open with the key."""
         chunk, first = self.file.read(found.offset, found.head.size), found.head.first
         return next(iter(self.codec.decode(chunk, offset=found.offset, expected=first, index=first)), None)
 
-    def scan(self, *, offset: int, expected: int) -> Iterator[Found | Gap]:
+    def scan(self, *, offset: int, expected: int) -> Iterator[FoundBatch | Hole]:
         """Everything from *offset*, where the event *expected* should begin, to the end."""
         while offset < self.end:
             for found in self._run(offset, expected):
                 yield found
                 offset, expected = found.end, found.head.next
             if offset < self.end:
-                gap = self._gap(offset, expected)
-                yield gap
-                offset, expected = gap.end, gap.next or expected
+                hole = self._hole(offset, expected)
+                yield hole
+                offset, expected = hole.end, hole.next or expected
 
-    def _run(self, offset: int, expected: int) -> Iterator[Found]:
+    def _run(self, offset: int, expected: int) -> Iterator[FoundBatch]:
         """The intact batches from *offset* on, up to the first that isn't."""
         while chunk := self.file.read(offset, min(CHUNK, self.end - offset)):
-            head = read_head(chunk)
+            head = read_batch_head(chunk)
             if head and len(chunk) < head.size <= self.end - offset:
                 chunk = self.file.read(offset, head.size)
             heads = self.codec.heads(chunk, offset=offset, expected=expected)
             for head in heads:
-                yield Found(offset, head)
+                yield FoundBatch(offset, head)
                 offset, expected = offset + head.size, head.next
             if not heads:
                 return
 
-    def _gap(self, offset: int, expected: int) -> Gap:
-        """The gap that begins at *offset*, up to the next intact batch of this segment."""
+    def _hole(self, offset: int, expected: int) -> Hole:
+        """The hole that begins at *offset*, up to the next intact batch of this segment."""
         for at in self._magics(offset + 1):
-            head = read_head(self.file.read(at, HEAD_SIZE))
+            head = read_batch_head(self.file.read(at, HEAD_SIZE))
             if head and self._plausible(head, at, expected, at - offset) and self._intact(head, at):
-                return Gap(offset, at, expected, head.first)
-        return Gap(offset, self.end, expected, None)
+                return Hole(offset, at, expected, head.first)
+        return Hole(offset, self.end, expected, None)
 
-    def _plausible(self, head: Head, at: int, expected: int, skipped: int) -> bool:
+    def _plausible(self, head: BatchHead, at: int, expected: int, skipped: int) -> bool:
         return at + head.size <= self.end and expected <= head.first <= expected + skipped
 
-    def _intact(self, head: Head, at: int) -> bool:
+    def _intact(self, head: BatchHead, at: int) -> bool:
         return bool(self.codec.heads(self.file.read(at, head.size), offset=at, expected=head.first))
 
     def _magics(self, offset: int) -> Iterator[int]:

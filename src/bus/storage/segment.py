@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.storage.batch import MANY_BATCHES, Batch, Codec
+from bus.storage.batch import MANY_BATCHES, Batch, BatchCodec
 from bus.storage.cipher import Cipher
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import File, FileSystem
 from bus.storage.header import HEADER_SIZE, Header
 from bus.storage.index import Extent, GrowingIndex, Index, Stretch
-from bus.storage.scan import Found, Gap, Source
-from bus.storage.sidecar import SUFFIX, encode_sidecar, write_sidecar
+from bus.storage.scan import FoundBatch, Hole, SegmentScan
+from bus.storage.sidecar import SIDECAR_SUFFIX, encode_sidecar, write_sidecar
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class SegmentInfo:
         )
 
 
-class Tail(NamedTuple):
+class SegmentTail(NamedTuple):
     """Where a segment ends: index of the next event, offset of the next batch, time of the last one (ns)."""
 
     next: int
@@ -92,13 +92,13 @@ class Segment:
 
     __slots__ = ("codec", "file", "header", "index", "path", "tail")
 
-    def __init__(self, path: Path, header: Header, file: File, codec: Codec, index: Index, extent: Extent) -> None:
+    def __init__(self, path: Path, header: Header, file: File, codec: BatchCodec, index: Index, extent: Extent) -> None:
         self.path = path
         self.header = header
         self.file = file
         self.codec = codec
         self.index = index
-        self.tail = Tail(extent.next, extent.end, extent.last_time)
+        self.tail = SegmentTail(extent.next, extent.end, extent.last_time)
 
     @property
     def base(self) -> int:
@@ -140,26 +140,26 @@ class Segment:
         tail = self.tail
         for number in self.index.keyed_stretches():
             keyed = [found for found in self._intact(self._stretch(number, tail)) if found.head.keyed]
-            yield from filter(None, map(self._source(tail.end).load, reversed(keyed)))
+            yield from filter(None, map(self._scan(tail.end).load, reversed(keyed)))
 
-    def _stretch(self, number: int, tail: Tail) -> Stretch:
+    def _stretch(self, number: int, tail: SegmentTail) -> Stretch:
         return self.index.stretch(number, base=self.header.base, next=tail.next, end=tail.end)
 
-    def _source(self, end: int) -> Source:
-        return Source(self.file, self.codec, end)
+    def _scan(self, end: int) -> SegmentScan:
+        return SegmentScan(self.file, self.codec, end)
 
-    def _intact(self, stretch: Stretch) -> Iterator[Found]:
-        items = self._source(stretch.end).scan(offset=stretch.offset, expected=stretch.first)
-        return (item for item in items if isinstance(item, Found))
+    def _intact(self, stretch: Stretch) -> Iterator[FoundBatch]:
+        items = self._scan(stretch.end).scan(offset=stretch.offset, expected=stretch.first)
+        return (item for item in items if isinstance(item, FoundBatch))
 
-    def _search(self, stretch: Stretch, tail: Tail, index: int) -> Batch:
+    def _search(self, stretch: Stretch, tail: SegmentTail, index: int) -> Batch:
         """The batch with the event *index*, by a scan, when there is damage before it or in it."""
-        source = self._source(tail.end)
-        for item in source.scan(offset=stretch.offset, expected=stretch.first):
-            if isinstance(item, Gap) and (item.next is None or index < item.next):
-                raise DamagedLogError(gap_damage(self.path, item, promised=tail.next))
-            if isinstance(item, Found) and index < item.head.next:
-                batch = source.load(item)
+        scan = self._scan(tail.end)
+        for item in scan.scan(offset=stretch.offset, expected=stretch.first):
+            if isinstance(item, Hole) and (item.next is None or index < item.next):
+                raise DamagedLogError(hole_damage(self.path, item, promised=tail.next))
+            if isinstance(item, FoundBatch) and index < item.head.next:
+                batch = scan.load(item)
                 if batch is None:
                     raise DamagedLogError(broken_seal(self.path, item))
                 return batch
@@ -175,7 +175,7 @@ class ActiveSegment(Segment):
     __slots__ = ("_index", "synced")
 
     def __init__(
-        self, path: Path, header: Header, file: File, codec: Codec, index: GrowingIndex, extent: Extent
+        self, path: Path, header: Header, file: File, codec: BatchCodec, index: GrowingIndex, extent: Extent
     ) -> None:
         super().__init__(path, header, file, codec, index, extent)
         self._index = index
@@ -194,7 +194,7 @@ class ActiveSegment(Segment):
         """Its listing."""
         return SegmentInfo.of(self.path, self.header, self.extent, active=True)
 
-    def append(self, batch: Batch) -> Tail:
+    def append(self, batch: Batch) -> SegmentTail:
         """Writes *batch* behind the last one; it is durable after the next ``sync``. Returns where it ends."""
         offset = self.tail.end
         data = self.codec.encode(batch, offset=offset, synced=self.synced)
@@ -202,7 +202,7 @@ class ActiveSegment(Segment):
         self._index.add(batch, offset=offset)
         if batch.foreign:
             self._index.add_foreign(batch.foreign)
-        self.tail = Tail(batch.next, offset + len(data), batch.time)
+        self.tail = SegmentTail(batch.next, offset + len(data), batch.time)
         return self.tail
 
     def undo(self) -> None:
@@ -226,16 +226,16 @@ class ActiveSegment(Segment):
     def write_sidecar(self, files: FileSystem) -> None:
         """Writes the sidecar that vouches for everything up to here, which must be synced."""
         data = encode_sidecar(self.header, self.extent, self.index)
-        write_sidecar(files, self.path.with_suffix(SUFFIX), data)
+        write_sidecar(files, self.path.with_suffix(SIDECAR_SUFFIX), data)
 
 
-def gap_damage(path: Path, gap: Gap, *, promised: int) -> Damage:
-    """A gap as damage; *promised* is the index that comes after it if no batch follows in the file."""
-    following = gap.next if gap.next is not None else max(promised, gap.first)
-    return Damage(path, gap.offset, gap.first, following, f"{gap.end - gap.offset} bytes are no valid batch")
+def hole_damage(path: Path, hole: Hole, *, promised: int) -> Damage:
+    """A hole as damage; *promised* is the index that comes after it if no batch follows in the file."""
+    following = hole.next if hole.next is not None else max(promised, hole.first)
+    return Damage(path, hole.offset, hole.first, following, f"{hole.end - hole.offset} bytes are no valid batch")
 
 
-def broken_seal(path: Path, found: Found) -> Damage:
+def broken_seal(path: Path, found: FoundBatch) -> Damage:
     """A batch that is intact by its checksum and yet doesn't open, as damage."""
     what = "a batch does not open with the secret key, though its checksum is right"
     return Damage(path, found.offset, found.head.first, found.head.next, what)

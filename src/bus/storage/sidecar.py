@@ -40,8 +40,8 @@ from bus.storage.files import File, FileSystem
 from bus.storage.header import Header, refuse_version
 from bus.storage.index import Extent, GrowingIndex, Index
 
-VERSION = 1
-SUFFIX = ".idx"
+SIDECAR_VERSION = 1
+SIDECAR_SUFFIX = ".idx"
 TEMPORARY = ".tmp"
 _MAGIC = b"bus.idx\n"
 _FIELDS = Struct("<8sHH16sQQQqqIIIII")
@@ -94,8 +94,8 @@ class ForeignTable:
     __slots__ = ("_digests", "_indexes")
 
     def __init__(self, file: File, offset: int, count: int) -> None:
-        self._digests = Column(file, offset, count)
-        self._indexes = Column(file, offset + 8 * count, count)
+        self._digests = IndexColumn(file, offset, count)
+        self._indexes = IndexColumn(file, offset + 8 * count, count)
 
     def find(self, id_hash: int) -> list[int]:
         start = bisect_left(self._digests, id_hash)
@@ -109,7 +109,7 @@ class ForeignTable:
         return list(zip(self._digests[:], self._indexes[:], strict=True))
 
 
-class Column(Sequence[int]):
+class IndexColumn(Sequence[int]):
     """Numbers of 64 bits in a file, read one by one as they are asked for."""
 
     __slots__ = ("_count", "_file", "_offset")
@@ -142,7 +142,7 @@ def read_sidecar(path: Path, file: File, header: Header | None) -> Sidecar | Non
     data = file.read(0, SIDECAR_SIZE)
     if len(data) < SIDECAR_SIZE or crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
         return None
-    refuse_version(path, data, _MAGIC, VERSION)
+    refuse_version(path, data, _MAGIC, SIDECAR_VERSION)
     magic, _, _, salt, base, *numbers = _FIELDS.unpack_from(data)
     if magic != _MAGIC or (header and (salt, base) != (header.salt, header.base)):
         return None
@@ -155,7 +155,7 @@ def encode_sidecar(header: Header, extent: Extent, index: Index) -> bytes:
     entries, pairs = b"".join(columns), index.foreign.pairs()
     foreign = array("Q", [pair[0] for pair in pairs]) + array("Q", [pair[1] for pair in pairs])
     fields = _FIELDS.pack(
-        _MAGIC, VERSION, 0, header.salt, header.base, extent.next, extent.end, extent.first_time,
+        _MAGIC, SIDECAR_VERSION, 0, header.salt, header.base, extent.next, extent.end, extent.first_time,
         extent.last_time, extent.keyed, extent.foreign, len(index.firsts), crc32c(entries), crc32c(foreign.tobytes()),
     )  # fmt: skip
     return b"".join((fields, crc32c(fields).to_bytes(4, "little"), entries, foreign.tobytes()))
@@ -163,7 +163,7 @@ def encode_sidecar(header: Header, extent: Extent, index: Index) -> bytes:
 
 def write_sidecar(files: FileSystem, path: Path, data: bytes) -> None:
     """Puts the sidecar *data* at *path*, in one step for whoever reads it at the same time."""
-    temporary = path.with_suffix(SUFFIX + TEMPORARY)
+    temporary = path.with_suffix(SIDECAR_SUFFIX + TEMPORARY)
     with suppress(FileNotFoundError):
         files.remove(temporary)
     file = files.create(temporary)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bus.storage.batch import Codec
+from bus.storage.batch import BatchCodec
 from bus.storage.cipher import Cipher
 from bus.storage.damage import Damage
 from bus.storage.files import File, FileSystem
 from bus.storage.header import HEADER_SIZE, Header, read_header, segment_path
 from bus.storage.index import Extent, GrowingIndex, Index
-from bus.storage.scan import Found, Gap, Source
-from bus.storage.segment import ActiveSegment, Segment, gap_damage
-from bus.storage.sidecar import SUFFIX, Sidecar, read_sidecar
+from bus.storage.scan import FoundBatch, Hole, SegmentScan
+from bus.storage.segment import ActiveSegment, Segment, hole_damage
+from bus.storage.sidecar import SIDECAR_SUFFIX, Sidecar, read_sidecar
 
 
 @dataclass(slots=True)
@@ -24,19 +24,19 @@ class Survey:
         extent: how far it reaches: behind the last batch that counts.
         index: finds its batches.
         synced: the furthest offset known to be durable.
-        gaps: the damage in it.
+        holes: the damage in it.
         torn: the tail that a crash left, if there is one.
     """
 
     extent: Extent
     index: GrowingIndex
     synced: int
-    gaps: list[Gap] = field(default_factory=list)
-    torn: Gap | None = None
+    holes: list[Hole] = field(default_factory=list)
+    torn: Hole | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableSegment:
     """A segment file without an intact header; without its salt nothing in it can be checked."""
 
     path: Path
@@ -45,7 +45,7 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredSegment:
     """A segment file whose header was read.
 
     Parameters:
@@ -61,7 +61,7 @@ class Stored:
     file: File
     size: int
     header: Header
-    codec: Codec
+    codec: BatchCodec
     sidecar: Sidecar | None
     sidecar_file: File | None
 
@@ -81,7 +81,7 @@ class Stored:
         return self.sidecar.extent.next if self.sidecar else self.base
 
     def survey(self, *, durable: int, trust: bool = True) -> Survey:
-        """Scans the segment, up to the first gap that a crash explains.
+        """Scans the segment, up to the first hole that a crash explains.
 
         Parameters:
             durable: everything before this offset is known to have been durable.
@@ -89,13 +89,13 @@ class Stored:
         """
         known = self._vouched_part() if trust else None
         result = known or Survey(Extent(self.base, HEADER_SIZE), GrowingIndex(), HEADER_SIZE)
-        source, last = Source(self.file, self.codec, self.size), None
-        for item in source.scan(offset=result.extent.end, expected=result.extent.next):
-            if isinstance(item, Found):
+        scan, last = SegmentScan(self.file, self.codec, self.size), None
+        for item in scan.scan(offset=result.extent.end, expected=result.extent.next):
+            if isinstance(item, FoundBatch):
                 last = item
-                _take_in(source, result, item)
-            elif durable > item.offset or _was_durable(source, item):
-                result.gaps.append(item)
+                _take_in(scan, result, item)
+            elif durable > item.offset or _was_durable(scan, item):
+                result.holes.append(item)
             else:
                 result.torn = item
                 break
@@ -116,10 +116,10 @@ class Stored:
         found = self.survey(durable=self.size)
         return self._segment(found.index, found.extent)
 
-    def damage(self, gaps: list[Gap], extent: Extent, *, promised: int) -> list[Damage]:
+    def damage(self, holes: list[Hole], extent: Extent, *, promised: int) -> list[Damage]:
         """The damage in this segment and up to the event *promised*, with which the next one begins."""
-        named = [gap_damage(self.path, gap, promised=promised) for gap in gaps]
-        if extent.next < promised and not (gaps and gaps[-1].next is None):
+        named = [hole_damage(self.path, hole, promised=promised) for hole in holes]
+        if extent.next < promised and not (holes and holes[-1].next is None):
             named.append(self._missing(extent, promised))
         return named
 
@@ -141,7 +141,9 @@ class Stored:
         return Segment(self.path, self.header, self.file, self.codec, index, extent)
 
 
-def open_stored(files: FileSystem, path: Path, *, cipher: Cipher | None, write: bool = False) -> Stored | Unreadable:
+def open_stored(
+    files: FileSystem, path: Path, *, cipher: Cipher | None, write: bool = False
+) -> StoredSegment | UnreadableSegment:
     """Reads the headers of the segment *path* and of its sidecar.
 
     Returns:
@@ -152,10 +154,10 @@ def open_stored(files: FileSystem, path: Path, *, cipher: Cipher | None, write: 
     size = file.size()
     header = read_header(path, file.read(0, HEADER_SIZE))
     if header is None:
-        return Unreadable(path, int(path.stem), size)
+        return UnreadableSegment(path, int(path.stem), size)
     codec = header.codec(path, cipher)
-    sidecar, sidecar_file = _open_sidecar(files, path.with_suffix(SUFFIX), header)
-    return Stored(path, file, size, header, codec, sidecar, sidecar_file)
+    sidecar, sidecar_file = _open_sidecar(files, path.with_suffix(SIDECAR_SUFFIX), header)
+    return StoredSegment(path, file, size, header, codec, sidecar, sidecar_file)
 
 
 def _open_sidecar(files: FileSystem, path: Path, header: Header) -> tuple[Sidecar | None, File | None]:
@@ -166,14 +168,14 @@ def _open_sidecar(files: FileSystem, path: Path, header: Header) -> tuple[Sideca
     return read_sidecar(path, file, header), file
 
 
-def _take_in(source: Source, result: Survey, found: Found) -> None:
+def _take_in(scan: SegmentScan, result: Survey, found: FoundBatch) -> None:
     result.synced = max(result.synced, found.head.synced)
     result.index.add(found.head, offset=found.offset)
-    if found.head.foreign and (batch := source.load(found)):
+    if found.head.foreign and (batch := scan.load(found)):
         result.index.add_foreign(batch.foreign)
 
 
-def _was_durable(source: Source, gap: Gap) -> bool:
-    """Whether a batch behind *gap* was written when the file was already durable beyond its start."""
-    behind = source.scan(offset=gap.end, expected=gap.next) if gap.next is not None else ()
-    return any(isinstance(item, Found) and item.head.synced > gap.offset for item in behind)
+def _was_durable(scan: SegmentScan, hole: Hole) -> bool:
+    """Whether a batch behind *hole* was written when the file was already durable beyond its start."""
+    behind = scan.scan(offset=hole.end, expected=hole.next) if hole.next is not None else ()
+    return any(isinstance(item, FoundBatch) and item.head.synced > hole.offset for item in behind)

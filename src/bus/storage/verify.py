@@ -21,10 +21,10 @@ from bus.storage.damage import Damage, Torn
 from bus.storage.files import DISK, FileSystem
 from bus.storage.header import HEADER_SIZE, damaged_copies, segment_bases, segment_path
 from bus.storage.recovery import list_names, lost_segments, unreadable
-from bus.storage.scan import Found, Source
+from bus.storage.scan import FoundBatch, SegmentScan
 from bus.storage.segment import SegmentInfo, broken_seal
-from bus.storage.sidecar import SUFFIX, encode_sidecar
-from bus.storage.stored_segment import Stored, Survey, Unreadable, open_stored
+from bus.storage.sidecar import SIDECAR_SUFFIX, encode_sidecar
+from bus.storage.stored_segment import StoredSegment, Survey, UnreadableSegment, open_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,16 +60,16 @@ def verify(directory: Path, *, files: FileSystem = DISK, cipher: Cipher | None =
             yield _check(files, stored, following)
 
 
-def _check(files: FileSystem, stored: Stored | Unreadable, following: int | None) -> CheckedSegment:
+def _check(files: FileSystem, stored: StoredSegment | UnreadableSegment, following: int | None) -> CheckedSegment:
     """Checks one segment; *following* is the base of the next one, None for the last."""
-    if isinstance(stored, Unreadable):
+    if isinstance(stored, UnreadableSegment):
         last = following is None and stored.size <= HEADER_SIZE
         return CheckedSegment(stored.path, None, () if last else (unreadable(stored, following),))
     last_durable, promised = (stored.vouched, stored.promised) if following is None else (stored.size, following)
     found = stored.survey(durable=last_durable, trust=False)
     damage = (
         *_check_header(stored),
-        *stored.damage(found.gaps, found.extent, promised=promised),
+        *stored.damage(found.holes, found.extent, promised=promised),
         *_check_seals(stored, found),
         *_check_sidecar(files, stored, found),
     )
@@ -77,23 +77,23 @@ def _check(files: FileSystem, stored: Stored | Unreadable, following: int | None
     return CheckedSegment(stored.path, SegmentInfo.of(stored.path, stored.header, found.extent), damage, torn)
 
 
-def _check_header(stored: Stored) -> Iterator[Damage]:
+def _check_header(stored: StoredSegment) -> Iterator[Damage]:
     for offset in damaged_copies(stored.file.read(0, HEADER_SIZE)):
         what = "a copy of the header is damaged, the other one is used"
         yield Damage(stored.path, offset, stored.base, stored.base, what)
 
 
-def _check_seals(stored: Stored, found: Survey) -> Iterator[Damage]:
+def _check_seals(stored: StoredSegment, found: Survey) -> Iterator[Damage]:
     """What is sealed and has the right checksum must open, too: a checksum can be made up, a seal can't."""
-    source = Source(stored.file, stored.codec, found.extent.end)
-    for item in source.scan(offset=HEADER_SIZE, expected=stored.base) if stored.header.sealed else ():
-        if isinstance(item, Found) and source.load(item) is None:
+    scan = SegmentScan(stored.file, stored.codec, found.extent.end)
+    for item in scan.scan(offset=HEADER_SIZE, expected=stored.base) if stored.header.sealed else ():
+        if isinstance(item, FoundBatch) and scan.load(item) is None:
             yield broken_seal(stored.path, item)
 
 
-def _check_sidecar(files: FileSystem, stored: Stored, found: Survey) -> Iterator[Damage]:
-    path = stored.path.with_suffix(SUFFIX)
-    if path.name not in files.names(path.parent) or found.gaps or stored.vouched > stored.size:
+def _check_sidecar(files: FileSystem, stored: StoredSegment, found: Survey) -> Iterator[Damage]:
+    path = stored.path.with_suffix(SIDECAR_SUFFIX)
+    if path.name not in files.names(path.parent) or found.holes or stored.vouched > stored.size:
         return
     if stored.vouched < found.extent.end:
         found = replace(stored, size=stored.vouched).survey(durable=stored.vouched, trust=False)

@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.engine.consumer.delivery import TIMED, Delivery, GivenUp, Kept, Loss, State, Window
+from bus.engine.consumer.delivery import TIMED, Delivery, DeliveryState, GivenUp, KeptDelivery, Loss, Window
 from bus.engine.consumer.pending import LEAST_REDELIVERY, RETURN_SECONDS, Pending
 from bus.errors import NotOwnerError, UnknownEventError
 
@@ -75,7 +75,7 @@ class PendingMachine(RuleBasedStateMachine):
         window = data.draw(st.sampled_from(self.windows))
         if len(window.flying) >= PREFETCH:
             return
-        ready = sorted(found.index for found in self.pending if found.state is State.READY)
+        ready = sorted(found.index for found in self.pending if found.state is DeliveryState.READY)
         before = {found.index: (found.attempts, found.worker, found.loss) for found in self.pending}
         beside = len(window.flying)
         gone = self.pending.deliver(window, now=self.now)
@@ -108,8 +108,8 @@ class PendingMachine(RuleBasedStateMachine):
         self.pending.windows.hear(window, now=self.now)
         assert not window.silent
         same = [found for found in self.pending if found.event_id == event_id]
-        mine = [found for found in same if found.state is State.IN_FLIGHT and found.owner is window]
-        free = [found for found in same if found.state is not State.IN_FLIGHT]
+        mine = [found for found in same if found.state is DeliveryState.IN_FLIGHT and found.owner is window]
+        free = [found for found in same if found.state is not DeliveryState.IN_FLIGHT]
         kin = [found for found in same if found.returns_to(window)]
         candidates = mine or free or kin
         if not candidates:
@@ -131,7 +131,7 @@ class PendingMachine(RuleBasedStateMachine):
             case "extend":
                 self.pending.extend(event_id, window, now=self.now, delay=60)
             case _:
-                ends, last = found.state not in (State.HELD, State.DELAYED), found.attempts >= LIMIT
+                ends, last = found.state not in (DeliveryState.HELD, DeliveryState.DELAYED), found.attempts >= LIMIT
                 if ends:
                     self.blame(expected)
                 left = self.pending.nack(event_id, window, now=self.now, delay=7.0 if what == "delay" else 0.0)
@@ -150,13 +150,13 @@ class PendingMachine(RuleBasedStateMachine):
 
     def one_is_over(self) -> None:
         """An attempt is the fault of its event if its connection is well, or had nothing else in flight."""
-        flying = [found for found in self.pending if found.state is State.IN_FLIGHT]
+        flying = [found for found in self.pending if found.state is DeliveryState.IN_FLIGHT]
         well = {found.index for found in flying if found.owner.spoke >= found.listen}
         crowded = {found.index for found in flying if found.owner.crowded or len(found.owner.flying) > 1}
         given_up = self.pending.expire(now=self.now, most=1)
         gone_by = [gone.delivery for gone in given_up]
         for found in flying:
-            over = found.state is not State.IN_FLIGHT or found in gone_by
+            over = found.state is not DeliveryState.IN_FLIGHT or found in gone_by
             if over and (found.index in well or found.index not in crowded or found.alone):
                 self.blame(found.index)
         for gone in given_up:
@@ -172,18 +172,21 @@ class PendingMachine(RuleBasedStateMachine):
         self.pending.release(window, now=self.now)
         assert not window.flying
         for found in flying:
-            assert found.state in (State.READY, State.AWAITED), "a loss alone gives nothing up"
+            assert found.state in (DeliveryState.READY, DeliveryState.AWAITED), "a loss alone gives nothing up"
 
     @rule(orderly=st.booleans())
     def restart(self, orderly: bool) -> None:
         attempts = {found.index: found.attempts for found in self.pending}
-        flying = {found.index for found in self.pending if found.state is State.IN_FLIGHT and not found.loss}
+        flying = {found.index for found in self.pending if found.state is DeliveryState.IN_FLIGHT and not found.loss}
         for window in self.windows if orderly else ():
             self.pending.recall(window)
         for window in self.windows if not orderly else ():
             if len(window.flying) == 1 and not window.crowded:
                 self.blame(next(iter(window.flying)))
-        kept = [(Kept.of(found, due=0), found.due if found.state is State.DELAYED else 0.0) for found in self.pending]
+        kept = [
+            (KeptDelivery.of(found, due=0), found.due if found.state is DeliveryState.DELAYED else 0.0)
+            for found in self.pending
+        ]
         self.windows.clear()
         self.pending = Pending(redelivery=REDELIVERY, limit=LIMIT)
         for row, due in sorted(kept, key=lambda pair: pair[0].index):
@@ -207,7 +210,7 @@ class PendingMachine(RuleBasedStateMachine):
     def windows_have_what_is_in_flight(self) -> None:
         for window in self.windows:
             flying = {found.index: found for found in self.pending if found.owner is window}
-            assert window.flying == {i: found for i, found in flying.items() if found.state is State.IN_FLIGHT}
+            assert window.flying == {i: found for i, found in flying.items() if found.state is DeliveryState.IN_FLIGHT}
         assert self.pending.windows.heard == sum(not window.silent for window in self.windows)
 
     @invariant()
@@ -227,7 +230,7 @@ class PendingMachine(RuleBasedStateMachine):
     def one_at_a_time_per_key(self) -> None:
         for key in ("a", "b"):
             mine = [found for found in self.pending if found.key == key]
-            free = [found for found in mine if found.state is not State.HELD]
+            free = [found for found in mine if found.state is not DeliveryState.HELD]
             assert len(free) == min(len(mine), 1)
             if free:
                 assert free[0].index == min(found.index for found in mine), "events of a key keep their order"
@@ -323,7 +326,7 @@ def test_timers_of_what_is_settled_are_forgotten() -> None:
         pending.admit(index, f"e{index}")
         pending.deliver(window, now=0)
         pending.ack(f"e{index}", window)
-    assert pending.timers < 2000
+    assert pending.deadlines < 2000
 
 
 def test_the_poison_is_found_and_its_neighbours_lose_nothing() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from bus.engine.delivery.single_events import CHUNKS, Frames
+from bus.engine.delivery.single_events import CHUNKS, SingleEvents
 from bus.storage.batch import Batch
 
 
@@ -31,7 +31,7 @@ class Log:
 
 def test_the_events_of_a_batch_take_one_read() -> None:
     log = Log()
-    frames = Frames(log.read)
+    frames = SingleEvents(log.read)
     for index in range(1, 201):
         assert frames.at(index) == b"event %d\n" % index
     assert log.reads == 1
@@ -39,7 +39,7 @@ def test_the_events_of_a_batch_take_one_read() -> None:
 
 def test_as_many_readers_as_chunks_do_not_undo_each_others_work() -> None:
     log = Log()
-    frames = Frames(log.read)
+    frames = SingleEvents(log.read)
     for offset in range(1, 101):
         for reader in range(CHUNKS):
             index = 200 * reader + offset
@@ -49,7 +49,7 @@ def test_as_many_readers_as_chunks_do_not_undo_each_others_work() -> None:
 
 def test_what_is_missing_is_looked_for_once() -> None:
     log = Log()
-    frames = Frames(log.read)
+    frames = SingleEvents(log.read)
     assert [frames.at(index) for index in range(1001, 1101)] == [None] * 100
     assert log.reads == 1
     assert frames.at(1101) == b"event 1101\n"

@@ -6,13 +6,13 @@ import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
-from bus.engine.embedded.consumer_listing import COST_OF_A_TURN, COST_OF_ONE, MOST_PIECES, Census
+from bus.engine.embedded.consumer_listing import COST_OF_A_TURN, COST_OF_ONE, MOST_PIECES, ConsumerListing
 from bus.engine.reading.round_robin import RoundRobin
 
 
 @dataclass
 class Uncounted:
-    """A backlog of so many pieces."""
+    """A lag of so many pieces."""
 
     pieces: int = 0
 
@@ -29,11 +29,11 @@ class Someone:
     """A consumer that says what turn it is described in."""
 
     loop: Counting
-    backlog: Any = field(default_factory=Uncounted)
+    lag: Any = field(default_factory=Uncounted)
     size: int = 0
 
     def describe(self) -> dict[str, Any]:
-        return {"turn": self.loop.turn, "left": self.backlog.pieces}
+        return {"turn": self.loop.turn, "left": self.lag.pieces}
 
 
 class Counting:
@@ -52,7 +52,7 @@ def test_a_turn_describes_only_so_many() -> None:
     async def run() -> None:
         loop, answers = Counting(), list[Any]()
         people = [Someone(loop) for _ in range(1000)]
-        Census(lambda: people, RoundRobin(asyncio.get_running_loop())).ask(answers.append)
+        ConsumerListing(lambda: people, RoundRobin(asyncio.get_running_loop())).ask(answers.append)
         await loop.until(answers, 1)
         turns = [about["turn"] for about in answers[0]]
         assert len(turns) == 1000
@@ -65,12 +65,12 @@ def test_counting_is_bounded_in_a_round_and_goes_on_in_the_next() -> None:
     async def run() -> None:
         loop, answers = Counting(), list[Any]()
         people = [Someone(loop, Uncounted(MOST_PIECES + 10)), Someone(loop, Uncounted(5))]
-        census = Census(lambda: people, RoundRobin(asyncio.get_running_loop()))
-        census.ask(answers.append)
+        listing = ConsumerListing(lambda: people, RoundRobin(asyncio.get_running_loop()))
+        listing.ask(answers.append)
         await loop.until(answers, 1)
         assert [about["left"] for about in answers[0]] == [10, 5]
         assert loop.turn >= MOST_PIECES
-        census.ask(answers.append)
+        listing.ask(answers.append)
         await loop.until(answers, 2)
         assert [about["left"] for about in answers[1]] == [0, 0]
 
@@ -81,14 +81,14 @@ def test_who_asks_during_a_round_is_answered_by_the_next() -> None:
     async def run() -> None:
         loop, answers = Counting(), list[Any]()
         people = [Someone(loop) for _ in range(200)]
-        census = Census(lambda: people, RoundRobin(asyncio.get_running_loop()))
+        listing = ConsumerListing(lambda: people, RoundRobin(asyncio.get_running_loop()))
         for _ in range(3):
-            census.ask(answers.append)
+            listing.ask(answers.append)
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         loop.turn = asked = 1000
         for _ in range(3):
-            census.ask(answers.append)
+            listing.ask(answers.append)
         await loop.until(answers, 6)
         assert answers[0] is answers[2], "those who ask together are answered together"
         assert answers[3] is answers[5] is not answers[0]

@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.engine.consumer.delivery import Kept, Loss
-from bus.engine.embedded.consumer_store import VERSION, ConsumerState, ConsumerStore
+from bus.engine.consumer.delivery import KeptDelivery, Loss
+from bus.engine.embedded.consumer_store import STORE_VERSION, ConsumerState, ConsumerStore
 from bus.errors import LogVersionError, StorageError, WrongKeyError
 from bus.storage.cipher import hash_id
 
@@ -46,7 +46,7 @@ def change(path: Path, statement: str, *values: Any) -> None:
 @pytest.mark.parametrize("key", [None, KEY])
 def test_what_is_written_is_read(tmp_path: Path, key: bytes | None) -> None:
     path = tmp_path / "consumers.db"
-    pending = [Kept(3, 1), Kept(5, 2, "w-1", Loss.CROWD, True, 1_000)]
+    pending = [KeptDelivery(3, 1), KeptDelivery(5, 2, "w-1", Loss.CROWD, True, 1_000)]
     write(path, state("a", pending=pending), state("b"), key=key)
     assert read(path, key=key) == {"a": state("a", pending=pending), "b": state("b")}
 
@@ -63,7 +63,7 @@ def test_every_flipped_byte_costs_one_consumer_its_place_and_skips_nothing(
     tmp_path: Path, key: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "consumers.db"
-    write(path, state("a", pending=[Kept(3, 1)]), state("b"), key=key)
+    write(path, state("a", pending=[KeptDelivery(3, 1)]), state("b"), key=key)
     with sqlite3.connect(path) as database:
         row = hash_id(b"a", key=key or b"").to_bytes(8, "big")
         ((body,),) = database.execute("SELECT state FROM consumer WHERE id = ?", (row,))
@@ -139,7 +139,7 @@ def test_a_file_that_is_no_database_says_what_to_do(tmp_path: Path, content: byt
 def test_a_later_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "consumers.db"
     write(path, state("a"))
-    change(path, f"PRAGMA user_version = {VERSION + 1}")
+    change(path, f"PRAGMA user_version = {STORE_VERSION + 1}")
     with pytest.raises(LogVersionError, match="knows versions up to"):
         read(path)
 
@@ -158,12 +158,12 @@ def test_a_file_of_version_1_is_read_and_brought_up_by_the_first_write(tmp_path:
             row = hash_id(name.encode(), key=b"").to_bytes(8, "big")
             database.execute("INSERT INTO consumer VALUES (?, ?)", (row, msgspec.msgpack.encode(old | {"name": name})))
     database.close()
-    expected = {name: state(name, pending=[Kept(3, 1), Kept(5, 2)]) for name in ("a", "b")}
+    expected = {name: state(name, pending=[KeptDelivery(3, 1), KeptDelivery(5, 2)]) for name in ("a", "b")}
     for _ in range(2):
         assert read(path) == expected
     write(path, state("b", cursor=8))
     with sqlite3.connect(path) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (VERSION,)
+        assert database.execute("PRAGMA user_version").fetchone() == (STORE_VERSION,)
         assert database.execute("SELECT count(*) FROM consumer WHERE crc IS NULL").fetchone() == (0,)
     database.close()
     assert read(path) == expected | {"b": state("b", cursor=8)}

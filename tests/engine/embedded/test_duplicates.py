@@ -47,7 +47,7 @@ def test_a_shorter_ttl_wins_and_a_size_of_zero_is_no_window() -> None:
 def test_memory_is_bounded_and_the_log_says_what_that_costs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(duplicates, "MOST_BYTES", 20 * duplicates.KEY_BYTES)
+    monkeypatch.setattr(duplicates, "MOST_KEY_BYTES", 20 * duplicates.KEY_BYTES)
     window = Duplicates("app", size=3, ttl=None)
     for number in range(1000):
         window.store(_key(number), _receipt(number), now=START + number)

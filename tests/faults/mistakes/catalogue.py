@@ -190,7 +190,7 @@ MISTAKES = (
     Mistake(
         "corruption is taken for a torn tail and cut off silently",
         "storage/stored_segment.py",
-        (("elif durable > item.offset or _was_durable(source, item):", "elif durable > item.offset:"),),
+        (("elif durable > item.offset or _was_durable(scan, item):", "elif durable > item.offset:"),),
         (RECOVERY,),
     ),
     Mistake(
@@ -202,7 +202,12 @@ MISTAKES = (
     Mistake(
         "a segment is removed before its sidecar",
         "storage/log.py",
-        (("(segment.path.with_suffix(IDX), segment.path)", "(segment.path, segment.path.with_suffix(IDX))"),),
+        (
+            (
+                "(segment.path.with_suffix(SIDECAR_SUFFIX), segment.path)",
+                "(segment.path, segment.path.with_suffix(SIDECAR_SUFFIX))",
+            ),
+        ),
         (DURABILITY,),
     ),
     Mistake(
@@ -521,7 +526,7 @@ MISTAKES = (
     Mistake(
         "a delay ends with a restart of the server",
         "engine/embedded/durable_consumer.py",
-        (("if delivery.state is State.DELAYED else 0", "if False else 0"),),
+        (("if delivery.state is DeliveryState.DELAYED else 0", "if False else 0"),),
         ("tests/server/test_durable.py::test_a_delay_goes_on_over_a_restart",),
     ),
 )

@@ -13,16 +13,16 @@ from collections.abc import Callable, Sequence
 
 from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.alarm import Alarm
-from bus.engine.consumer.delivery import Delivery, GivenUp, Kept, State
-from bus.engine.consumer.hand_out import Handing
-from bus.engine.consumer.lag import Backlog
+from bus.engine.consumer.all_settled import all_settled
+from bus.engine.consumer.delivery import Delivery, DeliveryState, GivenUp, KeptDelivery
+from bus.engine.consumer.hand_out import HandOut
+from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.pending import Pending
-from bus.engine.consumer.subscription import ConsumerSubscription, Outcome
+from bus.engine.consumer.subscription import ConsumerSubscription, Settlement
 from bus.engine.consumer.terms import Terms
-from bus.engine.consumer.together import together
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
-from bus.engine.reading.start_position import Position, find
+from bus.engine.reading.start_position import StartPosition, find
 from bus.errors import BusError, NotOwnerError, UnknownEventError
 
 log = logging.getLogger("bus.engine")
@@ -40,7 +40,7 @@ class Consumer:
         self,
         namespace: Namespace,
         terms: Terms,
-        position: Position,
+        position: StartPosition,
         *,
         name: str = "",
         loop: AbstractEventLoop,
@@ -59,11 +59,11 @@ class Consumer:
         self._given_up = given_up
         self._changed = changed
         self._refused: dict[str, None] = {}
-        self._handing = Handing(
+        self._out = HandOut(
             namespace, self.pending, terms.filter, position.index,
             by_key=terms.by_key, missed=self._tell_gap, given_up=lambda gone: self.give_up([gone]),
         )  # fmt: skip
-        self.backlog = Backlog(namespace, terms.filter, self._handing.feed)
+        self.lag = Lag(namespace, terms.filter, self._out.feed)
         self._alarm = Alarm(loop, self._expire)
         self._pumping = False
         self._open = True
@@ -71,12 +71,12 @@ class Consumer:
     @property
     def cursor(self) -> int:
         """The index it goes on from: everything before is settled or pending."""
-        return self._handing.cursor
+        return self._out.cursor
 
     @property
     def is_full(self) -> bool:
         """Whether too much is pending to take on more."""
-        return self._handing.is_full
+        return self._out.is_full
 
     # -- members
 
@@ -101,11 +101,11 @@ class Consumer:
 
     # -- what members say
 
-    def settle(self, subscription: ConsumerSubscription, ack: Acknowledge) -> Outcome:
+    def settle(self, subscription: ConsumerSubscription, ack: Acknowledge) -> Settlement:
         """Carry out *ack* for each of its events that it can be carried out for. An id may be named twice, for
         two events that have it."""
         now = self._loop.time()
-        done = Outcome([], [], [])
+        done = Settlement([], [], [])
         self.pending.windows.hear(subscription.window, now=now)
         for place, event_id in enumerate(ack.event_ids):
             try:
@@ -120,7 +120,7 @@ class Consumer:
         return done
 
     def _settle(
-        self, subscription: ConsumerSubscription, event_id: str, ack: Acknowledge, done: Outcome, now: float
+        self, subscription: ConsumerSubscription, event_id: str, ack: Acknowledge, done: Settlement, now: float
     ) -> None:
         match ack.action:
             case Action.ACK:
@@ -144,7 +144,7 @@ class Consumer:
 
     def give_up(self, given_up: Sequence[GivenUp], settled: Settled = lambda error: None) -> None:
         """Let everybody know who has to; call *settled* when that is done, with what kept it from being done."""
-        each = together(len(given_up), settled)
+        each = all_settled(len(given_up), settled)
         for gone in given_up:
             self._refused[gone.delivery.event_id] = None
             if len(self._refused) > REMEMBERED_GIVEN_UP:
@@ -155,18 +155,18 @@ class Consumer:
 
     def readmit(self, index: int) -> bool:
         """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log."""
-        return self._handing.readmit(index)
+        return self._out.readmit(index)
 
-    def restore(self, kept: Kept, *, delay: float) -> bool:
+    def restore(self, kept: KeptDelivery, *, delay: float) -> bool:
         """Take up a delivery where it was, *delay* seconds before it is due; False if its event isn't in the log."""
-        return self._handing.restore(kept, now=self._loop.time(), delay=delay)
+        return self._out.restore(kept, now=self._loop.time(), delay=delay)
 
     def lose(self, first: int) -> list[Delivery]:
         """The log begins at *first* now: forget what is pending before it, and tell the members; returns that."""
         lost = self.pending.forget_before(first)
         missed = min([self.cursor, *(delivery.index for delivery in lost)])
         if self.cursor < first:
-            self._handing.feed.forget_fetched()
+            self._out.feed.forget_fetched()
         if missed < first:
             self._tell_gap(Gap("expired", missed, first - 1, first))
         self._changed(self)
@@ -190,19 +190,19 @@ class Consumer:
         self._arm()
 
     def _hand_out(self) -> None:
-        handed = self._handing.handed
-        unfinished = self._handing.serve(self.subscriptions, now=self._loop.time())
-        if handed != self._handing.handed:
+        handed = self._out.handed
+        unfinished = self._out.serve(self.subscriptions, now=self._loop.time())
+        if handed != self._out.handed:
             self._changed(self)
         if unfinished:
             self.pump_soon()
-        elif self._handing.wants_new(self.subscriptions):
+        elif self._out.wants_new(self.subscriptions):
             self._read_on()
         for subscription in list(self.subscriptions):
             self._finish_if_done(subscription)
 
     def _read_on(self) -> None:
-        if self._handing.fetch():
+        if self._out.fetch():
             self.pump_soon()
         else:
             self.namespace.live.wait(self)
@@ -243,7 +243,7 @@ class Consumer:
         return (
             self.cursor >= until
             and not subscription.window.flying
-            and all(found.index >= until or found.state is State.IN_FLIGHT for found in self.pending)
+            and all(found.index >= until or found.state is DeliveryState.IN_FLIGHT for found in self.pending)
         )
 
     def _fail(self, error: BusError) -> None:

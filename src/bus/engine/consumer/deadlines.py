@@ -11,7 +11,7 @@ _STALE = 1024
 """Entries that may be stale, beyond one for each delivery, before the heap is made anew."""
 
 
-class Timers:
+class Deadlines:
     """The ``due`` of deliveries by index; what has been settled or set anew since is passed over."""
 
     def __init__(self, deliveries: Mapping[int, Delivery]) -> None:
@@ -45,4 +45,4 @@ class Timers:
         return len(self._heap)
 
     def __repr__(self) -> str:
-        return f"<Timers {len(self)} set>"
+        return f"<Deadlines {len(self)} set>"

@@ -8,7 +8,7 @@ from enum import IntEnum, StrEnum
 import msgspec
 
 
-class State(StrEnum):
+class DeliveryState(StrEnum):
     HELD = "held"
     READY = "ready"
     IN_FLIGHT = "in flight"
@@ -16,7 +16,7 @@ class State(StrEnum):
     AWAITED = "awaited"
 
 
-TIMED = (State.IN_FLIGHT, State.DELAYED, State.AWAITED)
+TIMED = (DeliveryState.IN_FLIGHT, DeliveryState.DELAYED, DeliveryState.AWAITED)
 """The states that end by themselves."""
 
 
@@ -57,7 +57,7 @@ class Window:
     def take(self, delivery: Delivery, *, now: float) -> None:
         """The delivery is in flight here."""
         delivery.since = now
-        delivery.state = State.IN_FLIGHT
+        delivery.state = DeliveryState.IN_FLIGHT
         delivery.owner = self
         delivery.worker = self.worker
         self.flying[delivery.index] = delivery
@@ -85,7 +85,7 @@ class Delivery(msgspec.Struct, eq=False):
 
     index: int
     event_id: str
-    state: State = State.READY
+    state: DeliveryState = DeliveryState.READY
     attempts: int = 0
     owner: Window = NOBODY
     worker: str = ""
@@ -108,7 +108,7 @@ class Delivery(msgspec.Struct, eq=False):
     @property
     def loss_now(self) -> Loss:
         """What its loss would be if everything stopped now."""
-        if self.state is State.IN_FLIGHT and not self.loss:
+        if self.state is DeliveryState.IN_FLIGHT and not self.loss:
             return self.owner.loss
         return self.loss
 
@@ -121,7 +121,7 @@ class GivenUp:
     reason: str
 
 
-class Kept(msgspec.Struct, frozen=True, array_like=True):
+class KeptDelivery(msgspec.Struct, frozen=True, array_like=True):
     """A delivery as it is kept over restarts. ``due`` is the end of its delay, in ns since the epoch.
 
     Files of version 1 have the first two alone.
@@ -135,7 +135,7 @@ class Kept(msgspec.Struct, frozen=True, array_like=True):
     due: int = 0
 
     @classmethod
-    def of(cls, delivery: Delivery, *, due: int) -> Kept:
+    def of(cls, delivery: Delivery, *, due: int) -> KeptDelivery:
         """How *delivery* is to be taken up again if everything stops now; *due* is the end of its delay, if any."""
         return cls(
             index=delivery.index,

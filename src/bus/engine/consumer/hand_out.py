@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bus.engine.base import MUCH, Gap
-from bus.engine.consumer.attempts import made_again, nth_attempt
-from bus.engine.consumer.delivery import Delivery, GivenUp, Kept
+from bus.engine.consumer.attempt_frames import made_again, nth_attempt
+from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
 from bus.engine.consumer.pending import Pending
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.namespace import Namespace
@@ -30,7 +30,7 @@ TURN_EVENTS = 512
 """How much is handed out in one turn of the loop, at least one event."""
 
 
-class Handing:
+class HandOut:
     """Takes events of a namespace from *index* on into *pending*, and out of it to members.
 
     *missed* is told of gaps, *given_up* of events that can't be delivered any more; ``handed`` counts deliveries.
@@ -137,7 +137,7 @@ class Handing:
             self._pending.admit(index, id_of(frame), key=self._key_of(frame))
         return frame is not None
 
-    def restore(self, kept: Kept, *, now: float, delay: float) -> bool:
+    def restore(self, kept: KeptDelivery, *, now: float, delay: float) -> bool:
         """Take up a delivery where it was; False if its event isn't in the log."""
         frame = self._namespace.frame(kept.index)
         if frame and not self._pending.has(kept.index):
@@ -162,4 +162,4 @@ class Handing:
         return self.feed.fetch()
 
     def __repr__(self) -> str:
-        return f"<Handing from {self.cursor} on>"
+        return f"<HandOut from {self.cursor} on>"

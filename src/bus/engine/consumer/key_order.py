@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 
-from bus.engine.consumer.delivery import Delivery, State
+from bus.engine.consumer.delivery import Delivery, DeliveryState
 
 
-class Keys:
+class KeyOrder:
     """The deliveries of each key, in the order they came."""
 
     def __init__(self) -> None:
@@ -19,14 +19,14 @@ class Keys:
         if queue is None:
             self._held[delivery.key] = deque()
             return True
-        delivery.state = State.HELD
+        delivery.state = DeliveryState.HELD
         queue.append(delivery)
         return False
 
     def leave(self, delivery: Delivery) -> Delivery | None:
         """The delivery is gone: who goes on in its place. A HELD one only leaves its queue."""
         queue = self._held[delivery.key]
-        if delivery.state is State.HELD:
+        if delivery.state is DeliveryState.HELD:
             queue.remove(delivery)
             return None
         if queue:
@@ -35,4 +35,4 @@ class Keys:
         return None
 
     def __repr__(self) -> str:
-        return f"<Keys {len(self._held)} busy>"
+        return f"<KeyOrder {len(self._held)} busy>"

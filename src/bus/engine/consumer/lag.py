@@ -16,7 +16,7 @@ from bus.errors import StorageError
 from bus.subject import Filter
 
 
-class Backlog:
+class Lag:
     """The unread events of one consumer, whose place in the log is *feed*."""
 
     def __init__(self, namespace: Namespace, wanted: Filter, feed: LogCursor) -> None:
@@ -60,4 +60,4 @@ class Backlog:
         self._upto = batches[-1].next if batches else self._namespace.next
 
     def __repr__(self) -> str:
-        return f"<Backlog of {self._filter}: {self.events} events up to {self._upto}>"
+        return f"<Lag of {self._filter}: {self.events} events up to {self._upto}>"

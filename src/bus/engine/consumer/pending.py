@@ -43,11 +43,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush
 
-from bus.engine.consumer.deadlines import Timers
-from bus.engine.consumer.delivery import Delivery, GivenUp, Kept, Loss, State, Window
-from bus.engine.consumer.event_ids import Names
-from bus.engine.consumer.key_order import Keys
-from bus.engine.consumer.window import Windows
+from bus.engine.consumer.deadlines import Deadlines
+from bus.engine.consumer.deliveries_by_id import DeliveriesById
+from bus.engine.consumer.delivery import Delivery, DeliveryState, GivenUp, KeptDelivery, Loss, Window
+from bus.engine.consumer.key_order import KeyOrder
+from bus.engine.consumer.windows import Windows
 from bus.errors import NotOwnerError, UnknownEventError
 from bus.units import format_duration
 
@@ -73,10 +73,10 @@ class Pending:
         self.windows = Windows()
         self._shared = shared
         self._deliveries: dict[int, Delivery] = {}
-        self._names = Names()
+        self._by_id = DeliveriesById()
         self._ready: list[int] = []
-        self._timers = Timers(self._deliveries)
-        self._keys = Keys()
+        self._deadlines = Deadlines(self._deliveries)
+        self._key_order = KeyOrder()
         self._awaited: dict[str, list[Delivery]] = {}
 
     def configure(self, *, redelivery: Sequence[float], limit: int) -> None:
@@ -93,21 +93,21 @@ class Pending:
             self._make_ready(delivery)
         return delivery
 
-    def restore(self, kept: Kept, event_id: str, *, key: str = "", now: float, delay: float) -> None:
+    def restore(self, kept: KeptDelivery, event_id: str, *, key: str = "", now: float, delay: float) -> None:
         """Take in an event as it was kept over a restart, *delay* seconds before the end of its delay."""
         delivery = kept.delivery(event_id, key)
         if not self._enter(delivery):
             return
         if delay > 0:
-            self._set_aside(delivery, State.DELAYED, now + delay)
+            self._set_aside(delivery, DeliveryState.DELAYED, now + delay)
         else:
             self._put_down(delivery, now + RESTART_SECONDS)
 
     def _enter(self, delivery: Delivery) -> bool:
         """Whether it may go on: else it is HELD behind another one of its key."""
         self._deliveries[delivery.index] = delivery
-        self._names.add(delivery)
-        return not delivery.key or self._keys.enter(delivery)
+        self._by_id.add(delivery)
+        return not delivery.key or self._key_order.enter(delivery)
 
     # -- events go out
 
@@ -122,7 +122,7 @@ class Pending:
             return self._begin(self._awaited[window.worker][0], window, now)
         while self._ready:
             delivery = self._deliveries.get(self._ready[0])
-            if delivery and delivery.state is State.READY:
+            if delivery and delivery.state is DeliveryState.READY:
                 if window.flying and (delivery.alone or delivery.loss) and delivery.wants_alone(window):
                     return None
                 heappop(self._ready)
@@ -143,7 +143,7 @@ class Pending:
             return None
         while window.timed_out:
             delivery = self._deliveries.get(heappop(window.timed_out))
-            if delivery and delivery.state is State.READY and delivery.owner is window:
+            if delivery and delivery.state is DeliveryState.READY and delivery.owner is window:
                 return self._begin(delivery, window, now)
         return None
 
@@ -181,14 +181,14 @@ class Pending:
     def nack(self, event_id: str, window: Window, *, now: float, delay: float, reason: str = "") -> GivenUp | None:
         """The attempt failed: deliver again after *delay* seconds, or give the event up."""
         delivery = self._owned(event_id, window)
-        if delivery.state in (State.HELD, State.DELAYED):
+        if delivery.state in (DeliveryState.HELD, DeliveryState.DELAYED):
             return None
         return self._end_attempt(delivery, now=now, delay=delay, reason=reason or "not acknowledged")
 
     def extend(self, event_id: str, window: Window, *, now: float, delay: float | None) -> None:
         """The worker needs *delay* seconds from now, by default as long as the attempt had at first."""
         delivery = self._owned(event_id, window)
-        if delivery.state is State.IN_FLIGHT:
+        if delivery.state is DeliveryState.IN_FLIGHT:
             self._allow(delivery, now, self._patience(delivery) if delay is None else delay)
 
     def reject(self, event_id: str, window: Window, *, reason: str) -> GivenUp:
@@ -201,10 +201,14 @@ class Pending:
         return GivenUp(delivery, reason)
 
     def _owned(self, event_id: str, window: Window) -> Delivery:
-        delivery = self._names.find(event_id, window)
+        delivery = self._by_id.find(event_id, window)
         if delivery is None:
             raise UnknownEventError(f"event {event_id} isn't awaiting an acknowledgement of this consumer")
-        if delivery.owner is not window and delivery.state is State.IN_FLIGHT and not delivery.returns_to(window):
+        if (
+            delivery.owner is not window
+            and delivery.state is DeliveryState.IN_FLIGHT
+            and not delivery.returns_to(window)
+        ):
             owner = delivery.owner.owner
             raise NotOwnerError(f"event {event_id} was delivered again to {owner}: it is that one's to settle")
         return delivery
@@ -214,8 +218,8 @@ class Pending:
     def expire(self, *, now: float, most: int) -> list[GivenUp]:
         """End at most so many attempts and delays that are over at *now*; returns what is given up."""
         given_up = []
-        for delivery in self._timers.take(now=now, most=most):
-            if delivery.state is not State.IN_FLIGHT:
+        for delivery in self._deadlines.take(now=now, most=most):
+            if delivery.state is not DeliveryState.IN_FLIGHT:
                 self._make_ready(delivery)
             elif gone := self._time_out(delivery, delivery.owner, now):
                 given_up.append(gone)
@@ -258,17 +262,17 @@ class Pending:
     @property
     def next_due(self) -> float | None:
         """When `expire` has something to do next; it may find then that there is nothing after all."""
-        return self._timers.next
+        return self._deadlines.next
 
     # -- how it stands
 
     @property
-    def timers(self) -> int:
+    def deadlines(self) -> int:
         """How many times are remembered, some of them for nothing."""
-        return len(self._timers)
+        return len(self._deadlines)
 
     def __contains__(self, event_id: object) -> bool:
-        return event_id in self._names
+        return event_id in self._by_id
 
     def has(self, index: int) -> bool:
         """Whether the event at *index* is pending."""
@@ -291,7 +295,7 @@ class Pending:
     def _allow(self, delivery: Delivery, now: float, seconds: float) -> None:
         """The attempt may take so long; in the second half of that its connection should be heard."""
         delivery.listen = now + seconds / 2
-        self._timers.set(delivery, now + seconds)
+        self._deadlines.set(delivery, now + seconds)
 
     def _patience(self, delivery: Delivery) -> float:
         times = self._redelivery
@@ -303,7 +307,7 @@ class Pending:
             return self.give_up(delivery, reason=reason)
         delivery.loss = Loss.NONE
         if delay > 0:
-            self._set_aside(delivery, State.DELAYED, now + delay)
+            self._set_aside(delivery, DeliveryState.DELAYED, now + delay)
         else:
             self._make_ready(delivery)
         return None
@@ -311,32 +315,32 @@ class Pending:
     def _put_down(self, delivery: Delivery, until: float) -> None:
         """Make it READY, or AWAITED *until* then if its last attempt was lost and its worker may return."""
         if delivery.loss is Loss.SINGLE and delivery.worker and self._is_last(delivery):
-            self._set_aside(delivery, State.AWAITED, until)
+            self._set_aside(delivery, DeliveryState.AWAITED, until)
             self._awaited.setdefault(delivery.worker, []).append(delivery)
         else:
             self._make_ready(delivery)
 
     def _make_ready(self, delivery: Delivery) -> None:
         self._leave(delivery)
-        delivery.state = State.READY
+        delivery.state = DeliveryState.READY
         if not delivery.queued:
             delivery.queued = True
             heappush(self._ready, delivery.index)
 
-    def _set_aside(self, delivery: Delivery, state: State, due: float) -> None:
+    def _set_aside(self, delivery: Delivery, state: DeliveryState, due: float) -> None:
         self._leave(delivery)
         delivery.state = state
-        self._timers.set(delivery, due)
+        self._deadlines.set(delivery, due)
 
     def _leave(self, delivery: Delivery) -> None:
         """It is in no window any more, and awaited by nobody."""
-        if delivery.state is State.IN_FLIGHT:
+        if delivery.state is DeliveryState.IN_FLIGHT:
             delivery.owner.let_go(delivery)
         else:
             self._forget_awaited(delivery)
 
     def _forget_awaited(self, delivery: Delivery) -> None:
-        if delivery.state is State.AWAITED:
+        if delivery.state is DeliveryState.AWAITED:
             waiting = self._awaited[delivery.worker]
             waiting.remove(delivery)
             if not waiting:
@@ -345,6 +349,6 @@ class Pending:
     def _remove(self, delivery: Delivery) -> None:
         self._leave(delivery)
         del self._deliveries[delivery.index]
-        self._names.remove(delivery)
-        if delivery.key and (following := self._keys.leave(delivery)):
+        self._by_id.remove(delivery)
+        if delivery.key and (following := self._key_order.leave(delivery)):
             self._make_ready(following)

@@ -14,7 +14,7 @@ from bus.errors import BusError
 from bus.event import new_consumer_id
 
 
-class Outcome(NamedTuple):
+class Settlement(NamedTuple):
     """Indexes of the events that were acknowledged, why others couldn't be settled, and what is given up."""
 
     acknowledged: list[int]
@@ -22,7 +22,7 @@ class Outcome(NamedTuple):
     given_up: list[GivenUp]
 
 
-class Shared(Protocol):
+class SharedConsumer(Protocol):
     """What a member knows of the consumer it shares with others."""
 
     name: str
@@ -40,7 +40,7 @@ class Shared(Protocol):
     def leave(self, subscription: ConsumerSubscription) -> None:
         """The member's connection is gone."""
 
-    def settle(self, subscription: ConsumerSubscription, ack: Acknowledge) -> Outcome:
+    def settle(self, subscription: ConsumerSubscription, ack: Acknowledge) -> Settlement:
         """Carry out what the member says of its events."""
 
     def give_up(self, given_up: Sequence[GivenUp], settled: Settled) -> None:
@@ -60,7 +60,7 @@ class ConsumerSubscription:
     ends at, if it doesn't follow.
     """
 
-    def __init__(self, consumer: Shared, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
+    def __init__(self, consumer: SharedConsumer, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
         self.consumer = consumer
         self.consumer_id = new_consumer_id()
         self.window = consumer.pending.windows.open(self.consumer_id, wanted.worker)

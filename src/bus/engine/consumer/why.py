@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bus.engine.consumer.consumer import Consumer
-from bus.engine.consumer.delivery import Delivery, State
+from bus.engine.consumer.delivery import Delivery, DeliveryState
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.units import format_duration
 
@@ -40,10 +40,10 @@ def why(consumer: Consumer, *, now: float) -> str:
     if not heard:
         return _silent(subscriptions, deliveries, now)
     if all(subscription.window.alone or subscription.in_flight >= subscription.prefetch for subscription in heard):
-        return _full([found for found in deliveries if found.state is State.IN_FLIGHT], now)
+        return _full([found for found in deliveries if found.state is DeliveryState.IN_FLIGHT], now)
     if consumer.is_full:
         return TOO_MANY.format(count=len(deliveries))
-    if consumer.cursor < consumer.namespace.next or any(found.state is State.READY for found in deliveries):
+    if consumer.cursor < consumer.namespace.next or any(found.state is DeliveryState.READY for found in deliveries):
         return DELIVERING
     return _waiting(deliveries, now)
 
@@ -65,8 +65,8 @@ def _full(flying: list[Delivery], now: float) -> str:
 
 def _waiting(deliveries: Sequence[Delivery], now: float) -> str:
     """Everything was read: what is left, and when that goes on by itself."""
-    awaited = [found.due for found in deliveries if found.state is State.AWAITED]
-    delayed = [found.due for found in deliveries if found.state is State.DELAYED]
+    awaited = [found.due for found in deliveries if found.state is DeliveryState.AWAITED]
+    delayed = [found.due for found in deliveries if found.state is DeliveryState.DELAYED]
     if awaited:
         return AWAITED.format(count=len(awaited), span=_span(min(awaited) - now))
     if delayed and len(delayed) == len(deliveries):

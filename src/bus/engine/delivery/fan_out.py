@@ -23,7 +23,7 @@ from typing import Protocol
 
 from bus.engine.base import MUCH
 from bus.engine.delivery.filtering import select
-from bus.engine.delivery.groups import Follower, Form, Group, Groups
+from bus.engine.delivery.groups import Follower, Group, GroupKey, Groups
 from bus.engine.guard import as_bus_error
 from bus.frame import Format
 from bus.storage.batch import Batch
@@ -33,7 +33,7 @@ TURN = 40_000
 batch. It is some 5 ms."""
 
 
-class Reader(Protocol):
+class CommitWaiter(Protocol):
     """A subscription that waits for events."""
 
     def wake(self) -> None:
@@ -47,7 +47,7 @@ class FanOut:
         self.delivered_bytes = 0
         self._loop = loop
         self._groups = Groups()
-        self._waiting: dict[Reader, None] = {}
+        self._waiting: dict[CommitWaiter, None] = {}
         self._due: deque[Batch] = deque()
         self._delivering: Iterator[None] | None = None
         self._steps = 0
@@ -57,18 +57,18 @@ class FanOut:
         """Whether a commit is still being delivered, so that nobody can join: wait until it is through."""
         return self._delivering is not None
 
-    def follow(self, form: Form, follower: Follower) -> None:
+    def follow(self, key: GroupKey, follower: Follower) -> None:
         """Serve *follower* from now on; it has seen all that is committed."""
-        self._groups.join(form, follower)
+        self._groups.join(key, follower)
 
-    def unfollow(self, form: Form, follower: Follower) -> None:
-        self._groups.leave(form, follower)
+    def unfollow(self, key: GroupKey, follower: Follower) -> None:
+        self._groups.leave(key, follower)
 
-    def wait(self, reader: Reader) -> None:
+    def wait(self, reader: CommitWaiter) -> None:
         """Wake *reader* once, at the next commit, or when the one that is being delivered is through."""
         self._waiting[reader] = None
 
-    def forget(self, reader: Reader) -> None:
+    def forget(self, reader: CommitWaiter) -> None:
         self._waiting.pop(reader, None)
 
     # -- delivering

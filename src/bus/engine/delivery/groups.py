@@ -11,10 +11,10 @@ from bus.frame import Format
 from bus.patterns import PatternTree
 from bus.subject import Filter
 
-Form = tuple[Filter, Format]
+GroupKey = tuple[Filter, Format]
 """What decides the bytes."""
 
-REMEMBERED = 65_536
+ANSWERS_REMEMBERED = 65_536
 """Answers that are remembered, counted as subjects and the groups that want them."""
 
 
@@ -35,8 +35,8 @@ class Group:
 
     __slots__ = ("followers", "form", "wanted")
 
-    def __init__(self, form: Form) -> None:
-        self.wanted, self.form = form
+    def __init__(self, key: GroupKey) -> None:
+        self.wanted, self.form = key
         self.followers: dict[Follower, None] = {}
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ class Groups:
     """All groups of a namespace. ``work`` is what finding them has cost, in steps."""
 
     def __init__(self) -> None:
-        self._groups: dict[Form, Group] = {}
+        self._groups: dict[GroupKey, Group] = {}
         self._tree: PatternTree[Group] = PatternTree()
         self._known: dict[bytes, tuple[Group, ...]] = {}
         self._remembered = 0
@@ -56,23 +56,23 @@ class Groups:
     def work(self) -> int:
         return self._tree.work
 
-    def join(self, form: Form, follower: Follower) -> None:
-        group = self._groups.get(form)
+    def join(self, key: GroupKey, follower: Follower) -> None:
+        group = self._groups.get(key)
         if group is None:
-            group = self._groups[form] = Group(form)
+            group = self._groups[key] = Group(key)
             for pattern in group.wanted.patterns:
                 self._tree.add(pattern.text, group)
             self._forget_answers()
         group.followers[follower] = None
 
-    def leave(self, form: Form, follower: Follower) -> None:
+    def leave(self, key: GroupKey, follower: Follower) -> None:
         """Take *follower* out, if it is there; a group without followers goes as well."""
-        group = self._groups.get(form)
+        group = self._groups.get(key)
         if group is None or follower not in group.followers:
             return
         del group.followers[follower]
         if not group.followers:
-            del self._groups[form]
+            del self._groups[key]
             for pattern in group.wanted.patterns:
                 self._tree.remove(pattern.text, group)
             self._forget_answers()
@@ -83,7 +83,7 @@ class Groups:
         if known is None:
             known = self._known[subject] = tuple(self._tree.match(subject))
             self._remembered += 1 + len(known)
-            if self._remembered > REMEMBERED:
+            if self._remembered > ANSWERS_REMEMBERED:
                 self._forget_answers()
         return known
 

@@ -16,7 +16,7 @@ CHUNKS = 4
 each other's work."""
 
 
-class Frames:
+class SingleEvents:
     """Frames by index. *read* reads committed batches from the one that has an index on."""
 
     def __init__(self, read: Callable[[int], Sequence[Batch]]) -> None:
@@ -52,4 +52,4 @@ class Frames:
         return chunk[0]
 
     def __repr__(self) -> str:
-        return f"<Frames {len(self._chunks)} chunks at hand>"
+        return f"<SingleEvents {len(self._chunks)} chunks at hand>"

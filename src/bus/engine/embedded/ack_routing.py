@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from bus.engine.base import Acknowledge, Action, Settled, Subscription
-from bus.engine.consumer.subscription import ConsumerSubscription, Outcome
+from bus.engine.consumer.subscription import ConsumerSubscription, Settlement
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.namespace import Namespace
 from bus.engine.reading.start_position import find
@@ -104,9 +104,9 @@ class AckRouter:
         return f"<AckRouter for {len(self._open)} subscriptions>"
 
 
-def _confirm(namespace: Namespace, ack: Acknowledge) -> Outcome:
+def _confirm(namespace: Namespace, ack: Acknowledge) -> Settlement:
     """What a plain stream says of events: they have to exist, and an ack confirms them."""
-    done = Outcome([], [], [])
+    done = Settlement([], [], [])
     for event_id in ack.event_ids:
         try:
             index = _find(namespace, event_id)

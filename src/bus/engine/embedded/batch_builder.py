@@ -31,7 +31,7 @@ BATCH_BYTES = 256 * 1024
 BATCH_EVENTS = 16_384
 
 
-class Checked(msgspec.Struct, frozen=True, gc=False):
+class CheckedDraft(msgspec.Struct, frozen=True, gc=False):
     """A draft found to be in order: nothing about it can be refused any more."""
 
     subject: bytes
@@ -42,14 +42,14 @@ class Checked(msgspec.Struct, frozen=True, gc=False):
     key: Key | None
 
 
-def check_draft(draft: Draft, *, now: int) -> Checked:
+def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
     """Check everything about *draft* that doesn't depend on what is stored. *now* is in ns.
 
     Raises `InvalidSubjectError`, `InvalidEventError` or `InvalidParameterError` (its time).
     """
     name = draft.subject or ""
     _, subject = parse_subject(name)
-    return Checked(
+    return CheckedDraft(
         subject=subject,
         payload=one_line(bytes(draft.payload)),
         event_id=check_id(draft.id) if draft.id else "",
@@ -93,7 +93,7 @@ class BatchBuilder:
         self._make_id = make_id
         self._hash_id = hash_id
 
-    def add(self, event: Checked, *, now: int) -> Receipt:
+    def add(self, event: CheckedDraft, *, now: int) -> Receipt:
         """Encode one event at the end of the batch. *now* is in ns."""
         index = self.first + len(self.frames)
         event_id = event.event_id or self._make_id(index)
@@ -109,7 +109,7 @@ class BatchBuilder:
             self._note(event, receipt)
         return receipt
 
-    def _note(self, event: Checked, receipt: Receipt) -> None:
+    def _note(self, event: CheckedDraft, receipt: Receipt) -> None:
         """Remember a key that is claimed, and an id that doesn't say where its event is."""
         if event.key:
             self.claimed[event.key] = receipt

@@ -6,21 +6,21 @@ from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 
 from bus.engine.base import Description
-from bus.engine.consumer.lag import Backlog
+from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.why import why
-from bus.engine.embedded.durable_consumer import Durable
+from bus.engine.embedded.durable_consumer import DurableConsumer
 
 
 @dataclass(frozen=True, slots=True)
 class About:
     """One consumer to describe; *loop* has the time."""
 
-    durable: Durable
+    durable: DurableConsumer
     loop: AbstractEventLoop
 
     @property
-    def backlog(self) -> Backlog:
-        return self.durable.consumer.backlog
+    def lag(self) -> Lag:
+        return self.durable.consumer.lag
 
     @property
     def size(self) -> int:
@@ -35,8 +35,8 @@ class About:
             "patterns": [pattern.text for pattern in consumer.filter.patterns],
             **durable.terms.describe(),
             "next_index": consumer.cursor,
-            "behind": self.backlog.events,
-            "counting": not self.backlog.is_exact,
+            "behind": self.lag.events,
+            "counting": not self.lag.is_exact,
             "pending": len(consumer.pending),
             "in_flight": sum(subscription.in_flight for subscription in consumer.subscriptions),
             "dead": len(durable.dead),

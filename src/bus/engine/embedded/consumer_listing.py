@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from bus.engine.base import Described, Description
-from bus.engine.consumer.lag import Backlog
+from bus.engine.consumer.lag import Lag
 from bus.engine.reading.round_robin import RoundRobin
 
 MOST_PIECES = 256
@@ -27,11 +27,11 @@ COST_OF_A_TURN = 2000
 COST_OF_ONE = 50
 
 
-class Subject(Protocol):
+class ListedConsumer(Protocol):
     """A consumer to describe."""
 
     @property
-    def backlog(self) -> Backlog:
+    def lag(self) -> Lag:
         """How far it is behind."""
 
     @property
@@ -42,11 +42,11 @@ class Subject(Protocol):
         """All there is to say."""
 
 
-class Census:
-    """Describes the consumers that *subjects* gives, for whoever asks; works in turn with others at *turns*."""
+class ConsumerListing:
+    """Describes the consumers that *consumers* gives, for whoever asks; works in turn with others at *turns*."""
 
-    def __init__(self, subjects: Callable[[], Sequence[Subject]], turns: RoundRobin) -> None:
-        self._subjects = subjects
+    def __init__(self, consumers: Callable[[], Sequence[ListedConsumer]], turns: RoundRobin) -> None:
+        self._consumers = consumers
         self._turns = turns
         self._waiting: list[Described] = []
         self._running = False
@@ -61,7 +61,7 @@ class Census:
     def _begin(self) -> None:
         asked, self._waiting = self._waiting, []
         found: list[Description] = []
-        self._go_on(_pieces(self._subjects(), found), found, asked)
+        self._go_on(_pieces(self._consumers(), found), found, asked)
 
     def _go_on(self, pieces: Iterator[None], found: list[Description], asked: list[Described]) -> None:
         for _ in pieces:
@@ -74,16 +74,16 @@ class Census:
             described(found)
 
 
-def _pieces(subjects: Sequence[Subject], found: list[Description]) -> Iterator[None]:
-    """Describe all of *subjects* into *found*, with a stop after each piece of work."""
+def _pieces(consumers: Sequence[ListedConsumer], found: list[Description]) -> Iterator[None]:
+    """Describe all of *consumers* into *found*, with a stop after each piece of work."""
     pieces, cost = MOST_PIECES, 0
-    for subject in subjects:
-        while pieces and not subject.backlog.is_exact:
-            subject.backlog.look()
+    for consumer in consumers:
+        while pieces and not consumer.lag.is_exact:
+            consumer.lag.look()
             pieces -= 1
             yield
-        found.append(subject.describe())
-        cost += COST_OF_ONE + subject.size
+        found.append(consumer.describe())
+        cost += COST_OF_ONE + consumer.size
         if cost >= COST_OF_A_TURN:
             cost = 0
             yield

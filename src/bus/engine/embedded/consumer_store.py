@@ -31,7 +31,7 @@ from crc32c import crc32c
 from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
-from bus.engine.consumer.delivery import Kept
+from bus.engine.consumer.delivery import KeptDelivery
 from bus.errors import BusError, LogVersionError, StorageError, WrongKeyError
 from bus.storage.cipher import hash_id
 from bus.storage.files import UnfitFileError, check_regular
@@ -39,7 +39,7 @@ from bus.subject import Filter
 
 log = logging.getLogger("bus.engine")
 
-VERSION = 2
+STORE_VERSION = 2
 
 _CREATE = "CREATE TABLE IF NOT EXISTS consumer (id BLOB PRIMARY KEY, state BLOB, crc INTEGER) WITHOUT ROWID"
 _HELP = "restore it from a backup, or move it away to begin all consumers anew"
@@ -74,7 +74,7 @@ class ConsumerState(msgspec.Struct):
     redelivery_count: int
     by_key: bool
     cursor: int
-    pending: list[Kept] = []
+    pending: list[KeptDelivery] = []
     dead: list[Dead] = []
     given: list[str] = []
 
@@ -108,7 +108,7 @@ class ConsumerStore:
         self._lock = Lock()
         self._turns: dict[str, int] = {}
         self._box = SecretBox(key) if key else None
-        self._version = VERSION
+        self._version = STORE_VERSION
         self._forgotten: set[bytes] = set()
         self._strays: list[Any] = []
         try:
@@ -132,9 +132,11 @@ class ConsumerStore:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version == 0:
             self._database.execute(_CREATE)
-            self._database.execute(f"PRAGMA user_version = {VERSION}")
-        elif not 1 <= version <= VERSION:
-            raise LogVersionError(f"{self._path} is of version {version}: this Bus knows versions up to {VERSION}")
+            self._database.execute(f"PRAGMA user_version = {STORE_VERSION}")
+        elif not 1 <= version <= STORE_VERSION:
+            raise LogVersionError(
+                f"{self._path} is of version {version}: this Bus knows versions up to {STORE_VERSION}"
+            )
         else:
             self._version = version
 
@@ -156,7 +158,7 @@ class ConsumerStore:
                 yield state
 
     def _rows(self) -> list[_Row]:
-        crc = "crc" if self._version == VERSION else "NULL"
+        crc = "crc" if self._version == STORE_VERSION else "NULL"
         try:
             return [_Row(*found) for found in self._database.execute(f"SELECT id, state, {crc} FROM consumer")]
         except (sqlite3.Error, OverflowError) as error:
@@ -215,7 +217,7 @@ class ConsumerStore:
                         self._write(self._id(name), state)
         except sqlite3.Error as error:
             raise StorageError(f"{self._path} can't be written: {error}") from None
-        self._version = VERSION
+        self._version = STORE_VERSION
         self._strays.clear()
 
     def _upgrade(self) -> None:
@@ -225,7 +227,7 @@ class ConsumerStore:
             for row in self._database.execute("SELECT id, state, NULL FROM consumer").fetchall():
                 if isinstance(row[1], bytes):
                     self._database.execute("UPDATE consumer SET crc = ? WHERE id = ?", (crc32c(row[1]), row[0]))
-            self._database.execute(f"PRAGMA user_version = {VERSION}")
+            self._database.execute(f"PRAGMA user_version = {STORE_VERSION}")
         for stray in self._strays:
             self._database.execute("DELETE FROM consumer WHERE id = ?", (stray,))
 

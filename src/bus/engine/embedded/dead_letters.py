@@ -19,10 +19,10 @@ import msgspec
 
 from bus.engine.base import Redriven, Settled
 from bus.engine.consumer.consumer import Consumer
-from bus.engine.consumer.delivery import Delivery, GivenUp, Kept
-from bus.engine.embedded.batch_builder import Checked
+from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
+from bus.engine.embedded.batch_builder import CheckedDraft
 from bus.engine.embedded.consumer_store import Dead
-from bus.engine.embedded.durable_consumer import Durable
+from bus.engine.embedded.durable_consumer import DurableConsumer
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import BusError
 from bus.event import Receipt
@@ -49,7 +49,7 @@ class DeadLetters:
         self._namespaces = namespaces
         self._changed = changed
 
-    def bury(self, durable: Durable, gone: GivenUp, settled: Settled) -> None:
+    def bury(self, durable: DurableConsumer, gone: GivenUp, settled: Settled) -> None:
         """Append the letter of an event given up, and call *settled* when it is listed.
 
         If the letter can't be stored the event is pending again, and *settled* is told so.
@@ -78,28 +78,28 @@ class DeadLetters:
         except BusError as error:
             published((), error)
 
-    def _failed(self, durable: Durable, gone: GivenUp, error: BusError) -> BusError:
+    def _failed(self, durable: DurableConsumer, gone: GivenUp, error: BusError) -> BusError:
         """Go back to before the last attempt, so that it is made once more."""
         delivery = gone.delivery
         log.error("consumer %s: the dead letter of event %d is not stored: %s", durable.name, delivery.index, error)
         del durable.burying[delivery.index]
-        durable.consumer.restore(Kept(delivery.index, max(delivery.attempts - 1, 0)), delay=RETRY_SECONDS)
+        durable.consumer.restore(KeptDelivery(delivery.index, max(delivery.attempts - 1, 0)), delay=RETRY_SECONDS)
         durable.consumer.pump_soon()
         return type(error)(
             f"event {delivery.event_id} is delivered again, for its dead letter can't be stored: {error}"
         )
 
-    def _buried(self, durable: Durable, dead: Dead) -> None:
+    def _buried(self, durable: DurableConsumer, dead: Dead) -> None:
         durable.burying.pop(dead.index, None)
         durable.dead[dead.index] = dead
         self._changed(durable.consumer)
 
-    def lose(self, durable: Durable, lost: Iterable[Delivery], subjects: Mapping[int, str]) -> None:
+    def lose(self, durable: DurableConsumer, lost: Iterable[Delivery], subjects: Mapping[int, str]) -> None:
         """List events that retention has let go of before they were settled."""
         for delivery in lost:
             self._buried(durable, _dead(delivery, subjects.get(delivery.index, ""), DELETED))
 
-    def redrive(self, durable: Durable, indexes: Iterable[int] | None) -> Redriven:
+    def redrive(self, durable: DurableConsumer, indexes: Iterable[int] | None) -> Redriven:
         """Make dead events pending again, or their letters where the log has let go of them."""
         chosen = durable.choose(indexes)
         sent = [dead.index for dead in chosen if _readmit(durable.consumer, dead)]
@@ -107,7 +107,7 @@ class DeadLetters:
         durable.consumer.pump_soon()
         return Redriven(len(sent), [dead.index for dead in chosen if dead.index in durable.dead])
 
-    def drop(self, durable: Durable, indexes: Iterable[int] | None) -> int:
+    def drop(self, durable: DurableConsumer, indexes: Iterable[int] | None) -> int:
         """Forget dead events; returns how many."""
         chosen = durable.choose(indexes)
         for dead in chosen:
@@ -125,7 +125,7 @@ def _readmit(consumer: Consumer, dead: Dead) -> bool:
     return consumer.readmit(dead.index) or (dead.letter > 0 and consumer.readmit(dead.letter))
 
 
-def _address(consumer: Consumer, letter: FrameFields, dead: Dead) -> Checked:
+def _address(consumer: Consumer, letter: FrameFields, dead: Dead) -> CheckedDraft:
     """The letter: the event's payload under the consumer's dead-letter subject, with what befell it."""
     about = {
         "consumer": consumer.name,
@@ -135,7 +135,7 @@ def _address(consumer: Consumer, letter: FrameFields, dead: Dead) -> Checked:
         "attempts": dead.attempts,
         "reason": dead.reason,
     }
-    return Checked(
+    return CheckedDraft(
         subject=f"{consumer.namespace.name}.{DEAD_SEGMENT}.{consumer.name}".encode(),
         payload=bytes(letter.payload),
         event_id="",

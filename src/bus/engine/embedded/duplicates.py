@@ -11,7 +11,7 @@ The window moves on by number and by time. A key is free again when
 1. it is older than ``ttl``, if there is one; or
 2. ``size`` keys were used after it, and `FLOOR` has passed: a publisher that got no answer sends again for so
    long, however many others publish meanwhile; or
-3. `size` keys were used after it, and all take more memory than `MOST_BYTES`: the log says so.
+3. `size` keys were used after it, and all take more memory than `MOST_KEY_BYTES`: the log says so.
 
 A window of size 0 is none at all.
 """
@@ -35,7 +35,7 @@ Key = tuple[str, str]
 FLOOR = 60 * SECOND_NS
 """How long a key is remembered at least, in ns: well above the time that clients go on trying."""
 
-MOST_BYTES = 128 * 1024 * 1024
+MOST_KEY_BYTES = 128 * 1024 * 1024
 """Memory that keys may take beyond the first ``size``, estimated."""
 
 KEY_BYTES = 640
@@ -93,7 +93,7 @@ class Duplicates:
         _, since = self._used[next(iter(self._used))]
         if now - since >= FLOOR:
             return True
-        if self._bytes <= MOST_BYTES:
+        if self._bytes <= MOST_KEY_BYTES:
             return False
         self._warn(now - since, now)
         return True
@@ -116,7 +116,7 @@ class Duplicates:
         found: dict[Key, tuple[Receipt, int]] = {}
         weight = 0
         for key, receipt, time in newest_first:
-            if len(found) >= self._size and (not self._size or now - time >= FLOOR or weight > MOST_BYTES):
+            if len(found) >= self._size and (not self._size or now - time >= FLOOR or weight > MOST_KEY_BYTES):
                 break
             if key not in found:
                 found[key] = receipt, time

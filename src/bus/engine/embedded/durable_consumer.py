@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from bus.engine.consumer.consumer import Consumer
-from bus.engine.consumer.delivery import Delivery, Kept, State
+from bus.engine.consumer.delivery import Delivery, DeliveryState, KeptDelivery
 from bus.engine.consumer.terms import Terms
 from bus.engine.embedded.consumer_store import ConsumerState, Dead
 from bus.units import SECOND_NS
 
-LONGEST_DELAY = 7 * 86400.0
+LONGEST_NACK_DELAY = 7 * 86400.0
 """Seconds a worker may put an event off."""
 
 
 @dataclass(slots=True, eq=False)
-class Durable:
+class DurableConsumer:
     """A consumer with a name, and the events it gave up."""
 
     consumer: Consumer
@@ -35,8 +35,8 @@ class Durable:
         *now* is the loop's time in seconds and *wall* that of the world in ns, which goes on over restarts.
         """
         consumer, terms = self.consumer, self.terms
-        pending = [Kept.of(found, due=_due(found, now, wall)) for found in consumer.pending]
-        burying = [Kept(index, attempts) for index, attempts in self.burying.items()]
+        pending = [KeptDelivery.of(found, due=_due(found, now, wall)) for found in consumer.pending]
+        burying = [KeptDelivery(index, attempts) for index, attempts in self.burying.items()]
         return ConsumerState(
             name=consumer.name,
             namespace=consumer.namespace.name,
@@ -50,7 +50,7 @@ class Durable:
             given=sorted(terms.given),
         )
 
-    def restore(self, pending: Iterable[Kept], *, wall: int) -> list[Kept]:
+    def restore(self, pending: Iterable[KeptDelivery], *, wall: int) -> list[KeptDelivery]:
         """Take up what was pending; returns those whose events can't be read any more.
 
         No delay is longer than any may be, whatever became of the world's clock.
@@ -70,8 +70,8 @@ class Durable:
 
 
 def _due(delivery: Delivery, now: float, wall: int) -> int:
-    return wall + int((delivery.due - now) * SECOND_NS) if delivery.state is State.DELAYED else 0
+    return wall + int((delivery.due - now) * SECOND_NS) if delivery.state is DeliveryState.DELAYED else 0
 
 
-def _delay(kept: Kept, wall: int) -> float:
-    return min((kept.due - wall) / SECOND_NS, LONGEST_DELAY) if kept.due else 0
+def _delay(kept: KeptDelivery, wall: int) -> float:
+    return min((kept.due - wall) / SECOND_NS, LONGEST_NACK_DELAY) if kept.due else 0

@@ -23,15 +23,15 @@ from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
 from bus.engine.embedded.consumer_description import About
-from bus.engine.embedded.consumer_listing import Census
+from bus.engine.embedded.consumer_listing import ConsumerListing
 from bus.engine.embedded.consumer_recovery import corrections, fit
 from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore, Dead
 from bus.engine.embedded.dead_letters import DeadLetters
-from bus.engine.embedded.durable_consumer import Durable
+from bus.engine.embedded.durable_consumer import DurableConsumer
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.namespace import Namespace
 from bus.engine.reading.round_robin import RoundRobin
-from bus.engine.reading.start_position import Position, locate
+from bus.engine.reading.start_position import StartPosition, locate
 from bus.errors import (
     BusError,
     ConsumerMismatchError,
@@ -71,9 +71,11 @@ class Consumers:
         self._refused = refused
         self._most = most
         self._turns = turns
-        self._census = Census(lambda: [self._about(found) for _, found in sorted(self._durables.items())], turns)
+        self._listing = ConsumerListing(
+            lambda: [self._about(found) for _, found in sorted(self._durables.items())], turns
+        )
         self._letters = DeadLetters(namespaces, self._changed)
-        self._durables: dict[str, Durable] = {}
+        self._durables: dict[str, DurableConsumer] = {}
         self._unserved: dict[str, ConsumerState] = {}
         self._dirty: set[str] = set()
         self._turn = 0
@@ -108,7 +110,7 @@ class Consumers:
             self._dirty.add(state.name)
             self._flush_later()
 
-    def _revive(self, namespace: LogNamespace, state: ConsumerState) -> Durable:
+    def _revive(self, namespace: LogNamespace, state: ConsumerState) -> DurableConsumer:
         terms = Terms(
             filter=Filter.parse(state.patterns),
             redelivery=tuple(state.redelivery),
@@ -116,19 +118,19 @@ class Consumers:
             by_key=state.by_key,
             given=frozenset(state.given),
         )
-        durable = self._make(namespace, state.name, terms, Position(state.cursor))
+        durable = self._make(namespace, state.name, terms, StartPosition(state.cursor))
         durable.dead = {dead.index: dead for dead in state.dead}
         for lost in durable.restore(state.pending, wall=time.time_ns()):
             gone = Delivery(lost.index, "", attempts=lost.attempts)
             self._letters.bury(durable, GivenUp(gone, "it can't be read"), lambda error: None)
         return durable
 
-    def _make(self, namespace: LogNamespace, name: str, terms: Terms, position: Position) -> Durable:
+    def _make(self, namespace: LogNamespace, name: str, terms: Terms, position: StartPosition) -> DurableConsumer:
         consumer = Consumer(
             namespace, terms, position, name=name,
             loop=self._loop, closed=self._left, given_up=self._given_up, changed=self._changed,
         )  # fmt: skip
-        return Durable(consumer, terms)
+        return DurableConsumer(consumer, terms)
 
     # -- joining
 
@@ -160,12 +162,12 @@ class Consumers:
         self._durables[name] = durable
         return durable.consumer.join(wanted, sink, position.gap)
 
-    def _locate(self, namespace: LogNamespace, name: str, wanted: Subscribe) -> Position:
+    def _locate(self, namespace: LogNamespace, name: str, wanted: Subscribe) -> StartPosition:
         """Where a new consumer begins: where it says, or with the oldest event if it was there and is damaged."""
         if not self._store.has_forgotten(name):
             return locate(namespace, wanted)
         log.warning("consumer %s begins again with event %d: its place was damaged", name, namespace.first)
-        return Position(namespace.first)
+        return StartPosition(namespace.first)
 
     def _refuse_unserved(self, name: str) -> None:
         if name in self._unserved:
@@ -173,7 +175,7 @@ class Consumers:
                 f"consumer {name} is of namespace {self._unserved[name].namespace}, which isn't served now"
             )
 
-    def _adopt(self, durable: Durable, terms: Terms) -> None:
+    def _adopt(self, durable: DurableConsumer, terms: Terms) -> None:
         if terms != durable.terms:
             durable.terms = terms
             durable.consumer.pending.configure(redelivery=terms.redelivery, limit=terms.redelivery_count)
@@ -208,7 +210,7 @@ class Consumers:
         durable = self._durables.get(name)
         return self._encode_state(durable) if durable else b""
 
-    def _encode_state(self, durable: Durable) -> bytes:
+    def _encode_state(self, durable: DurableConsumer) -> bytes:
         return msgspec.msgpack.encode(durable.state(now=self._loop.time(), wall=time.time_ns()))
 
     def _flushed(self, writing: Future[None], names: set[str]) -> None:
@@ -263,7 +265,7 @@ class Consumers:
 
     # -- what there is
 
-    def _get(self, name: str) -> Durable:
+    def _get(self, name: str) -> DurableConsumer:
         try:
             return self._durables[name]
         except KeyError:
@@ -280,14 +282,14 @@ class Consumers:
 
     def describe(self, described: Described) -> None:
         """Every durable consumer, for ``/v1/consumers``."""
-        self._census.ask(described)
+        self._listing.ask(described)
 
     def describe_one(self, name: str, described: Described) -> None:
         """One durable consumer. Raises `UnknownConsumerError`."""
         found = [self._about(self._get(name))]
-        Census(lambda: found, self._turns).ask(described)
+        ConsumerListing(lambda: found, self._turns).ask(described)
 
-    def _about(self, durable: Durable) -> About:
+    def _about(self, durable: DurableConsumer) -> About:
         return About(durable, self._loop)
 
     def why(self, name: str) -> str:
@@ -318,7 +320,7 @@ class Consumers:
                     namespace.name, oldest, first - 1, durable.name, len(lost),
                 )  # fmt: skip
 
-    def _of(self, namespace: str) -> list[Durable]:
+    def _of(self, namespace: str) -> list[DurableConsumer]:
         return [found for found in self._durables.values() if found.consumer.namespace.name == namespace]
 
     def __len__(self) -> int:

@@ -25,7 +25,7 @@ from bus.engine.embedded.durable_consumers import Consumers
 from bus.engine.embedded.group_commit import make_committer
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.embedded.log_namespace import LogNamespace
-from bus.engine.embedded.retention import Retaining
+from bus.engine.embedded.retention import Retention
 from bus.engine.namespace import Namespace
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
@@ -89,7 +89,7 @@ class EmbeddedEngine:
             left=self._subscription_closed, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
-        self._retaining = Retaining(
+        self._retention = Retention(
             self._settings.retention, force=self._settings.retention_force,
             durable=self._consumers, anonymous=self._anonymous, loop=self._loop,
         )  # fmt: skip
@@ -205,7 +205,7 @@ class EmbeddedEngine:
         """Let go of what needn't be kept any more, whole segments at a time. *now* is in ns."""
         self._check_directory()
         for namespace in self._namespaces.values():
-            self._retaining.retain(namespace, now=now)
+            self._retention.retain(namespace, now=now)
 
     def _check_directory(self) -> StorageError | None:
         """Take no more events if the files they would go to are no longer those of the data directory."""

@@ -1,7 +1,7 @@
 """Inboxes: replies that live in memory for a minute and never touch a log.
 
 A requester names an inbox of its own, ``_bus_.<unique>``, as the ``response_subject`` of an event. What is
-published there reaches a subscriber that is there already, and one that comes within `KEPT` seconds.
+published there reaches a subscriber that is there already, and one that comes within `KEPT_SECONDS`.
 
     frames   first ───── read ───────────── next        indexes
              sent to every reader │ unread
@@ -22,7 +22,7 @@ from functools import partial
 from itertools import islice
 
 from bus.engine.base import Gap, Replied, Sink, Subscribe
-from bus.engine.embedded.batch_builder import Checked, check_draft
+from bus.engine.embedded.batch_builder import CheckedDraft, check_draft
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id
@@ -30,7 +30,7 @@ from bus.frame import encode_extra, encode_frame, join_frames
 from bus.subject import INBOX_NAMESPACE
 from bus.units import format_time
 
-KEPT = 60.0
+KEPT_SECONDS = 60.0
 """Seconds a reply waits for its reader, counted from the last one."""
 
 PIECE = 256 * 1024
@@ -39,8 +39,8 @@ PIECE = 256 * 1024
 INBOX_REPLIES = 1024
 """Replies of one inbox that may be unread."""
 
-READ_REPLIES = 64
-READ_BYTES = 64 * 1024
+KEPT_REPLIES = 64
+KEPT_BYTES = 64 * 1024
 """How much of what was read is kept for a reader whose connection broke while it was on its way."""
 
 TOTAL_BYTES = 64 * 1024 * 1024
@@ -75,7 +75,7 @@ class Inbox:
     def note_read(self) -> None:
         """Let go of most of what every reader that is there was sent."""
         self.read = max(self.read, min([reader.next_index for reader in self.readers], default=self.read))
-        while self.first < self.read and (self.read - self.first > READ_REPLIES or self.size > READ_BYTES):
+        while self.first < self.read and (self.read - self.first > KEPT_REPLIES or self.size > KEPT_BYTES):
             self.size -= len(self.frames.popleft())
             self.first += 1
 
@@ -113,19 +113,19 @@ class Inboxes:
         if inbox.next - inbox.read >= INBOX_REPLIES or inbox.size + more > share:
             raise OverloadedError(f"inbox {name} is full: read what is there first")
 
-    def _receipt(self, event: Checked, index: int) -> Receipt:
+    def _receipt(self, event: CheckedDraft, index: int) -> Receipt:
         return Receipt(event.event_id or self._make_id(index), format_time(event.time), index)
 
     def _make(self, name: str) -> Inbox:
         inbox = self._inboxes[name] = Inbox()
         self.size += inbox.size
         self._keep(inbox)
-        inbox.expiry = self._loop.call_later(KEPT, self._expire, name)
+        inbox.expiry = self._loop.call_later(KEPT_SECONDS, self._expire, name)
         return inbox
 
     def _keep(self, inbox: Inbox) -> None:
         """Keep *inbox* for a while from now on."""
-        inbox.due = self._loop.time() + KEPT
+        inbox.due = self._loop.time() + KEPT_SECONDS
 
     def _deliver(self, inbox: Inbox, frame: bytes) -> None:
         inbox.add(frame)
@@ -144,7 +144,7 @@ class Inboxes:
     def _expire(self, name: str) -> None:
         """Forget an inbox nobody reads; look again later at one that is read, or was written to."""
         inbox = self._inboxes[name]
-        left = KEPT if inbox.readers else inbox.due - self._loop.time()
+        left = KEPT_SECONDS if inbox.readers else inbox.due - self._loop.time()
         if left > 0:
             inbox.expiry = self._loop.call_later(left, self._expire, name)
         else:

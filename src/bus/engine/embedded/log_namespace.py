@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bus.engine.base import Published
-from bus.engine.embedded.batch_builder import BATCH_EVENTS, BatchBuilder, Checked, apologise, check_draft
+from bus.engine.embedded.batch_builder import BATCH_EVENTS, BatchBuilder, CheckedDraft, apologise, check_draft
 from bus.engine.embedded.duplicates import Duplicates, Key
 from bus.engine.embedded.group_commit import Committer
 from bus.engine.guard import as_bus_error
@@ -36,14 +36,14 @@ from bus.event import Draft, id_maker
 from bus.storage.batch import Batch
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.log import Log
-from bus.storage.reader import OutOfLogError
+from bus.storage.log_reader import OutOfLogError
 
 log = logging.getLogger("bus.engine")
 
 GATHERED_BYTES = 64 * 1024 * 1024
 """Frames that may wait for the disk before publishers are told to come back later."""
 
-Parked = tuple[list[Checked], Published]
+Parked = tuple[list[CheckedDraft], Published]
 
 
 class LogNamespace(Namespace):
@@ -86,7 +86,7 @@ class LogNamespace(Namespace):
             raise InvalidEventError(f"the batch holds {len(drafts)} events: {BATCH_EVENTS} is the most")
         self.append([check_draft(draft, now=now) for draft in drafts], published, now=now)
 
-    def append(self, events: list[Checked], published: Published, *, now: int) -> None:
+    def append(self, events: list[CheckedDraft], published: Published, *, now: int) -> None:
         """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
         if self.failure or self._on_idle or self._gathered_bytes > GATHERED_BYTES:
             raise self._refusal()
@@ -115,7 +115,7 @@ class LogNamespace(Namespace):
                 raise DuplicateKeyError(receipt=first)
         return any(map(self._duplicates.is_claimed, keys))
 
-    def _gather(self, events: list[Checked], published: Published, *, now: int) -> None:
+    def _gather(self, events: list[CheckedDraft], published: Published, *, now: int) -> None:
         builder = self._builder()
         before = builder.size
         receipts = [builder.add(event, now=now) for event in events]

@@ -27,17 +27,17 @@ from bus.engine.embedded.dead_letters import DELETED
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import StorageError
 from bus.storage.log import Log
-from bus.storage.reader import OutOfLogError
-from bus.storage.retention_policy import Retention
+from bus.storage.log_reader import OutOfLogError
+from bus.storage.retention_policy import RetentionPolicy
 from bus.units import SECOND_NS
 
 log = logging.getLogger("bus.engine")
 
-Subjects = Mapping[int, str]
+SubjectsByIndex = Mapping[int, str]
 """The subjects of events that are gone, by index, as far as they could still be read."""
 
 
-class Needing(Protocol):
+class RetentionNeeds(Protocol):
     """The durable consumers, as far as retention has to do with them."""
 
     def oldest_needed(self, namespace: str) -> int | None:
@@ -46,11 +46,11 @@ class Needing(Protocol):
     def pending_before(self, namespace: str, index: int) -> Iterable[int]:
         """What is pending before *index*."""
 
-    def lose(self, namespace: LogNamespace, subjects: Subjects) -> None:
+    def lose(self, namespace: LogNamespace, subjects: SubjectsByIndex) -> None:
         """The log of *namespace* doesn't hold any more what some of them need."""
 
 
-class Retaining:
+class Retention:
     """Keeps logs within their limits: *keep* by namespace, ``*`` for the others; *force* lets go of what is needed."""
 
     def __init__(
@@ -58,7 +58,7 @@ class Retaining:
         keep: Mapping[str, Keep],
         *,
         force: bool,
-        durable: Needing,
+        durable: RetentionNeeds,
         anonymous: Iterable[Consumer],
         loop: AbstractEventLoop,
     ) -> None:
@@ -100,18 +100,18 @@ class Retaining:
             )
             self._loop.call_soon_threadsafe(self._tell, namespace, subjects)
 
-    def _tell(self, namespace: LogNamespace, subjects: Subjects) -> None:
+    def _tell(self, namespace: LogNamespace, subjects: SubjectsByIndex) -> None:
         self._durable.lose(namespace, subjects)
         for consumer in [found for found in self._anonymous if found.namespace is namespace]:
             consumer.give_up([GivenUp(lost, DELETED) for lost in consumer.lose(namespace.first)])
 
 
-def _limits(keep: Keep) -> Retention:
+def _limits(keep: Keep) -> RetentionPolicy:
     age = None if keep.age is None else int(keep.age * SECOND_NS)
-    return Retention(age=age, bytes=keep.size, events=keep.events)
+    return RetentionPolicy(age=age, bytes=keep.size, events=keep.events)
 
 
-def _subjects(store: Log, indexes: Iterable[int]) -> Subjects:
+def _subjects(store: Log, indexes: Iterable[int]) -> SubjectsByIndex:
     """The subjects of the events *indexes*, which ascend, from the tables of their batches."""
     found: dict[int, str] = {}
     batch = None

@@ -46,7 +46,7 @@ class PlainSubscription:
         self.gap = position.gap
         self.sink = sink
         self._source = namespace
-        self._form = wanted.filter, wanted.format
+        self._key = wanted.filter, wanted.format
         self._left = wanted.limit
         self._until = None if wanted.follow else namespace.next
         self._turns = turns
@@ -91,7 +91,7 @@ class PlainSubscription:
         if gap := gap_between(self._source, self.next_index, batches):
             self.sink.tell("gap", asdict(gap))
             self.next_index = gap.next_index
-        chunk = cut(batches, *self._form, start=self.next_index, limit=self._left, until=self._until)
+        chunk = cut(batches, *self._key, start=self.next_index, limit=self._left, until=self._until)
         if chunk.data:
             again = partial(self._read_again, self.next_index, chunk.next) if len(chunk.data) > MUCH else None
             self.sink.write(chunk.data, again)
@@ -103,7 +103,7 @@ class PlainSubscription:
         """The bytes of a chunk that was read before."""
         pieces = []
         while start < end and (batches := self._source.read(start)):
-            chunk = cut(batches, *self._form, start=start, until=end)
+            chunk = cut(batches, *self._key, start=start, until=end)
             pieces.append(chunk.data)
             start = chunk.next
         return b"".join(pieces)
@@ -119,7 +119,7 @@ class PlainSubscription:
             self._source.live.wait(self)
         else:
             self._live = True
-            self._source.live.follow(self._form, self)
+            self._source.live.follow(self._key, self)
 
     def _finish(self, reason: str) -> None:
         self.close()
@@ -132,10 +132,10 @@ class PlainSubscription:
     def close(self) -> None:
         if self._open:
             self._open = False
-            self._source.live.unfollow(self._form, self)
+            self._source.live.unfollow(self._key, self)
             self._source.live.forget(self)
             self._closed(self.consumer_id)
 
     def __repr__(self) -> str:
         state = "live" if self._live else f"at {self.next_index}"
-        return f"<PlainSubscription {self.consumer_id} of {self._form[0]}, {state}>"
+        return f"<PlainSubscription {self.consumer_id} of {self._key[0]}, {state}>"

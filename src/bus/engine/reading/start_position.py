@@ -19,37 +19,37 @@ from bus.units import parse_time
 
 
 @dataclass(frozen=True, slots=True)
-class Position:
+class StartPosition:
     """The index to go on from, and what is missing before it."""
 
     index: int
     gap: Gap | None = None
 
 
-def locate(namespace: Namespace, wanted: Subscribe) -> Position:
+def locate(namespace: Namespace, wanted: Subscribe) -> StartPosition:
     """Where the subscription *wanted* begins. Raises `UnknownEventError` for a start that never existed."""
     if wanted.resume_after is not None:
         return _resume(namespace, wanted.resume_after)
     return _begin(namespace, wanted.start)
 
 
-def _resume(namespace: Namespace, event_id: str) -> Position:
+def _resume(namespace: Namespace, event_id: str) -> StartPosition:
     """After the last event a subscriber saw; if that is gone, all that is left, with a gap."""
     index = find(namespace, event_id)
     if index is None:
         first = namespace.first
-        return Position(first, Gap("unknown", first, first - 1, first))
+        return StartPosition(first, Gap("unknown", first, first - 1, first))
     return _at(namespace, index + 1)
 
 
-def _begin(namespace: Namespace, start: Start) -> Position:
+def _begin(namespace: Namespace, start: Start) -> StartPosition:
     match start.kind:
         case StartKind.OLDEST:
             return _at(namespace, namespace.oldest_damage() or namespace.first)
         case StartKind.NEWEST:
-            return Position(namespace.next)
+            return StartPosition(namespace.next)
         case StartKind.TIME:
-            return Position(_find_time(namespace, start.time))
+            return StartPosition(_find_time(namespace, start.time))
         case StartKind.AFTER:
             index = find(namespace, start.event_id)
             if index is None:
@@ -61,11 +61,11 @@ def _begin(namespace: Namespace, start: Start) -> Position:
             return _at(namespace, start.index)
 
 
-def _at(namespace: Namespace, index: int) -> Position:
+def _at(namespace: Namespace, index: int) -> StartPosition:
     first = namespace.first
     if index >= first:
-        return Position(index)
-    return Position(first, Gap(_why_missing(namespace, index), index, first - 1, first))
+        return StartPosition(index)
+    return StartPosition(first, Gap(_why_missing(namespace, index), index, first - 1, first))
 
 
 def _why_missing(namespace: Namespace, index: int) -> str:

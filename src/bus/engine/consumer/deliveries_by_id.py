@@ -5,12 +5,12 @@ from __future__ import annotations
 from bisect import insort
 from operator import attrgetter
 
-from bus.engine.consumer.delivery import Delivery, State, Window
+from bus.engine.consumer.delivery import Delivery, DeliveryState, Window
 
 _index = attrgetter("index")
 
 
-class Names:
+class DeliveriesById:
     """Finds the deliveries that an id names, which is one unless its publisher used it again."""
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class Names:
         return event_id in self._first
 
     def __repr__(self) -> str:
-        return f"<Names of {len(self._first)} ids, {len(self._more)} of them used again>"
+        return f"<DeliveriesById of {len(self._first)} ids, {len(self._more)} of them used again>"
 
 
 def _distance(delivery: Delivery, window: Window) -> int:
-    if delivery.state is not State.IN_FLIGHT:
+    if delivery.state is not DeliveryState.IN_FLIGHT:
         return 1
     return 0 if delivery.owner is window else 2

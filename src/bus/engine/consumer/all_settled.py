@@ -6,7 +6,7 @@ from bus.engine.base import Settled
 from bus.errors import BusError
 
 
-def together(count: int, settled: Settled) -> Settled:
+def all_settled(count: int, settled: Settled) -> Settled:
     """What each of *count* things calls when it is done; the last one calls *settled*, with the first error."""
     left = count
     first: BusError | None = None

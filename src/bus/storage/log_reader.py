@@ -16,8 +16,8 @@ from bus.storage.cipher import Cipher, hash_id
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import FileSystem
 from bus.storage.recovery import Recovered
-from bus.storage.segment import ActiveSegment, Segment, SegmentInfo, Tail
-from bus.storage.stored_segment import Unreadable, open_stored
+from bus.storage.segment import ActiveSegment, Segment, SegmentInfo, SegmentTail
+from bus.storage.stored_segment import UnreadableSegment, open_stored
 
 _OPENED = 8
 
@@ -26,7 +26,7 @@ class OutOfLogError(LookupError):
     """The index asked for is before ``first`` or behind ``next``."""
 
 
-class View(NamedTuple):
+class LogView(NamedTuple):
     """The segments at one moment: replaced as a whole, so that a reader never sees half a change.
 
     ``start`` is the index with which a new segment begins if none is active.
@@ -47,15 +47,15 @@ class View(NamedTuple):
         return self.active.tail.next if self.active else self.start
 
     @property
-    def tail(self) -> Tail:
+    def tail(self) -> SegmentTail:
         """Where the log ends; its offset is 0 if no segment is active."""
         time = self.closed[-1].last_time if self.closed else 0
         if self.active is None:
-            return Tail(self.start, 0, time)
+            return SegmentTail(self.start, 0, time)
         return self.active.tail._replace(time=max(time, self.active.tail.time))
 
 
-class Reader:
+class LogReader:
     """What can be read of a log.
 
     Attributes:
@@ -69,7 +69,7 @@ class Reader:
         self._directory = directory
         self._files = files
         self._cipher = cipher
-        self._view = View(tuple(found.closed), found.active, found.start)
+        self._view = LogView(tuple(found.closed), found.active, found.start)
         self._open = lru_cache(_OPENED)(partial(_open_closed, files, cipher))
         self.damage = tuple(found.damage)
         self.torn = found.torn
@@ -170,7 +170,7 @@ class Reader:
             except DamagedLogError:  # it has nothing to give; whoever reads its events is told
                 continue
 
-    def _segment_with(self, view: View, index: int) -> Segment:
+    def _segment_with(self, view: LogView, index: int) -> Segment:
         if view.active and index >= view.active.header.base:
             return view.active
         info = view.closed[bisect_right(view.closed, index, key=lambda segment: segment.first) - 1]
@@ -202,6 +202,6 @@ class Reader:
 
 def _open_closed(files: FileSystem, cipher: Cipher | None, path: Path) -> Segment:
     stored = open_stored(files, path, cipher=cipher)
-    if isinstance(stored, Unreadable):
+    if isinstance(stored, UnreadableSegment):
         raise DamagedLogError(Damage(path, 0, stored.base, stored.base + 1, "its header is damaged"))
     return stored.segment()
