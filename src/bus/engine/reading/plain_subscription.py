@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
+from enum import Enum
 from functools import partial
 
 from bus.engine.base import MUCH, Sink, Subscribe
@@ -24,6 +25,17 @@ from bus.engine.reading.round_robin import RoundRobin
 from bus.engine.reading.start_position import gap_between, locate
 from bus.errors import BusError
 from bus.event import new_consumer_id
+
+
+class Stage(Enum):
+    """Where a subscription is in the diagram above."""
+
+    PAUSED = "not started, or the sink is full"
+    DUE = "it has a turn to read"
+    READING = "this is its turn"
+    WAITING = "for the next commit"
+    LIVE = "in a group"
+    CLOSED = "over"
 
 
 class PlainSubscription:
@@ -51,9 +63,7 @@ class PlainSubscription:
         self._until = None if wanted.follow else namespace.next
         self._turns = turns
         self._closed = closed
-        self._open = True
-        self._reading = False
-        self._live = False
+        self._stage = Stage.PAUSED
 
     def start(self) -> None:
         self._read_soon()
@@ -66,19 +76,23 @@ class PlainSubscription:
 
     def fall_behind(self, index: int) -> None:
         self.next_index = index
-        self._live = False
+        if self._stage is Stage.LIVE:
+            self._stage = Stage.PAUSED
         self._read_soon()
 
     def _read_soon(self) -> None:
-        if self._open and not self._reading and not self._live:
-            self._reading = True
+        if self._stage not in (Stage.DUE, Stage.LIVE, Stage.CLOSED):
+            self._stage = Stage.DUE
             self._turns.add(self._take_turn)
 
     def _take_turn(self) -> None:
         """Send one chunk, then see what comes next."""
-        self._reading = False
-        if not (self._open and self.sink.writable):
+        if self._stage is not Stage.DUE:
             return
+        if not self.sink.writable:
+            self._stage = Stage.PAUSED
+            return
+        self._stage = Stage.READING
         try:
             self._read()
             self._go_on()
@@ -109,6 +123,8 @@ class PlainSubscription:
         return b"".join(pieces)
 
     def _go_on(self) -> None:
+        if self._stage is not Stage.READING:
+            return
         if self._left == 0:
             self._finish("limit")
         elif self._until is not None and self.next_index >= self._until:
@@ -116,9 +132,10 @@ class PlainSubscription:
         elif self.next_index < self._source.next:
             self._read_soon()
         elif self._left is not None or self._until is not None or self._source.live.busy:
+            self._stage = Stage.WAITING
             self._source.live.wait(self)
         else:
-            self._live = True
+            self._stage = Stage.LIVE
             self._source.live.follow(self._key, self)
 
     def _finish(self, reason: str) -> None:
@@ -130,12 +147,12 @@ class PlainSubscription:
         self.sink.fail(error)
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
+        if self._stage is not Stage.CLOSED:
+            self._stage = Stage.CLOSED
             self._source.live.unfollow(self._key, self)
             self._source.live.forget(self)
             self._closed(self.consumer_id)
 
     def __repr__(self) -> str:
-        state = "live" if self._live else f"at {self.next_index}"
+        state = "live" if self._stage is Stage.LIVE else f"at {self.next_index}"
         return f"<PlainSubscription {self.consumer_id} of {self._key[0]}, {state}>"
