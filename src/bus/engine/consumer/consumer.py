@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
+from enum import Enum
 
 from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.alarm import Alarm
@@ -17,6 +18,7 @@ from bus.engine.consumer.all_settled import all_settled
 from bus.engine.consumer.delivery import Delivery, DeliveryState, GivenUp, KeptDelivery
 from bus.engine.consumer.hand_out import HandOut
 from bus.engine.consumer.lag import Lag
+from bus.engine.consumer.owner import ConsumerOwner
 from bus.engine.consumer.pending import Pending
 from bus.engine.consumer.subscription import ConsumerSubscription, Settlement
 from bus.engine.consumer.terms import Terms
@@ -33,6 +35,14 @@ TURN_EXPIRED = 512
 """Deadlines that are looked at in one turn of the loop."""
 
 
+class Turn(Enum):
+    """Whether a turn of the loop will hand out what there is."""
+
+    NONE = "nothing to hand out that is known of"
+    DUE = "at the end of this turn of the loop"
+    NEVER = "closed"
+
+
 class Consumer:
     """What its members have yet to get and to settle."""
 
@@ -44,9 +54,7 @@ class Consumer:
         *,
         name: str = "",
         loop: AbstractEventLoop,
-        closed: Callable[[ConsumerSubscription], None],
-        given_up: Callable[[Consumer, GivenUp, Settled], None],
-        changed: Callable[[Consumer], None] = lambda consumer: None,
+        owner: ConsumerOwner,
     ) -> None:
         self.namespace = namespace
         self.filter = terms.filter
@@ -55,9 +63,7 @@ class Consumer:
         self.subscriptions: list[ConsumerSubscription] = []
         self._began = position.index
         self._loop = loop
-        self._closed = closed
-        self._given_up = given_up
-        self._changed = changed
+        self._owner = owner
         self._refused: dict[str, None] = {}
         self._out = HandOut(
             namespace, self.pending, terms.filter, position.index,
@@ -65,8 +71,7 @@ class Consumer:
         )  # fmt: skip
         self.lag = Lag(namespace, terms.filter, self._out.feed)
         self._alarm = Alarm(loop, self._expire)
-        self._pumping = False
-        self._open = True
+        self._turn = Turn.NONE
 
     @property
     def cursor(self) -> int:
@@ -91,12 +96,12 @@ class Consumer:
         if subscription not in self.subscriptions:
             return
         self.subscriptions.remove(subscription)
-        if self._open:
-            self.pending.release(subscription.window, now=self._loop.time())
-        else:
+        if self._turn is Turn.NEVER:
             self.pending.recall(subscription.window)
-        self._closed(subscription)
-        self._changed(self)
+        else:
+            self.pending.release(subscription.window, now=self._loop.time())
+        self._owner.left(subscription)
+        self._owner.changed(self)
         self.pump_soon()
 
     # -- what members say
@@ -115,7 +120,7 @@ class Consumer:
             except UnknownEventError as error:
                 if event_id not in ack.event_ids[:place]:
                     done.refused.extend(self._refusal(event_id, error))
-        self._changed(self)
+        self._owner.changed(self)
         self.pump_soon()
         return done
 
@@ -149,7 +154,7 @@ class Consumer:
             self._refused[gone.delivery.event_id] = None
             if len(self._refused) > REMEMBERED_GIVEN_UP:
                 del self._refused[next(iter(self._refused))]
-            self._given_up(self, gone, each)
+            self._owner.given_up(self, gone, each)
 
     # -- events that come back
 
@@ -169,7 +174,7 @@ class Consumer:
             self._out.feed.forget_fetched()
         if missed < first:
             self._tell_gap(Gap("expired", missed, first - 1, first))
-        self._changed(self)
+        self._owner.changed(self)
         self.pump_soon()
         return lost
 
@@ -180,12 +185,14 @@ class Consumer:
 
     def pump_soon(self) -> None:
         """Hand out what there is at the end of this turn of the loop."""
-        if not self._pumping and self.subscriptions and self._open:
-            self._pumping = True
+        if self._turn is Turn.NONE and self.subscriptions:
+            self._turn = Turn.DUE
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        self._pumping = False
+        if self._turn is Turn.NEVER:
+            return
+        self._turn = Turn.NONE
         self._guard(self._hand_out)
         self._arm()
 
@@ -193,7 +200,7 @@ class Consumer:
         handed = self._out.handed
         unfinished = self._out.serve(self.subscriptions, now=self._loop.time())
         if handed != self._out.handed:
-            self._changed(self)
+            self._owner.changed(self)
         if unfinished:
             self.pump_soon()
         elif self._out.wants_new(self.subscriptions):
@@ -213,7 +220,7 @@ class Consumer:
 
     def _expire(self) -> None:
         self._guard(self._end_attempts)
-        self._changed(self)
+        self._owner.changed(self)
         self.pump_soon()
         self._arm()
 
@@ -221,7 +228,7 @@ class Consumer:
         self.give_up(self.pending.expire(now=self._loop.time(), most=TURN_EXPIRED))
 
     def _arm(self) -> None:
-        if self._open:
+        if self._turn is not Turn.NEVER:
             self._alarm.set(self.pending.next_due)
 
     def _guard(self, work: Callable[[], None]) -> None:
@@ -259,7 +266,7 @@ class Consumer:
 
     def close(self) -> None:
         """Stop waiting and timing; nothing is delivered any more. Connections that end now are ended by the server."""
-        self._open = False
+        self._turn = Turn.NEVER
         self.namespace.live.forget(self)
         self._alarm.stop()
 

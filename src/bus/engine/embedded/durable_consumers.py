@@ -19,7 +19,7 @@ import msgspec
 from bus.engine.base import Described, Redriven, Settled, Sink, Subscribe
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, GivenUp
-from bus.engine.consumer.subscription import ConsumerSubscription
+from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
 from bus.engine.embedded.consumer_description import About
@@ -51,7 +51,10 @@ _NAME = re.compile(r"[\w-]{1,128}")
 
 
 class Consumers:
-    """All durable consumers of a server."""
+    """All durable consumers of a server, as their `ConsumerOwner`.
+
+    *left* is told the id of each connection that is gone, *refused* of the events that were given up.
+    """
 
     def __init__(
         self,
@@ -60,7 +63,7 @@ class Consumers:
         *,
         loop: AbstractEventLoop,
         turns: RoundRobin,
-        left: Callable[[ConsumerSubscription], None],
+        left: Callable[[str], None],
         refused: Callable[[Namespace, GivenUp], None],
         most: int,
     ) -> None:
@@ -74,7 +77,7 @@ class Consumers:
         self._listing = ConsumerListing(
             lambda: [self._about(found) for _, found in sorted(self._durables.items())], turns
         )
-        self._letters = DeadLetters(namespaces, self._changed)
+        self._letters = DeadLetters(namespaces, self.changed)
         self._durables: dict[str, DurableConsumer] = {}
         self._unserved: dict[str, ConsumerState] = {}
         self._dirty: set[str] = set()
@@ -128,7 +131,7 @@ class Consumers:
     def _make(self, namespace: LogNamespace, name: str, terms: Terms, position: StartPosition) -> DurableConsumer:
         consumer = Consumer(
             namespace, terms, position, name=name,
-            loop=self._loop, closed=self._left, given_up=self._given_up, changed=self._changed,
+            loop=self._loop, owner=self,
         )  # fmt: skip
         return DurableConsumer(consumer, terms)
 
@@ -179,13 +182,16 @@ class Consumers:
         if terms != durable.terms:
             durable.terms = terms
             durable.consumer.pending.configure(redelivery=terms.redelivery, limit=terms.redelivery_count)
-            self._changed(durable.consumer)
+            self.changed(durable.consumer)
+
+    def left(self, subscription: ConsumerSubscription) -> None:
+        """A connection is gone; the consumer stays."""
+        self._left(subscription.consumer_id)
 
     # -- writing behind
 
-    def _changed(self, consumer: Consumer) -> None:
-        if not consumer.name:
-            return
+    def changed(self, consumer: SharedConsumer) -> None:
+        """Write it with the others that have changed."""
         self._dirty.add(consumer.name)
         self._flush_later()
 
@@ -243,7 +249,9 @@ class Consumers:
 
     # -- dead letters
 
-    def _given_up(self, consumer: Consumer, gone: GivenUp, settled: Settled) -> None:
+    def given_up(self, consumer: SharedConsumer, gone: GivenUp, settled: Settled) -> None:
+        """Lay it among the dead letters, and let who asked for a reply know that there will be none."""
+
         def buried(error: BusError | None) -> None:
             if not error:
                 self._refused(consumer.namespace, gone)

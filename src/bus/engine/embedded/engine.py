@@ -13,10 +13,9 @@ from typing import Any
 
 from bus.config import Fsync, Settings
 from bus.engine.base import AckMode, Acknowledge, Published, Replied, Settled, Sink, Subscribe, Subscription
-from bus.engine.consumer.consumer import Consumer
+from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription
-from bus.engine.consumer.terms import Terms
 from bus.engine.embedded.ack_routing import AckRouter
 from bus.engine.embedded.consumer_store import ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
@@ -29,7 +28,6 @@ from bus.engine.embedded.retention import Retention
 from bus.engine.namespace import Namespace
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
-from bus.engine.reading.start_position import locate
 from bus.errors import (
     BusError,
     InvalidEventError,
@@ -60,7 +58,7 @@ class EmbeddedEngine:
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
         self._consumers: Consumers | None = None
-        self._anonymous: set[Consumer] = set()
+        self._anonymous = AnonymousConsumers(loop=loop, left=self._settling.forget, refused=self._refuse_request)
 
     @classmethod
     def open(cls, settings: Settings, loop: AbstractEventLoop) -> EmbeddedEngine:
@@ -86,7 +84,7 @@ class EmbeddedEngine:
         store = ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
         self._consumers = Consumers(
             store, self._namespaces, loop=self._loop, turns=self._turns,
-            left=self._subscription_closed, refused=self._refuse_request, most=self._settings.max_consumers,
+            left=self._settling.forget, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
         self._retention = Retention(
@@ -155,28 +153,7 @@ class EmbeddedEngine:
     def _consume(self, namespace: LogNamespace, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
         if wanted.consumer:
             return self.consumers.join(namespace, wanted, sink)
-        position = locate(namespace, wanted)
-        consumer = Consumer(
-            namespace, Terms.of(wanted), position,
-            loop=self._loop, closed=self._subscription_closed, given_up=self._given_up,
-        )  # fmt: skip
-        self._anonymous.add(consumer)
-        return consumer.join(wanted, sink, position.gap)
-
-    def _subscription_closed(self, subscription: ConsumerSubscription) -> None:
-        self._settling.forget(subscription.consumer_id)
-        if isinstance(consumer := subscription.consumer, Consumer) and not consumer.name:
-            self._anonymous.discard(consumer)
-            consumer.close()
-
-    def _given_up(self, consumer: Consumer, gone: GivenUp, settled: Settled) -> None:
-        """Tell an anonymous consumer what it will not get again; the event itself stays in the log."""
-        delivery = gone.delivery
-        about = {"id": delivery.event_id, "index": delivery.index, "attempts": delivery.attempts, "reason": gone.reason}
-        for subscription in consumer.subscriptions:
-            subscription.sink.tell("dropped", about)
-        self._refuse_request(consumer.namespace, gone)
-        settled(None)
+        return self._anonymous.join(namespace, wanted, sink)
 
     def _refuse_request(self, namespace: Namespace, gone: GivenUp) -> None:
         try:
