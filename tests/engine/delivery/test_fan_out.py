@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,9 @@ from bus.engine.delivery.fan_out import TURN, FanOut
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
 from bus.event import Draft, index_in
-from bus.frame import Format, encode_frame
-from bus.storage.batch import Batch, narrow
+from bus.frame import Format
 from bus.subject import Filter
+from tests.engine.support import batch
 
 
 class Recorder:
@@ -54,19 +53,6 @@ class Recorder:
     @property
     def ids(self) -> list[str]:
         return [line[4:].decode() for line in self.data.splitlines() if line.startswith(b"id: ")]
-
-
-def batch(first: int, subjects: Sequence[str], *, payload: bytes = b"1") -> Batch:
-    """A batch with one event on each of *subjects*."""
-    ids = [f"e_{first + place:012x}0000000000" for place in range(len(subjects))]
-    frames = [
-        encode_frame(event_id, subject.encode(), payload, "", first + place, b"")
-        for place, (event_id, subject) in enumerate(zip(ids, subjects, strict=True))
-    ]
-    names = tuple(dict.fromkeys(subject.encode() for subject in subjects))
-    numbers = {name: number for number, name in enumerate(names)}
-    which = narrow([numbers[subject.encode()] for subject in subjects], len(names))
-    return Batch(first, 0, b"".join(frames), array("I", map(len, frames)), names, which, False)
 
 
 async def turns(live: FanOut, until: Callable[[], bool]) -> int:

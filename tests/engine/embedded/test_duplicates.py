@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bus.engine.embedded import duplicates
 from bus.engine.embedded.duplicates import FLOOR, Duplicates, Key
@@ -75,3 +77,44 @@ def test_a_key_that_is_used_again_counts_anew() -> None:
     window.store(_key(0), _receipt(7), now=START + 5 * SECOND_NS)
     window.store(_key(2), _receipt(8), now=START + 5 * SECOND_NS)
     assert window.first(_key(0), now=START + 5 * SECOND_NS) == _receipt(7)
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["claim", "store", "store", "release", "wait"]), st.integers(0, 5), st.integers(1, 90)),
+    max_size=60,
+)
+
+
+@given(steps, st.integers(0, 4), st.none() | st.integers(1, 100))
+def test_a_window_beside_a_list_of_what_was_stored(
+    steps: list[tuple[str, int, int]], size: int, ttl: int | None
+) -> None:
+    window, claimed, now = Duplicates("app", size=size, ttl=ttl), set[int](), START
+    stored: dict[int, tuple[int, int]] = {}
+    for place, (what, number, seconds) in enumerate(steps):
+        match what:
+            case "claim":
+                window.claim([_key(number)])
+                claimed.add(number)
+            case "release":
+                window.release(_key(number))
+                claimed.discard(number)
+            case "store":
+                window.store(_key(number), _receipt(place), now=now)
+                claimed.discard(number)
+                stored.pop(number, None)
+                stored[number] = place, now
+            case "wait":
+                now += seconds * SECOND_NS
+        assert {found for found in range(6) if window.is_claimed(_key(found))} == claimed
+        newest = list(stored)[::-1]
+        for found in range(6):
+            receipt = window.first(_key(found), now=now)
+            place_then, since = stored.get(found, (0, 0))
+            age = now - since
+            if receipt:
+                assert receipt == _receipt(place_then), "the receipt is that of the last event with the key"
+                assert size and (ttl is None or age < ttl * SECOND_NS)
+            elif found in stored and size and (ttl is None or age < ttl * SECOND_NS):
+                assert newest.index(found) >= size, "the last so many are always known"
+                assert age >= FLOOR, "and so are those of the last minute"

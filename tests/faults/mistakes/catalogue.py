@@ -443,6 +443,30 @@ MISTAKES = (
         ("tests/engine/delivery/test_fan_out.py::test_nobody_joins_while_a_commit_is_still_being_delivered",),
     ),
     Mistake(
+        "a stream that is over by what it was sent joins a group",
+        "engine/reading/plain_subscription.py",
+        (("        if self._stage is not Stage.READING:\n", "        if False:\n"),),
+        ("tests/engine/reading/test_plain_subscription.py",),
+    ),
+    Mistake(
+        "publishers are answered before their events are synced",
+        "engine/embedded/group_commit.py",
+        (("sync=self._interval is None", "sync=False"),),
+        ("tests/engine/embedded/test_group_commit.py",),
+    ),
+    Mistake(
+        "a consumer that is closed hands out in the turn that was due",
+        "engine/consumer/consumer.py",
+        (("        if self._turn is Turn.NEVER:\n            return\n", ""),),
+        ("tests/engine/consumer/test_consumer.py",),
+    ),
+    Mistake(
+        "retention lets go of what a durable consumer needs",
+        "engine/embedded/retention.py",
+        (("                cut = needed\n", "                pass\n"),),
+        ("tests/engine/embedded/test_retention.py",),
+    ),
+    Mistake(
         "payloads may be nested as deep as they like",
         "payload.py",
         (("return has_many_brackets(text) and depth(text) > DEEPEST_PAYLOAD", "return False"),),

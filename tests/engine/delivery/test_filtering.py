@@ -1,0 +1,86 @@
+"""Which bytes of a batch somebody gets, beside a list of its events."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bus.engine.delivery import filtering
+from bus.engine.delivery.filtering import count_matching, cut, matching, matching_next
+from bus.frame import Format, join_frames
+from bus.storage import Batch
+from bus.subject import Filter
+from tests.engine.support import batch
+
+SUBJECTS = [f"app.{name}" for name in ("a", "b", "c")]
+logs = st.lists(st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=6), min_size=1, max_size=5)
+filters = st.lists(st.sampled_from([*SUBJECTS, "app.>", "app.zzz"]), min_size=1, max_size=2, unique=True)
+limits = st.none() | st.integers(1, 8)
+
+
+def batches_of(log: list[list[str]]) -> list[Batch]:
+    found: list[Batch] = []
+    for subjects in log:
+        found.append(batch(found[-1].next if found else 1, subjects))
+    return found
+
+
+def expected(batches: list[Batch], wanted: Filter, start: int) -> list[tuple[int, bytes]]:
+    """What a walk event by event finds."""
+    events = [(index, found) for found in batches for index in range(found.first, found.next)]
+    return [
+        (index, found.frame(index))
+        for index, found in events
+        if index >= start and wanted.matches(found.subject(index))
+    ]
+
+
+@given(logs, filters, st.sampled_from(Format), limits, limits, st.data())
+def test_what_is_cut_out_is_what_a_walk_finds(
+    log: list[list[str]], patterns: list[str], form: Format, limit: int | None, until: int | None, data: st.DataObject
+) -> None:
+    batches, wanted = batches_of(log), Filter.parse(patterns)
+    start = data.draw(st.integers(1, batches[0].next - 1))
+    chunk = cut(batches, wanted, form, start=start, limit=limit, until=until)
+    bound = float("inf") if until is None else until
+    model = list(islice((event for event in expected(batches, wanted, start) if event[0] < bound), limit))
+    assert chunk.data == join_frames([frame for _, frame in model], form)
+    assert chunk.events == len(model)
+    left = expected(batches, wanted, start)[len(model) :]
+    assert chunk.next <= min([index for index, _ in left], default=batches[-1].next), "nothing is passed over"
+    assert chunk.events == limit or chunk.next >= min(bound, batches[-1].next) or start >= bound, "and all is looked at"
+
+
+@given(logs, filters, st.data())
+def test_events_and_their_number_are_what_a_walk_finds(
+    log: list[list[str]], patterns: list[str], data: st.DataObject
+) -> None:
+    batches, wanted = batches_of(log), Filter.parse(patterns)
+    start = data.draw(st.integers(1, batches[-1].next - 1))
+    model = expected(batches, wanted, start)
+    assert list(matching(batches, wanted, start=start)) == model
+    counted = [count_matching(found, wanted, start=start) for found in batches if found.next > start]
+    assert sum(counted) == len(model)
+
+
+@pytest.mark.parametrize("work", [1, 100])
+def test_matching_many_subjects_stops_and_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, work: int) -> None:
+    monkeypatch.setattr(filtering, "WORK", work)
+    many = batch(1, [f"app.x{number}.y{number % 7}" for number in range(500)])
+    wanted = Filter.parse(["app.*.y3", "app.*.y5"])
+    found, index, pieces = list[tuple[int, bytes]](), 1, 0
+    while index < many.next:
+        events, index = matching_next([many], wanted, start=index)
+        found += events
+        pieces += 1
+    assert found == expected([many], wanted, 1)
+    assert pieces > 3, "no turn does all of it"
+
+
+def test_a_batch_that_is_wanted_as_a_whole_is_not_copied() -> None:
+    whole = batch(1, ["app.a", "app.b"])
+    assert cut([whole], Filter.parse(["app.>"]), Format.SSE, start=1).data == whole.frames
+    assert filtering.select(whole, [True, True], Format.SSE, start=1).data is whole.frames

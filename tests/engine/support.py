@@ -1,0 +1,149 @@
+"""What the tests of the engine share: a loop that is driven turn by turn, sinks that remember, logs in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bus.engine.base import Settled
+from bus.engine.consumer.delivery import GivenUp
+from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
+from bus.engine.embedded.duplicates import Duplicates
+from bus.engine.embedded.group_commit import InlineCommitter
+from bus.engine.embedded.log_namespace import LogNamespace
+from bus.errors import BusError
+from bus.event import index_in
+from bus.frame import encode_extra, encode_frame
+from bus.storage import Batch, FileSystem, Log, MemoryFiles
+from bus.storage.batch import narrow
+
+
+class ManualLoop(asyncio.SelectorEventLoop):
+    """A loop that goes round when it is told to, by a clock that stands still until it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        super().__init__()
+
+    def time(self) -> float:
+        return self.now
+
+    def __enter__(self) -> ManualLoop:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def turn(self, turns: int = 1) -> None:
+        """Go round so many times."""
+        for _ in range(turns):
+            self.call_soon(self.stop)
+            self.run_forever()
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass, and what is due by then be done."""
+        self.now += seconds
+        self.turn(3)
+
+
+class RecordingSink:
+    """A sink that remembers what it was sent; it is full once it has taken *room* bytes."""
+
+    def __init__(self, room: float = float("inf")) -> None:
+        self.room = room
+        self.writes: list[bytes] = []
+        self.again: list[Callable[[], bytes] | None] = []
+        self.told: list[tuple[str, Mapping[str, Any]]] = []
+        self.ended: list[str] = []
+        self.failed: list[BusError] = []
+
+    @property
+    def writable(self) -> bool:
+        return self.room > 0
+
+    def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
+        self.room -= len(data)
+        self.writes.append(data)
+        self.again.append(again)
+
+    def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+        self.told.append((kind, data))
+
+    def end(self, reason: str) -> None:
+        self.ended.append(reason)
+
+    def fail(self, error: BusError) -> None:
+        self.failed.append(error)
+
+    @property
+    def ids(self) -> list[str]:
+        lines = b"".join(self.writes).splitlines()
+        return [line[4:].decode() for line in lines if line.startswith(b"id: ")]
+
+    @property
+    def indexes(self) -> list[int]:
+        """Of the events it was sent, whose ids are made by `event_id`."""
+        return [index_in(found) or 0 for found in self.ids]
+
+
+class RecordingOwner:
+    """An owner of consumers that remembers what it was told; it settles at once with *error*."""
+
+    def __init__(self, error: BusError | None = None) -> None:
+        self.error = error
+        self.gone: list[ConsumerSubscription] = []
+        self.buried: list[tuple[int, str]] = []
+        self.changes = 0
+
+    def left(self, subscription: ConsumerSubscription) -> None:
+        self.gone.append(subscription)
+
+    def given_up(self, consumer: SharedConsumer, gone: GivenUp, settled: Settled) -> None:
+        self.buried.append((gone.delivery.index, gone.reason))
+        settled(self.error)
+
+    def changed(self, consumer: SharedConsumer) -> None:
+        self.changes += 1
+
+
+def event_id(index: int) -> str:
+    """An id as Bus makes it."""
+    return f"e_{index:012x}0000000000"
+
+
+def batch(
+    first: int, subjects: Sequence[str], *, payload: bytes = b"1", key: str = "", created_at: str = "", time: int = 0
+) -> Batch:
+    """A batch with one event on each of *subjects*."""
+    frames = [
+        encode_frame(event_id(index), subject.encode(), payload, created_at, index, encode_extra(key=key))
+        for index, subject in enumerate(subjects, first)
+    ]
+    names = tuple(dict.fromkeys(subject.encode() for subject in subjects))
+    numbers = {name: number for number, name in enumerate(names)}
+    which = narrow([numbers[subject.encode()] for subject in subjects], len(names))
+    return Batch(first, time, b"".join(frames), array("I", map(len, frames)), names, which, bool(key))
+
+
+def open_namespace(
+    loop: asyncio.AbstractEventLoop, *, files: FileSystem | None = None, segment_bytes: int = 1 << 20
+) -> LogNamespace:
+    """A namespace ``app`` whose log is in memory."""
+    store = Log.open(Path("/log"), files=files or MemoryFiles(), segment_bytes=segment_bytes)
+    return LogNamespace("app", store, InlineCommitter(store), Duplicates("app", size=0, ttl=None), loop)
+
+
+def store(namespace: LogNamespace, *batches: Batch) -> None:
+    """Bring *batches* into the log, and let those who follow have them."""
+    for found in batches:
+        namespace.store.append(found)
+    namespace.take_over(batches, ())
+
+
+def fill(namespace: LogNamespace, count: int, *, subject: str = "app.a", payload: bytes = b"1") -> None:
+    """Store *count* events, each in a batch of its own."""
+    for _ in range(count):
+        store(namespace, batch(namespace.next, [subject], payload=payload))
