@@ -135,11 +135,14 @@ ANSWERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", ANSWERS)
-@pytest.mark.parametrize("name", COMMANDS)
+# A stream that breaks is taken up again, for seconds: what reads one gets the answers that end it.
+ANSWERED = [
+    (name, what) for name in COMMANDS for what in ANSWERS if name not in ("get", "list") or what.startswith("an error")
+]
+
+
+@pytest.mark.parametrize(("name", "what"), ANSWERED)
 def test_an_answer_of_any_kind_is_a_result_or_one_line(name: str, what: str) -> None:
-    if name in ("get", "list") and not what.startswith("an error"):
-        pytest.skip("a stream that breaks is taken up again, for seconds")
     with serving(Hostile(ANSWERS[what])) as server:
         ended = run_bus(*COMMANDS[name](server.url))
     assert b"Traceback" not in ended.stderr and b"unexpected" not in ended.stderr, ended.stderr
