@@ -6,7 +6,7 @@ import pytest
 
 from tests.faults.conftest import Figure
 from tests.faults.mistakes.catalogue import MISTAKES, Mistake
-from tests.faults.mistakes.planting import copy_of_package, first_failure, noticed_by, plant
+from tests.faults.mistakes.planting import LONG_PATIENCE, copy_of_package, first_failure, noticed_by, plant
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -31,4 +31,4 @@ def test_every_mistake_is_noticed(mistake: Mistake, figure: Figure) -> None:
 def test_the_control_for_that_no_mistake_is_nothing_noticed() -> None:
     tests = dict.fromkeys(test for mistake in MISTAKES for test in mistake.tests)
     with copy_of_package() as package:
-        assert first_failure(package, list(tests)) == ""
+        assert first_failure(package, list(tests), patience=LONG_PATIENCE) == ""

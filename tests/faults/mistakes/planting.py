@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[3]
 PATIENCE = 300.0
 """Seconds that the tests of one mistake may take; a mistake may well make one hang."""
 
+LONG_PATIENCE = 840.0
+"""Seconds for all tests of all mistakes together."""
+
 _PASSED, _FAILED = 0, 1
 _FIRST = re.compile(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", re.MULTILINE)
 
@@ -50,15 +53,25 @@ def copy_of_package() -> Iterator[Path]:
         yield package
 
 
-def first_failure(package: Path, tests: Sequence[str]) -> str:
-    """The first of *tests* that fails on the copy at *package*, empty if none does. A time-out is a failure."""
+def first_failure(package: Path, tests: Sequence[str], *, patience: float = PATIENCE) -> str:
+    """The first of *tests* that fails on the copy at *package*, empty if none does. A time-out is a failure.
+
+    With more than the usual *patience* (seconds) they run side by side.
+    """
     aside = package.parent
-    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", f"--basetemp={aside / 'tmp'}", *tests]
+    how = [
+        "-x",
+        "-p",
+        "no:cacheprovider",
+        f"--basetemp={aside / 'tmp'}",
+        *(["-n", "auto"] if patience > PATIENCE else []),
+    ]
+    command = [sys.executable, "-m", "pytest", *how, *tests]
     environment = clean_environment(PYTHONPATH=str(aside), HYPOTHESIS_STORAGE_DIRECTORY=str(aside / "hypothesis"))
     try:
-        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=patience)
     except subprocess.TimeoutExpired:
-        return f"no end within {PATIENCE:.0f} s"
+        return f"no end within {patience:.0f} s"
     if ended.returncode == _PASSED:
         return ""
     failed = _FIRST.search(ended.stdout)
