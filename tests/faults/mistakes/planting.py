@@ -54,19 +54,12 @@ def copy_of_package() -> Iterator[Path]:
 
 
 def first_failure(package: Path, tests: Sequence[str], *, patience: float = PATIENCE) -> str:
-    """The first of *tests* that fails on the copy at *package*, empty if none does. A time-out is a failure.
+    """The first of *tests* that fails on the copy at *package*, empty if none does.
 
-    With more than the usual *patience* (seconds) they run side by side.
+    Not to end within *patience* seconds is a failure.
     """
     aside = package.parent
-    how = [
-        "-x",
-        "-p",
-        "no:cacheprovider",
-        f"--basetemp={aside / 'tmp'}",
-        *(["-n", "auto"] if patience > PATIENCE else []),
-    ]
-    command = [sys.executable, "-m", "pytest", *how, *tests]
+    command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", f"--basetemp={aside / 'tmp'}", *tests]
     environment = clean_environment(PYTHONPATH=str(aside), HYPOTHESIS_STORAGE_DIRECTORY=str(aside / "hypothesis"))
     try:
         ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=patience)
