@@ -506,12 +506,6 @@ MISTAKES = (
         (f"{BOUNDS}::test_health_is_told_when_the_connections_are_used_up",),
     ),
     Mistake(
-        "dead peers are never noticed",
-        "server/http/connection_limits.py",
-        (("        listener.setsockopt(level, option, value)\n", "        pass\n"),),
-        (f"{BOUNDS}::test_the_kernel_looks_after_dead_peers",),
-    ),
-    Mistake(
         "replies that were read count as unread",
         "engine/embedded/inboxes.py",
         (("inbox.next - inbox.read >= INBOX_REPLIES", "inbox.next - 1 >= INBOX_REPLIES"),),
