@@ -123,7 +123,10 @@ def id_of(frame: bytes) -> str:
 
 
 class FrameFields(msgspec.Struct, omit_defaults=True, gc=False):
-    """What a frame's JSON says; optional fields are empty where there are none."""
+    """What a frame's JSON says; optional fields are empty where there are none.
+
+    The payload is a part of that JSON, so whoever keeps this keeps all of it in memory.
+    """
 
     id: str
     subject: str

@@ -15,10 +15,10 @@ def nth_attempt(frame: bytes, attempts: int) -> bytes:
 
 def made_again(namespace: Namespace, frames: Sequence[bytes], form: Format) -> Callable[[], bytes]:
     """What makes the bytes of these deliveries once more, from the log."""
-    deliveries = [read_frame(frame) for frame in frames]
+    deliveries = [(fields.index, fields.attempts) for fields in map(read_frame, frames)]
 
     def again() -> bytes:
-        stored = [(namespace.frame(delivery.index), delivery.attempts) for delivery in deliveries]
+        stored = [(namespace.frame(index), attempts) for index, attempts in deliveries]
         return join_frames([nth_attempt(frame, attempts) for frame, attempts in stored if frame], form)
 
     return again
