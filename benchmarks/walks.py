@@ -171,9 +171,8 @@ async def _walk_ack(recorder: Recorder, port: int) -> Walk:
         sender.send("POST", "/", EVENT)
         await sender.until(b"\r\n\r\n")
     reader.send("GET", "/?subject=app.users.*&start=oldest&ack=manual&consumer=walk")
+    await reader.until(b"\r\n\r\n")
     opened = re.search(rb'"consumer_id":"([^"]+)"', await reader.until(b"\n\n"))
-    if opened is None:
-        opened = re.search(rb'"consumer_id":"([^"]+)"', await reader.until(b"\n\n"))
     assert opened is not None, "the server doesn't say how to acknowledge"
     event = await reader.event()
     for _ in range(3):
@@ -218,7 +217,6 @@ def walk_dump(recorder: Recorder, path: Path) -> Walk:
 
 
 def main(args: Sequence[str]) -> None:
-    logging.getLogger("bus").propagate = True
     recorder = Recorder()
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "data"
