@@ -167,7 +167,9 @@ def test_lines_that_never_end_count_as_bodies(start_server: StartServer) -> None
             peer.send(UPLOAD + b"Content-Length: 9000000\r\n\r\n" + b"x" * 1_000_000)
         refused = [peer for peer in peers if peer.has_answer(within=1)]
         assert {refusal(peer.answer())[0] for peer in refused} == {503}
-        assert len(refused) == 2
+        # Four fit. One that has only begun may have the largest give way, and then be refused itself.
+        assert 2 <= len(refused) < len(peers)
+        assert metric(server, "bus_body_memory_bytes") <= 4 * MIB
         assert publish(server, "app.a").status == 202
 
 
