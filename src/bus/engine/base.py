@@ -6,13 +6,14 @@ loop and answers by callback, because an awaited object per event costs more tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
+from bus.engine.administration import ConsumerAdmin, EngineCounts, NamespaceStats
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.subject import Filter
@@ -109,13 +110,6 @@ class Gap:
     next_index: int
 
 
-class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many events were sent back, and the indexes of those that can't be: neither they nor letters are left."""
-
-    redriven: int
-    gone: list[int] = []
-
-
 MUCH = 512 * 1024
 """Bytes above which a sink sends in pieces and doesn't keep what the subscriber has yet to take."""
 
@@ -134,7 +128,7 @@ class Sink(Protocol):
         while the subscriber doesn't read.
         """
 
-    def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+    def tell(self, kind: str, data: Mapping[str, str | int]) -> None:
         """Send an event that isn't stored: ``gap`` or ``dropped``."""
 
     def end(self, reason: str) -> None:
@@ -163,43 +157,11 @@ class Subscription(Protocol):
         """The connection is gone."""
 
 
-Description = dict[str, Any]
-"""What there is to say of a durable consumer."""
-
-Described = Callable[[Sequence[Description]], None]
-"""Called once with what was asked for."""
-
-
-class DurableConsumers(Protocol):
-    """The durable consumers of an engine, by name. Unknown names raise `UnknownConsumerError`."""
-
-    def describe(self, described: Described) -> None:
-        """Every consumer: where it is, what it has pending, and why nothing is being delivered."""
-
-    def describe_one(self, name: str, described: Described) -> None:
-        """One consumer, likewise."""
-
-    def why(self, name: str) -> str:
-        """Why nothing is being delivered, in a line."""
-
-    def delete(self, name: str) -> None:
-        """Forget a consumer; its streams end."""
-
-    def dead(self, name: str) -> Sequence[Any]:
-        """The events it gave up."""
-
-    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
-        """Deliver events it gave up again, all or those given by index, as far as they are left."""
-
-    def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
-        """Forget events it gave up, all or those given by index; returns how many."""
-
-
 class Engine(Protocol):
     """Storing and delivering."""
 
     @property
-    def consumers(self) -> DurableConsumers:
+    def consumers(self) -> ConsumerAdmin:
         """The durable consumers."""
 
     @property
@@ -238,5 +200,8 @@ class Engine(Protocol):
     ) -> Callable[[], None]:
         """Call *changed* with the ids of those who acknowledged, whenever one more did; returns what stops it."""
 
-    def stats(self) -> Mapping[str, Any]:
-        """Counts and sizes per namespace, for ``/v1/namespaces`` and the metrics."""
+    async def namespaces(self) -> Sequence[NamespaceStats]:
+        """Counts and sizes of every namespace, in the order they were declared."""
+
+    async def counts(self) -> EngineCounts:
+        """How much there is beside them."""

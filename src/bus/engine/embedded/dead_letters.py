@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
-from bus.engine.base import Redriven, Settled
+from bus.engine.administration import Redriven
+from bus.engine.base import Settled
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, GivenUp, Kept
 from bus.engine.embedded.batch_builder import Checked

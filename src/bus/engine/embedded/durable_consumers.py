@@ -10,22 +10,23 @@ import logging
 import re
 import time
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import msgspec
 
-from bus.engine.base import Described, Redriven, Settled, Sink, Subscribe
+from bus.engine.administration import ConsumerDescription, DeadLetter, Redriven
+from bus.engine.base import Settled, Sink, Subscribe
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
-from bus.engine.embedded.consumer_description import About
+from bus.engine.embedded.consumer_description import About, describe_dead
 from bus.engine.embedded.consumer_listing import Census
 from bus.engine.embedded.consumer_recovery import corrections, fit
-from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore, Dead
+from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore
 from bus.engine.embedded.dead_letters import DeadLetters
 from bus.engine.embedded.durable_consumer import Durable
 from bus.engine.embedded.log_namespace import LogNamespace
@@ -249,15 +250,15 @@ class Consumers:
 
         self._letters.bury(self._durables[consumer.name], gone, buried)
 
-    def dead(self, name: str) -> list[Dead]:
+    async def dead(self, name: str) -> list[DeadLetter]:
         """What consumer *name* gave up and nobody sent back or dropped. Raises `UnknownConsumerError`."""
-        return list(self._get(name).dead.values())
+        return list(map(describe_dead, self._get(name).dead.values()))
 
-    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
+    async def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
         """Send dead events back to their consumer, all or those given by index, as far as they are left."""
         return self._letters.redrive(self._get(name), indexes)
 
-    def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
+    async def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
         """Forget dead events, all or those given by index; returns how many."""
         return self._letters.drop(self._get(name), indexes)
 
@@ -269,7 +270,7 @@ class Consumers:
         except KeyError:
             raise UnknownConsumerError(f"consumer {name[:80]!a} doesn't exist: see /v1/consumers") from None
 
-    def delete(self, name: str) -> None:
+    async def delete(self, name: str) -> None:
         """Forget a consumer; its streams end. Raises `UnknownConsumerError`."""
         if self._unserved.pop(name, None) is None:
             durable = self._get(name)
@@ -278,19 +279,20 @@ class Consumers:
             del self._durables[name]
         self._store.save({name: b""}, turn=self._next_turn())
 
-    def describe(self, described: Described) -> None:
+    async def describe(self) -> Sequence[ConsumerDescription]:
         """Every durable consumer, for ``/v1/consumers``."""
-        self._census.ask(described)
+        return await self._census.ask()
 
-    def describe_one(self, name: str, described: Described) -> None:
+    async def describe_one(self, name: str) -> ConsumerDescription:
         """One durable consumer. Raises `UnknownConsumerError`."""
         found = [self._about(self._get(name))]
-        Census(lambda: found, self._turns).ask(described)
+        (about,) = await Census(lambda: found, self._turns).ask()
+        return about
 
     def _about(self, durable: Durable) -> About:
         return About(durable, self._loop)
 
-    def why(self, name: str) -> str:
+    async def why(self, name: str) -> str:
         """Why nothing is being delivered, in a line. Raises `UnknownConsumerError`."""
         return why(self._get(name).consumer, now=self._loop.time())
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
-from typing import Any
 
 from bus.config import Fsync, Settings
+from bus.engine.administration import EngineCounts, NamespaceStats
 from bus.engine.base import AckMode, Acknowledge, Published, Replied, Settled, Sink, Subscribe, Subscription
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import GivenUp
@@ -172,7 +172,8 @@ class EmbeddedEngine:
     def _given_up(self, consumer: Consumer, gone: GivenUp, settled: Settled) -> None:
         """Tell an anonymous consumer what it will not get again; the event itself stays in the log."""
         delivery = gone.delivery
-        about = {"id": delivery.event_id, "index": delivery.index, "attempts": delivery.attempts, "reason": gone.reason}
+        about: dict[str, str | int] = {"id": delivery.event_id, "index": delivery.index}
+        about |= {"attempts": delivery.attempts, "reason": gone.reason}
         for subscription in consumer.subscriptions:
             subscription.sink.tell("dropped", about)
         self._refuse_request(consumer.namespace, gone)
@@ -217,13 +218,13 @@ class EmbeddedEngine:
 
     # -- the rest
 
-    def stats(self) -> Mapping[str, Any]:
-        return {
-            "namespaces": [namespace.stats() for namespace in self._namespaces.values()],
-            "inboxes": len(self._inboxes),
-            "inbox_bytes": self._inboxes.size,
-            "subscriptions": len(self._settling),
-        }
+    async def namespaces(self) -> list[NamespaceStats]:
+        return [namespace.stats() for namespace in self._namespaces.values()]
+
+    async def counts(self) -> EngineCounts:
+        return EngineCounts(
+            inboxes=len(self._inboxes), inbox_bytes=self._inboxes.size, subscriptions=len(self._settling)
+        )
 
     @property
     def failure(self) -> BusError | None:

@@ -15,8 +15,8 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from bus.engine.administration import NamespaceStats
 from bus.engine.base import Published
 from bus.engine.embedded.batch_builder import BATCH_EVENTS, BatchBuilder, Checked, apologise, check_draft
 from bus.engine.embedded.duplicates import Duplicates, Key
@@ -234,21 +234,21 @@ class LogNamespace(Namespace):
 
     # -- the rest
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> NamespaceStats:
         """What there is to know at a glance."""
-        return {
-            "namespace": self.name,
-            "first_index": self.first,
-            "next_index": self.next,
-            "events": self.next - self.first,
-            "bytes": self.store.size,
-            "segments": len(self.store.segments),
-            "published": self.published,
-            "subscribers": len(self.live),
-            "delivered_bytes": self.live.delivered_bytes,
-            "keys": len(self._duplicates),
-            "writable": self.failure is None,
-        }
+        return NamespaceStats(
+            namespace=self.name,
+            first_index=self.first,
+            next_index=self.next,
+            events=self.next - self.first,
+            bytes=self.store.size,
+            segments=len(self.store.segments),
+            published=self.published,
+            subscribers=len(self.live),
+            delivered_bytes=self.live.delivered_bytes,
+            keys=len(self._duplicates),
+            writable=self.failure is None,
+        )
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events; call *idle* when all that were taken are answered."""

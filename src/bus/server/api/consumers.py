@@ -12,20 +12,21 @@ DELETE /v1/consumers/NAME/dead       forget them: all, or ?index=7,9
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import msgspec
 
-from bus.engine.base import Description, DurableConsumers
-from bus.errors import BusError
+from bus.engine.administration import ConsumerAdmin, ConsumerDescription
+from bus.server.api.later import answer_later
 from bus.server.api.route import Route
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
 from bus.units import parse_whole
 from bus.wire import JSON, TEXT
+
+Answer = Callable[[Request, Responder], None]
 
 _PATH = re.compile(r"/v1/consumers(?:/([^/]+)(?:/(why|dead))?)?")
 _JSON = format_headers({"Content-Type": JSON})
@@ -35,9 +36,9 @@ _TEXT = format_headers({"Content-Type": TEXT})
 class ConsumerRoutes:
     """The paths below ``/v1/consumers``."""
 
-    def __init__(self, consumers: DurableConsumers) -> None:
+    def __init__(self, consumers: ConsumerAdmin) -> None:
         self._consumers = consumers
-        self._encoded: tuple[Sequence[Description], bytes] = ((), b"")
+        self._encoded: tuple[Sequence[ConsumerDescription], bytes] = ((), b"")
 
     def routes(self, path: str) -> Mapping[bytes, Route] | None:
         """What can be done at *path*, by method; None if it is none of these paths."""
@@ -48,52 +49,55 @@ class ConsumerRoutes:
         if name is None:
             return {b"GET": Route(self._list)}
         if what == "why":
-            return {b"GET": Route(partial(self._why, name))}
+            return {b"GET": Route(_awaited(partial(self._why, name)))}
         if what == "dead":
             return {
-                b"GET": Route(partial(self._dead, name)),
-                b"POST": Route(partial(self._redrive, name), lists=("index",)),
-                b"DELETE": Route(partial(self._drop, name), lists=("index",)),
+                b"GET": Route(_awaited(partial(self._dead, name))),
+                b"POST": Route(_awaited(partial(self._redrive, name)), lists=("index",)),
+                b"DELETE": Route(_awaited(partial(self._drop, name)), lists=("index",)),
             }
-        return {b"GET": Route(partial(self._show, name)), b"DELETE": Route(partial(self._delete, name))}
+        return {b"GET": Route(partial(self._show, name)), b"DELETE": Route(_awaited(partial(self._delete, name)))}
 
     def _list(self, request: Request, responder: Responder) -> None:
-        responder.when_first(lambda: self._consumers.describe(lambda found: self._respond_all(responder, found)))
+        responder.when_first(lambda: answer_later(responder, self._respond_all(responder)))
 
-    def _respond_all(self, responder: Responder, found: Sequence[Description]) -> None:
+    async def _respond_all(self, responder: Responder) -> None:
         """Answers that were found together are encoded once."""
+        found = await self._consumers.describe()
         if self._encoded[0] is not found:
             self._encoded = found, msgspec.json.encode({"consumers": found})
         responder.respond(200, _JSON, self._encoded[1])
 
     def _show(self, name: str, request: Request, responder: Responder) -> None:
-        responder.when_first(lambda: self._show_first(name, responder))
+        responder.when_first(lambda: answer_later(responder, self._respond_one(name, responder)))
 
-    def _show_first(self, name: str, responder: Responder) -> None:
-        try:
-            self._consumers.describe_one(name, lambda found: _respond(responder, found[0]))
-        except BusError as error:
-            responder.fail(error)
+    async def _respond_one(self, name: str, responder: Responder) -> None:
+        _respond(responder, await self._consumers.describe_one(name))
 
-    def _delete(self, name: str, request: Request, responder: Responder) -> None:
-        self._consumers.delete(name)
+    async def _delete(self, name: str, request: Request, responder: Responder) -> None:
+        await self._consumers.delete(name)
         responder.respond(204)
 
-    def _why(self, name: str, request: Request, responder: Responder) -> None:
-        responder.respond(200, _TEXT, f"{self._consumers.why(name)}\n".encode())
+    async def _why(self, name: str, request: Request, responder: Responder) -> None:
+        responder.respond(200, _TEXT, f"{await self._consumers.why(name)}\n".encode())
 
-    def _dead(self, name: str, request: Request, responder: Responder) -> None:
-        dead = self._consumers.dead(name)
+    async def _dead(self, name: str, request: Request, responder: Responder) -> None:
+        dead = await self._consumers.dead(name)
         _respond(responder, {"count": len(dead), "dead": dead})
 
-    def _redrive(self, name: str, request: Request, responder: Responder) -> None:
-        _respond(responder, self._consumers.redrive(name, _read_indexes(request)))
+    async def _redrive(self, name: str, request: Request, responder: Responder) -> None:
+        _respond(responder, await self._consumers.redrive(name, _read_indexes(request)))
 
-    def _drop(self, name: str, request: Request, responder: Responder) -> None:
-        _respond(responder, {"dropped": self._consumers.drop(name, _read_indexes(request))})
+    async def _drop(self, name: str, request: Request, responder: Responder) -> None:
+        _respond(responder, {"dropped": await self._consumers.drop(name, _read_indexes(request))})
 
 
-def _respond(responder: Responder, body: Any) -> None:
+def _awaited(answer: Callable[[Request, Responder], Coroutine[object, object, None]]) -> Answer:
+    """*answer*, as a route has it."""
+    return lambda request, responder: answer_later(responder, answer(request, responder))
+
+
+def _respond(responder: Responder, body: object) -> None:
     responder.respond(200, _JSON, msgspec.json.encode(body))
 
 

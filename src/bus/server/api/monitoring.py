@@ -9,6 +9,7 @@ import msgspec
 from bus.engine.base import Engine
 from bus.errors import UnavailableError
 from bus.server.api.consumers import ConsumerRoutes
+from bus.server.api.later import answer_later
 from bus.server.api.metrics import MetricsRoute
 from bus.server.api.openapi import describe
 from bus.server.api.route import Route
@@ -54,4 +55,7 @@ class Admin:
         responder.respond(200, _JSON, describe())
 
     def _namespaces(self, request: Request, responder: Responder) -> None:
-        responder.respond(200, _JSON, msgspec.json.encode({"namespaces": self._engine.stats()["namespaces"]}))
+        answer_later(responder, self._respond_namespaces(responder))
+
+    async def _respond_namespaces(self, responder: Responder) -> None:
+        responder.respond(200, _JSON, msgspec.json.encode({"namespaces": await self._engine.namespaces()}))
