@@ -64,7 +64,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture
 def engine(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[EmbeddedEngine]:
     settings = Settings.read({}, {"BUS_PATH": str(tmp_path), "BUS_NAMESPACES": "app", "BUS_FSYNC": "never"})
-    engine = EmbeddedEngine.open(settings, loop)
+    engine = EmbeddedEngine.open(settings.engine, loop)
     yield engine
     engine.close()
 

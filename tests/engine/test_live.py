@@ -157,7 +157,7 @@ def test_nobody_joins_while_a_commit_is_still_being_delivered(tmp_path: Path) ->
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        engine = EmbeddedEngine.open(Settings.read(path, {}), loop)
+        engine = EmbeddedEngine.open(Settings.read(path, {}).engine, loop)
         live = FanOut(loop)
         sinks = [Recorder(live, "app.>") for _ in range(40)]
         for number, sink in enumerate(sinks):

@@ -158,7 +158,10 @@ class Subscription(Protocol):
 
 
 class Engine(Protocol):
-    """Storing and delivering."""
+    """Storing and delivering, from when it was opened (`bus.engine.open`) until it is closed.
+
+    opened ─▶ publish, subscribe, acknowledge … ─▶ stop ─▶ idle ─▶ close
+    """
 
     @property
     def consumers(self) -> ConsumerAdmin:
@@ -171,6 +174,15 @@ class Engine(Protocol):
     @property
     def failure(self) -> BusError | None:
         """Why some namespace takes no events, None if all do."""
+
+    def retain(self, *, now: int) -> None:
+        """Let go of what needn't be kept any more; called once in a while. *now* is in ns."""
+
+    def stop(self, idle: Callable[[], None]) -> None:
+        """Take no more events and hand out no more deliveries; call *idle* when every publisher is answered."""
+
+    def close(self) -> None:
+        """Keep what there is to keep, and let go of everything. Nothing is called from then on."""
 
     def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
         """Store *drafts* (one namespace, all or none). *now* is the time in ns.

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 
-from bus.config import Fsync, Settings
+from bus.config import EngineSettings, Fsync
 from bus.engine.administration import EngineCounts, NamespaceStats
 from bus.engine.base import AckMode, Acknowledge, Published, Replied, Settled, Sink, Subscribe, Subscription
 from bus.engine.consumer.consumer import Consumer
@@ -50,7 +50,7 @@ log = logging.getLogger("bus.engine")
 class EmbeddedEngine:
     """Everything of one server that isn't HTTP. Make it with `EmbeddedEngine.open`."""
 
-    def __init__(self, settings: Settings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
+    def __init__(self, settings: EngineSettings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
         self._settings = settings
         self._loop = loop
         self._turns = RoundRobin(loop)
@@ -63,7 +63,7 @@ class EmbeddedEngine:
         self._anonymous: set[Consumer] = set()
 
     @classmethod
-    def open(cls, settings: Settings, loop: AbstractEventLoop) -> EmbeddedEngine:
+    def open(cls, settings: EngineSettings, loop: AbstractEventLoop) -> EmbeddedEngine:
         """Lock the data directory, open or make the log of each namespace, and recover what needs it.
 
         Raises a `StorageError`: the directory is locked, a key is wrong, a version unknown.

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from bus.config import Settings
+from bus.config import ServerSettings
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.reading.round_robin import RoundRobin
@@ -45,7 +45,7 @@ _SUBSCRIBE = (
 class Routes:
     """The server's side of every connection: answers requests and knows the streams that are open."""
 
-    def __init__(self, engine: Engine, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, settings: ServerSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.cors = Cors(settings.cors_origins)
         self.max_body = settings.max_body
         self.incoming = Memory(settings.max_body_memory, "bodies")
