@@ -18,6 +18,7 @@ from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
 from bus.event import Draft
 from bus.subject import Filter
+from tests.engine.support import Publishing, Subscribing
 
 NOW = 1_700_000_000_000_000_000
 
@@ -88,7 +89,7 @@ def turn(loop: asyncio.AbstractEventLoop, turns: int = 1) -> None:
 def publish(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop, count: int, size: int) -> None:
     payload = msgspec.Raw(b'"' + b"x" * size + b'"')
     for _ in range(count):
-        engine.publish([Draft(subject="app.a", payload=payload)], lambda receipts, error: None, now=NOW)
+        engine.publish([Draft(subject="app.a", payload=payload)], Publishing(), now=NOW)
         turn(loop, 2)
 
 
@@ -97,9 +98,9 @@ def join(engine: EmbeddedEngine, sink: Socket, **wanted: Any) -> Subscription:
         filter=Filter.parse(["app.a"]), start=Start(StartKind.OLDEST), ack=AckMode.MANUAL,
         consumer="c", prefetch=10_000, redelivery=(600.0,),
     )  # fmt: skip
-    subscription = engine.subscribe(replace(plain, **wanted), sink)
-    subscription.start()
-    return subscription
+    subscribing = Subscribing()
+    engine.subscribe(replace(plain, **wanted), sink, subscribing)
+    return subscribing.start()
 
 
 def test_what_a_member_leaves_behind_goes_to_the_next_as_its_socket_drains(
@@ -127,7 +128,7 @@ def test_what_a_member_leaves_behind_goes_to_the_next_as_its_socket_drains(
 def test_a_turn_ends_after_so_many_events(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:
     drafts = [Draft(subject="app.a")] * 1000
     for _ in range(3):
-        engine.publish(drafts, lambda receipts, error: None, now=NOW)
+        engine.publish(drafts, Publishing(), now=NOW)
     turn(loop, 3)
     sink = Socket()
     join(engine, sink, worker="w").close()

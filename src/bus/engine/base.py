@@ -19,14 +19,24 @@ from bus.event import Draft, Receipt
 from bus.subject import Filter
 from bus.wire import Durability, Format
 
-Published = Callable[[Sequence[Receipt], BusError | None], None]
-"""Called once when the drafts are stored as promised, with their receipts, or with what prevented it."""
+Outcome = Receipt | BusError
+"""What became of one event."""
 
 Settled = Callable[[BusError | None], None]
 """Called once when what a consumer said is carried out, with what prevented some of it."""
 
 Replied = Callable[[bytes, str], None]
 """Called with the JSON of a reply's payload and, if the service answered with an error, its text."""
+
+
+class Publisher(Protocol):
+    """Whoever waits for events to be stored: exactly one of these is called, once, now or later."""
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        """One outcome an event, in their order; of an atomic batch all are receipts."""
+
+    def failed(self, error: BusError) -> None:
+        """Nothing was stored."""
 
 
 class AckMode(StrEnum):
@@ -157,6 +167,26 @@ class Subscription(Protocol):
         """The connection is gone."""
 
 
+class Opening(Protocol):
+    """Whoever waits for a subscription: exactly one of these is called, once, now or later."""
+
+    def opened(self, subscription: Subscription) -> None:
+        """It is there, and delivers nothing before its ``start``."""
+
+    def refused(self, error: BusError) -> None:
+        """There is none."""
+
+
+class AwaitedConfirmations(Protocol):
+    """Somebody waits for those who acknowledge an event that is about to be published."""
+
+    def stored(self, index: int) -> None:
+        """The event has this index; who acknowledged it before this is known counts as well."""
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+
+
 class Engine(Protocol):
     """Storing and delivering, from when it was opened (`bus.engine.open`) until it is closed.
 
@@ -166,10 +196,6 @@ class Engine(Protocol):
     @property
     def consumers(self) -> ConsumerAdmin:
         """The durable consumers."""
-
-    @property
-    def durability(self) -> Durability:
-        """What a stored event's receipt stands for."""
 
     @property
     def failure(self) -> BusError | None:
@@ -184,17 +210,19 @@ class Engine(Protocol):
     def close(self) -> None:
         """Keep what there is to keep, and let go of everything. Nothing is called from then on."""
 
-    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
-        """Store *drafts* (one namespace, all or none). *now* is the time in ns.
+    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
+        """Store *drafts*, which are of one namespace, and tell *publisher*. *now* is the time in ns.
 
-        Raises `InvalidEventError`, `InvalidSubjectError`, `UnknownNamespaceError`, `OverloadedError` or a
-        `StorageError` at once when nothing is to be stored; what turns up later goes to *published*.
+        All or none of them if *atomic*, else each by itself. Raises `InvalidEventError`, `InvalidSubjectError`,
+        `UnknownNamespaceError`, `OverloadedError` or a `StorageError` at once when nothing is to be stored and
+        *publisher* is told nothing.
         """
 
-    def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
-        """Make a subscription; it delivers nothing before its ``start``.
+    def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
+        """Make a subscription and hand it to *opening*.
 
-        Raises `UnknownNamespaceError`, `UnknownEventError`, `ConsumerMismatchError`.
+        Raises `UnknownNamespaceError`, `UnknownEventError` or `ConsumerMismatchError` at once when there is none and
+        *opening* is told nothing.
         """
 
     def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
@@ -207,10 +235,11 @@ class Engine(Protocol):
     def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
         """Hand the first reply in *inbox*, which is new, to *replied*; returns what gives up waiting."""
 
-    def await_confirmations(
-        self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]
-    ) -> Callable[[], None]:
-        """Call *changed* with the ids of those who acknowledged, whenever one more did; returns what stops it."""
+    def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
+        """Call *changed* with the ids of those who acknowledged an event, whenever one more did.
+
+        Asked before the event is published, so that none can be missed. Raises `UnknownNamespaceError`.
+        """
 
     async def namespaces(self) -> Sequence[NamespaceStats]:
         """Counts and sizes of every namespace, in the order they were declared."""

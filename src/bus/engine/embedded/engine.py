@@ -12,7 +12,19 @@ from hashlib import sha256
 
 from bus.config import EngineSettings, Fsync
 from bus.engine.administration import EngineCounts, NamespaceStats
-from bus.engine.base import AckMode, Acknowledge, Published, Replied, Settled, Sink, Subscribe, Subscription
+from bus.engine.base import (
+    AckMode,
+    Acknowledge,
+    AwaitedConfirmations,
+    Opening,
+    Outcome,
+    Publisher,
+    Replied,
+    Settled,
+    Sink,
+    Subscribe,
+    Subscription,
+)
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription
@@ -26,6 +38,7 @@ from bus.engine.embedded.group_commit import make_committer
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.embedded.retention import Retaining
+from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
@@ -54,7 +67,6 @@ class EmbeddedEngine:
         self._settings = settings
         self._loop = loop
         self._turns = RoundRobin(loop)
-        self.durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
         self._lock = directory.lock()
         self._namespaces: dict[str, LogNamespace] = {}
         self._inboxes = Inboxes(loop)
@@ -112,34 +124,55 @@ class EmbeddedEngine:
         duplicates = Duplicates(name, size=settings.dup_size, ttl=settings.dup_ttl)
         duplicates.refill(stored_keys(store), now=time.time_ns())
         committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=self._loop)
-        return LogNamespace(name, store, committer, duplicates, self._loop)
+        durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
+        return LogNamespace(name, store, committer, duplicates, durability=durability, loop=self._loop)
 
     # -- publishing
 
-    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
+    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
+        if not atomic:
+            self._publish_each(drafts, publisher, now=now)
+            return
         name = _namespace_of(drafts)
-        if name == INBOX_NAMESPACE:
-            if len(drafts) > 1:
-                raise InvalidEventError("a batch can't go to an inbox: send replies one by one, or as NDJSON")
-            published([self._inboxes.publish(draft, now=now) for draft in drafts], None)
+        if name != INBOX_NAMESPACE:
+            self._namespace(name).publish(drafts, publisher, now=now)
+        elif len(drafts) == 1:
+            publisher.stored([self._inboxes.publish(drafts[0], now=now)], Durability.MEMORY)
         else:
-            self._namespace(name).publish(drafts, published, now=now)
+            raise InvalidEventError("a batch can't go to an inbox: send replies one by one, or as NDJSON")
+
+    def _publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
+        """What comes before the first dot says where they go, even if what comes behind it can't be read."""
+        namespace = self._namespaces.get((drafts[0].subject or "").partition(".")[0])
+        if namespace:
+            namespace.publish_each(drafts, publisher, now=now)
+        else:
+            publisher.stored([self._publish_one(draft, now=now) for draft in drafts], Durability.MEMORY)
+
+    def _publish_one(self, draft: Draft, *, now: int) -> Outcome:
+        """Put a draft into its inbox, or say why it can't be stored anywhere."""
+        try:
+            name, _ = parse_subject(draft.subject or "")
+            return self._inboxes.publish(draft, now=now) if name == INBOX_NAMESPACE else self._unknown(name)
+        except Exception as error:
+            return as_bus_error(error, "publishing a reply")
 
     def _namespace(self, name: str) -> LogNamespace:
         try:
             return self._namespaces[name]
         except KeyError:
-            known = ", ".join(self._namespaces)
-            raise UnknownNamespaceError(
-                f"namespace {name!a} is not declared on this server, which has {known}"
-            ) from None
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: str) -> UnknownNamespaceError:
+        known = ", ".join(self._namespaces)
+        return UnknownNamespaceError(f"namespace {name!a} is not declared on this server, which has {known}")
 
     # -- subscribing
 
-    def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
+    def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
         subscription = self._subscribe(wanted, sink)
         self._settling.add(subscription)
-        return subscription
+        opening.opened(subscription)
 
     def _subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
         name = wanted.filter.namespace
@@ -195,10 +228,8 @@ class EmbeddedEngine:
     def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
         return self._inboxes.expect(inbox, replied)
 
-    def await_confirmations(
-        self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]
-    ) -> Callable[[], None]:
-        return self._namespace(namespace).confirmations.expect(index, changed)
+    def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
+        return self._namespace(namespace).confirmations.expect(changed)
 
     # -- retention
 
