@@ -21,6 +21,7 @@ from bus.config.values import (
     Keep,
     LogLevel,
     Secret,
+    Storage,
     parse_block_size,
     parse_count,
     parse_retention,
@@ -36,6 +37,7 @@ __all__ = [
     "Secret",
     "ServerSettings",
     "Settings",
+    "Storage",
     "parse_block_size",
     "parse_count",
     "parse_retention",
@@ -48,7 +50,7 @@ class EngineSettings:
     """What is stored, where and for how long."""
 
     path: Path
-    namespaces: tuple[str, ...]
+    namespaces: dict[str, Storage]
     secret_key: Secret
     block_size: int
     fsync: Fsync

@@ -19,11 +19,11 @@ from bus.config.values import (
     parse_choice,
     parse_count,
     parse_flag,
+    parse_namespaces,
     parse_retention,
     split_list,
 )
 from bus.errors import BusError, ConfigError
-from bus.subject import check_namespaces
 from bus.units import parse_duration, parse_size
 
 
@@ -62,10 +62,10 @@ OPTIONS = (
     Option("path", Path, "BUS_PATH", "./data", "Directory the events are stored in."),
     Option(
         "namespaces",
-        lambda text: check_namespaces(split_list(text)),
+        parse_namespaces,
         "BUS_NAMESPACES",
         "",
-        "Namespaces to serve, separated by commas.",
+        "Namespaces to serve, separated by commas; live:memory keeps one in memory alone.",
         shown="required",
     ),
     Option("secret_key", Secret, "BUS_SECRET_KEY", "", "Secret that seals the log.", shown="not sealed"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bus.errors import BusError, ConfigError
+from bus.subject import check_namespaces
 from bus.units import parse_duration, parse_size, parse_whole
 
 DEFAULT_PORT = 2021
@@ -19,6 +20,13 @@ class Fsync(StrEnum):
     ALWAYS = "always"
     INTERVAL = "interval"
     NEVER = "never"
+
+
+class Storage(StrEnum):
+    """Where a namespace is: on disk, or in memory until the server stops."""
+
+    DISK = "disk"
+    MEMORY = "memory"
 
 
 class LogLevel(StrEnum):
@@ -90,6 +98,18 @@ def parse_block_size(text: str) -> int:
     if not 256 <= size <= 1 << 20:
         raise ConfigError(f"{text!r} is out of range: a sealed block holds 256 bytes to 1 MiB")
     return size
+
+
+def parse_namespaces(text: str) -> dict[str, Storage]:
+    """Read ``app,live:memory``: where each namespace is, in the order they are declared. Raises `ConfigError`."""
+    found: dict[str, Storage] = {}
+    for part in split_list(text):
+        name, _, where = part.partition(":")
+        storage = Storage(parse_choice(Storage, where)) if where else Storage.DISK
+        if found.setdefault(name, storage) is not storage:
+            raise ConfigError(f"namespace {name!a} is declared on disk and in memory: choose one")
+    check_namespaces(found)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from bus.config import Storage
+
 
 class NamespaceStats(msgspec.Struct, frozen=True):
     """One namespace at a glance. Its fields are those of ``/v1/namespaces``, in their order."""
@@ -22,6 +24,7 @@ class NamespaceStats(msgspec.Struct, frozen=True):
     delivered_bytes: int
     keys: int
     writable: bool
+    storage: Storage
 
 
 class EngineCounts(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ import time
 
 import uvloop
 
-from bus.config import Address, LogLevel, Settings
+from bus.config import Address, LogLevel, Settings, Storage
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.open import open_engine
@@ -93,7 +93,8 @@ class Server:
         settings = self._settings.engine
         log.info(
             "listening on %s namespaces=%s path=%s fsync=%s sealed=%s",
-            _url(listening), ",".join(settings.namespaces), settings.path, settings.fsync,
+            _url(listening), ",".join(map(_declared, settings.namespaces.items())),
+            settings.path if Storage.DISK in settings.namespaces.values() else "none", settings.fsync,
             "yes" if settings.secret_key else "no",
         )  # fmt: skip
         self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {_url(listening)}")
@@ -140,6 +141,12 @@ async def _retain(engine: Engine) -> None:
         except Exception as error:
             log.error("%s", as_bus_error(error, "retention"))
         await asyncio.sleep(limits.RETENTION_SECONDS)
+
+
+def _declared(namespace: tuple[str, Storage]) -> str:
+    """A namespace as it is declared."""
+    name, storage = namespace
+    return name if storage is Storage.DISK else f"{name}:{storage}"
 
 
 def _url(listening: asyncio.Server) -> str:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 
-from bus.config import EngineSettings, Fsync
+from bus.config import EngineSettings, Storage
 from bus.engine.administration import EngineCounts, NamespaceStats
 from bus.engine.base import (
     AckMode,
@@ -32,11 +32,11 @@ from bus.engine.consumer.terms import Terms
 from bus.engine.embedded.ack_routing import AckRouter
 from bus.engine.embedded.consumer_store import ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
-from bus.engine.embedded.duplicates import Duplicates, stored_keys
 from bus.engine.embedded.durable_consumers import Consumers
-from bus.engine.embedded.group_commit import make_committer
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.embedded.log_namespace import LogNamespace
+from bus.engine.embedded.namespace_opening import open_in_memory, open_on_disk
+from bus.engine.embedded.no_consumer_store import NoConsumerStore
 from bus.engine.embedded.retention import Retaining
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
@@ -52,8 +52,6 @@ from bus.errors import (
     UnknownNamespaceError,
 )
 from bus.event import Draft
-from bus.storage.cipher import Cipher
-from bus.storage.log import Log
 from bus.subject import INBOX_NAMESPACE, parse_subject
 from bus.wire import Durability
 
@@ -63,11 +61,11 @@ log = logging.getLogger("bus.engine")
 class EmbeddedEngine:
     """Everything of one server that isn't HTTP. Make it with `EmbeddedEngine.open`."""
 
-    def __init__(self, settings: EngineSettings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
+    def __init__(self, settings: EngineSettings, directory: DataDirectory | None, loop: AbstractEventLoop) -> None:
         self._settings = settings
         self._loop = loop
         self._turns = RoundRobin(loop)
-        self._lock = directory.lock()
+        self._lock = directory.lock() if directory else None
         self._namespaces: dict[str, LogNamespace] = {}
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
@@ -78,10 +76,13 @@ class EmbeddedEngine:
     def open(cls, settings: EngineSettings, loop: AbstractEventLoop) -> EmbeddedEngine:
         """Lock the data directory, open or make the log of each namespace, and recover what needs it.
 
+        Without a namespace on disk there is no directory.
+
         Raises a `StorageError`: the directory is locked, a key is wrong, a version unknown.
         """
-        directory = DataDirectory(settings.path)
-        directory.make()
+        directory = DataDirectory(settings.path) if Storage.DISK in settings.namespaces.values() else None
+        if directory:
+            directory.make()
         engine = cls(settings, directory, loop)
         try:
             engine._open(directory)
@@ -90,14 +91,12 @@ class EmbeddedEngine:
             raise
         return engine
 
-    def _open(self, directory: DataDirectory) -> None:
+    def _open(self, directory: DataDirectory | None) -> None:
         """Logs first: they know whether the key is right before anything else is touched."""
         for name in self._settings.namespaces:
             self._namespaces[name] = self._open_namespace(name, directory)
-        secret = self._settings.secret_key
-        store = ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
         self._consumers = Consumers(
-            store, self._namespaces, loop=self._loop, turns=self._turns,
+            self._open_store(directory), self._namespaces, loop=self._loop, turns=self._turns,
             left=self._subscription_closed, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
@@ -112,20 +111,22 @@ class EmbeddedEngine:
         assert self._consumers is not None, "the engine is not open"
         return self._consumers
 
-    def _open_namespace(self, name: str, directory: DataDirectory) -> LogNamespace:
-        settings = self._settings
-        cipher = Cipher(settings.secret_key, block_size=settings.block_size) if settings.secret_key else None
-        store = Log.open(directory.log(name), cipher=cipher, segment_bytes=settings.segment_size)
-        self._lock.watch(directory.log(name))
-        if store.torn:
-            log.warning("namespace %s: %s", name, store.torn)
-        for damage in store.damage:
-            log.error("namespace %s: %s", name, damage)
-        duplicates = Duplicates(name, size=settings.dup_size, ttl=settings.dup_ttl)
-        duplicates.refill(stored_keys(store), now=time.time_ns())
-        committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=self._loop)
-        durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
-        return LogNamespace(name, store, committer, duplicates, durability=durability, loop=self._loop)
+    def _open_namespace(self, name: str, directory: DataDirectory | None) -> LogNamespace:
+        if directory is None or self._settings.namespaces[name] is Storage.MEMORY:
+            return open_in_memory(name, self._settings, self._loop, grown=lambda: self._retain(name))
+        found = open_on_disk(name, directory.log(name), self._settings, self._loop)
+        if self._lock:
+            self._lock.watch(directory.log(name))
+        return found
+
+    def _open_store(self, directory: DataDirectory | None) -> ConsumerStore | NoConsumerStore:
+        if directory is None:
+            return NoConsumerStore()
+        secret = self._settings.secret_key
+        return ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
+
+    def _retain(self, name: str) -> None:
+        self._retaining.retain(self._namespaces[name], now=time.time_ns())
 
     # -- publishing
 
@@ -241,7 +242,7 @@ class EmbeddedEngine:
 
     def _check_directory(self) -> StorageError | None:
         """Take no more events if the files they would go to are no longer those of the data directory."""
-        trouble = self._lock.check()
+        trouble = self._lock.check() if self._lock else None
         if isinstance(trouble, LogFailedError):
             for namespace in self._namespaces.values():
                 namespace.fail(trouble)
@@ -282,7 +283,8 @@ class EmbeddedEngine:
         for namespace in self._namespaces.values():
             with suppress(BusError):
                 namespace.close()
-        self._lock.release()
+        if self._lock:
+            self._lock.release()
 
     def __repr__(self) -> str:
         return f"<EmbeddedEngine {self._settings.path} {', '.join(self._namespaces)}>"

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from bus.config import Storage
 from bus.engine.administration import NamespaceStats
 from bus.engine.base import Publisher
 from bus.engine.embedded.batch_builder import BATCH_EVENTS, BatchBuilder, Checked, apologise, check_draft
@@ -81,6 +82,11 @@ class LogNamespace(Namespace):
     def failure(self) -> StorageError | None:
         """Why the namespace takes no more events; a sync between two commits may have failed too."""
         return self._broken or (LogFailedError(self.store.failure) if self.store.failure else None)
+
+    @property
+    def is_volatile(self) -> bool:
+        """Whether it ends with the server."""
+        return self.durability is Durability.MEMORY
 
     def fail(self, failure: StorageError) -> None:
         """Take no more events, until a restart."""
@@ -286,6 +292,7 @@ class LogNamespace(Namespace):
             delivered_bytes=self.live.delivered_bytes,
             keys=len(self._duplicates),
             writable=self.failure is None,
+            storage=Storage.MEMORY if self.is_volatile else Storage.DISK,
         )
 
     def stop(self, idle: Callable[[], None]) -> None:
