@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shlex
 from itertools import takewhile
@@ -12,7 +11,7 @@ import click
 import pytest
 
 from bus.cli.main import COMMANDS, bus
-from bus.config import Settings
+from bus.config.options import OPTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
 EVERYWHERE = {"--help", "-h", "--host"}
@@ -37,10 +36,9 @@ def test_the_options_of_each_command_are_in_its_table(command: str) -> None:
 
 def test_the_settings_are_as_they_are() -> None:
     section = _section("server")
-    for field in dataclasses.fields(Settings):
-        flag, about = f"--{field.name.replace('_', '-')}", field.metadata
-        default = f"`{about['default']}`" if about["default"] else about["shown"]
-        assert f"| `{flag}` | `{about['variable']}` | {default} | " in section
+    for option in OPTIONS:
+        default = f"`{option.default}`" if option.default else option.shown
+        assert f"| `{option.flag}` | `{option.variable}` | {default} | " in section
 
 
 def _examples() -> list[list[str]]:

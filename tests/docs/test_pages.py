@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import pytest
 
 import bus.engine.consumer.pending
 import bus.engine.consumer.why
-from bus.config import Settings
+from bus.config.options import OPTIONS
 from tests.conftest import StartServer
 from tests.docs.blocks import ROOT, RUNNABLE, Block, blocks_of, run_blocks
 from tests.support import PATIENCE
@@ -139,11 +138,11 @@ def test_the_settings_of_the_readme_are_those_of_the_server() -> None:
     rows = re.findall(r"^\| `--(\S+)` \| `(BUS_\w+)` \| (.+?) \|", README.read_text(), re.MULTILINE)
     assert rows == [
         (
-            field.name.replace("_", "-"),
-            field.metadata["variable"],
-            f"`{field.metadata['default']}`" if field.metadata["default"] else field.metadata["shown"],
+            option.flag.removeprefix("--"),
+            option.variable,
+            f"`{option.default}`" if option.default else option.shown,
         )
-        for field in dataclasses.fields(Settings)
+        for option in OPTIONS
     ]
 
 

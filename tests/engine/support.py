@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from array import array
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bus.engine.base import Settled
+from bus.engine.base import Outcome, Settled, Subscription
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.embedded.duplicates import Duplicates
@@ -19,6 +20,7 @@ from bus.event import index_in
 from bus.frame import encode_extra, encode_frame
 from bus.storage import Batch, FileSystem, Log, MemoryFiles
 from bus.storage.batch import narrow
+from bus.wire import Durability
 
 
 class ManualLoop(asyncio.SelectorEventLoop):
@@ -109,6 +111,42 @@ class RecordingOwner:
         self.changes += 1
 
 
+@dataclass(slots=True)
+class Publishing:
+    """Waits for events to be stored."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    durability: Durability | None = None
+    failure: BusError | None = None
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        self.outcomes.extend(outcomes)
+        self.durability = durability
+
+    def failed(self, error: BusError) -> None:
+        self.failure = error
+
+
+@dataclass(slots=True)
+class Subscribing:
+    """Waits for a subscription."""
+
+    subscription: Subscription | None = None
+    failure: BusError | None = None
+
+    def opened(self, subscription: Subscription) -> None:
+        self.subscription = subscription
+
+    def refused(self, error: BusError) -> None:
+        self.failure = error
+
+    def start(self) -> Subscription:
+        """The subscription, which is there, started."""
+        assert self.subscription
+        self.subscription.start()
+        return self.subscription
+
+
 def event_id(index: int) -> str:
     """An id as Bus makes it."""
     return f"e_{index:012x}0000000000"
@@ -133,7 +171,14 @@ def open_namespace(
 ) -> LogNamespace:
     """A namespace ``app`` whose log is in memory."""
     store = Log.open(Path("/log"), files=files or MemoryFiles(), segment_bytes=segment_bytes)
-    return LogNamespace("app", store, InlineCommitter(store), Duplicates("app", size=0, ttl=None), loop)
+    return LogNamespace(
+        "app",
+        store,
+        InlineCommitter(store),
+        Duplicates("app", size=0, ttl=None),
+        durability=Durability.MEMORY,
+        loop=loop,
+    )
 
 
 def store(namespace: LogNamespace, *batches: Batch) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from bus.config import Settings
-from bus.engine.embedded.engine import EmbeddedEngine
+from bus.engine.open import open_engine
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.api.openapi import read_openapi
 from bus.server.api.route import Need, Route
@@ -30,9 +30,11 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ro
 
     async def read() -> dict[tuple[str, str], Route]:
         settings, loop = Settings.read(flags, {}), asyncio.get_running_loop()
-        engine = EmbeddedEngine.open(settings, loop)
+        engine = open_engine(settings.engine, loop)
         try:
-            return {(found.method.decode(), found.path): found for found in Dispatcher(engine, settings, loop).table}
+            return {
+                (found.method.decode(), found.path): found for found in Dispatcher(engine, settings.server, loop).table
+            }
         finally:
             engine.close()
 

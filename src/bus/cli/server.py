@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from typing import Any
 
@@ -10,15 +9,15 @@ import click
 
 from bus.cli.console import note
 from bus.config import Settings
+from bus.config.options import OPTIONS, Option
 
 
-def _option(field: dataclasses.Field[Any]) -> click.Option:
-    about = field.metadata
-    value_may_be_left_out: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if field.type == "bool" else {}
+def _option(option: Option) -> click.Option:
+    value_may_be_left_out: dict[str, Any] = {"is_flag": False, "flag_value": "true"} if option.is_switch else {}
     return click.Option(
-        [f"--{field.name.replace('_', '-')}"],
-        help=f"{about['help']} \n[{about['variable']}; {about['shown']}]",
-        metavar=_metavar(field.name),
+        [option.flag],
+        help=f"{option.help} \n[{option.variable}; {option.shown or option.default}]",
+        metavar=_metavar(option.name),
         **value_may_be_left_out,
     )
 
@@ -29,7 +28,7 @@ def _metavar(name: str) -> str:
 
 
 @click.command(
-    params=[_option(field) for field in dataclasses.fields(Settings)],
+    params=[_option(option) for option in OPTIONS],
     epilog="In brackets: the environment variable, which a flag overrides, and the default.",
 )
 def server(**flags: str | None) -> int:

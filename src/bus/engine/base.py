@@ -6,27 +6,38 @@ loop and answers by callback, because an awaited object per event costs more tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
+from bus.engine.administration import ConsumerAdmin, EngineCounts, NamespaceStats
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.frame import Format
 from bus.subject import Filter
 from bus.wire import Durability
 
-Published = Callable[[Sequence[Receipt], BusError | None], None]
-"""Called once when the drafts are stored as promised, with their receipts, or with what prevented it."""
+Outcome = Receipt | BusError
+"""What became of one event."""
 
 Settled = Callable[[BusError | None], None]
 """Called once when what a consumer said is carried out, with what prevented some of it."""
 
 Replied = Callable[[bytes, str], None]
 """Called with the JSON of a reply's payload and, if the service answered with an error, its text."""
+
+
+class Publisher(Protocol):
+    """Whoever waits for events to be stored: exactly one of these is called, once, now or later."""
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        """One outcome an event, in their order; of an atomic batch all are receipts."""
+
+    def failed(self, error: BusError) -> None:
+        """Nothing was stored."""
 
 
 class AckMode(StrEnum):
@@ -110,13 +121,6 @@ class Gap:
     next_index: int
 
 
-class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How many events were sent back, and the indexes of those that can't be: neither they nor letters are left."""
-
-    redriven: int
-    gone: list[int] = []
-
-
 MUCH = 512 * 1024
 """Bytes above which a sink sends in pieces and doesn't keep what the subscriber has yet to take."""
 
@@ -135,7 +139,7 @@ class Sink(Protocol):
         while the subscriber doesn't read.
         """
 
-    def tell(self, kind: str, data: Mapping[str, Any]) -> None:
+    def tell(self, kind: str, data: Mapping[str, str | int]) -> None:
         """Send an event that isn't stored: ``gap`` or ``dropped``."""
 
     def end(self, reason: str) -> None:
@@ -164,64 +168,62 @@ class Subscription(Protocol):
         """The connection is gone."""
 
 
-Description = dict[str, Any]
-"""What there is to say of a durable consumer."""
+class Opening(Protocol):
+    """Whoever waits for a subscription: exactly one of these is called, once, now or later."""
 
-Described = Callable[[Sequence[Description]], None]
-"""Called once with what was asked for."""
+    def opened(self, subscription: Subscription) -> None:
+        """It is there, and delivers nothing before its ``start``."""
+
+    def refused(self, error: BusError) -> None:
+        """There is none."""
 
 
-class DurableConsumers(Protocol):
-    """The durable consumers of an engine, by name. Unknown names raise `UnknownConsumerError`."""
+class AwaitedConfirmations(Protocol):
+    """Somebody waits for those who acknowledge an event that is about to be published."""
 
-    def describe(self, described: Described) -> None:
-        """Every consumer: where it is, what it has pending, and why nothing is being delivered."""
+    def stored(self, index: int) -> None:
+        """The event has this index; who acknowledged it before this is known counts as well."""
 
-    def describe_one(self, name: str, described: Described) -> None:
-        """One consumer, likewise."""
-
-    def why(self, name: str) -> str:
-        """Why nothing is being delivered, in a line."""
-
-    def delete(self, name: str) -> None:
-        """Forget a consumer; its streams end."""
-
-    def dead(self, name: str) -> Sequence[Any]:
-        """The events it gave up."""
-
-    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
-        """Deliver events it gave up again, all or those given by index, as far as they are left."""
-
-    def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
-        """Forget events it gave up, all or those given by index; returns how many."""
+    def stop(self) -> None:
+        """Nobody waits any more."""
 
 
 class Engine(Protocol):
-    """Storing and delivering."""
+    """Storing and delivering, from when it was opened (`bus.engine.open`) until it is closed.
+
+    opened ─▶ publish, subscribe, acknowledge … ─▶ stop ─▶ idle ─▶ close
+    """
 
     @property
-    def consumers(self) -> DurableConsumers:
+    def consumers(self) -> ConsumerAdmin:
         """The durable consumers."""
-
-    @property
-    def durability(self) -> Durability:
-        """What a stored event's receipt stands for."""
 
     @property
     def failure(self) -> BusError | None:
         """Why some namespace takes no events, None if all do."""
 
-    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
-        """Store *drafts* (one namespace, all or none). *now* is the time in ns.
+    def retain(self, *, now: int) -> None:
+        """Let go of what needn't be kept any more; called once in a while. *now* is in ns."""
 
-        Raises `InvalidEventError`, `InvalidSubjectError`, `UnknownNamespaceError`, `OverloadedError` or a
-        `StorageError` at once when nothing is to be stored; what turns up later goes to *published*.
+    def stop(self, idle: Callable[[], None]) -> None:
+        """Take no more events and hand out no more deliveries; call *idle* when every publisher is answered."""
+
+    def close(self) -> None:
+        """Keep what there is to keep, and let go of everything. Nothing is called from then on."""
+
+    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
+        """Store *drafts*, which are of one namespace, and tell *publisher*. *now* is the time in ns.
+
+        All or none of them if *atomic*, else each by itself. Raises `InvalidEventError`, `InvalidSubjectError`,
+        `UnknownNamespaceError`, `OverloadedError` or a `StorageError` at once when nothing is to be stored and
+        *publisher* is told nothing.
         """
 
-    def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
-        """Make a subscription; it delivers nothing before its ``start``.
+    def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
+        """Make a subscription and hand it to *opening*.
 
-        Raises `UnknownNamespaceError`, `UnknownEventError`, `ConsumerMismatchError`.
+        Raises `UnknownNamespaceError`, `UnknownEventError` or `ConsumerMismatchError` at once when there is none and
+        *opening* is told nothing.
         """
 
     def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
@@ -234,10 +236,14 @@ class Engine(Protocol):
     def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
         """Hand the first reply in *inbox*, which is new, to *replied*; returns what gives up waiting."""
 
-    def await_confirmations(
-        self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]
-    ) -> Callable[[], None]:
-        """Call *changed* with the ids of those who acknowledged, whenever one more did; returns what stops it."""
+    def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
+        """Call *changed* with the ids of those who acknowledged an event, whenever one more did.
 
-    def stats(self) -> Mapping[str, Any]:
-        """Counts and sizes per namespace, for ``/v1/namespaces`` and the metrics."""
+        Asked before the event is published, so that none can be missed. Raises `UnknownNamespaceError`.
+        """
+
+    async def namespaces(self) -> Sequence[NamespaceStats]:
+        """Counts and sizes of every namespace, in the order they were declared."""
+
+    async def counts(self) -> EngineCounts:
+        """How much there is beside them."""

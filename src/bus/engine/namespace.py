@@ -29,7 +29,7 @@ READ_BATCHES = 64
 """How much is read at a time: less than half a millisecond's work, be the batches large or small."""
 
 
-class Waiting(Protocol):
+class Publishers(Protocol):
     """Publishers who wait for one batch."""
 
     def answer(self, failure: BusError | None = None) -> None:
@@ -92,7 +92,7 @@ class Namespace(ABC):
         return self._single_events.at(index) if self.first <= index < self.next else None
 
     def take_over(
-        self, batches: Sequence[Batch], waiting: Sequence[Waiting], *, before: Callable[[], None] = lambda: None
+        self, batches: Sequence[Batch], waiting: Sequence[Publishers], *, before: Callable[[], None] = lambda: None
     ) -> None:
         """*batches* are stored, and count from now on, whatever befalls *before* or those who are told of it."""
         self.published += batches[-1].next - self.next
@@ -107,7 +107,7 @@ class Namespace(ABC):
                 publishers.answer(told)
         self.live.deliver(batches)
 
-    def _publish_stored(self, batches: Sequence[Batch], waiting: Sequence[Waiting]) -> None:
+    def _publish_stored(self, batches: Sequence[Batch], waiting: Sequence[Publishers]) -> None:
         for publishers in waiting:
             publishers.answer()
 

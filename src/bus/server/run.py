@@ -16,9 +16,10 @@ import time
 
 import uvloop
 
-from bus.config import Address, LogLevel, Settings
-from bus.engine.embedded.engine import EmbeddedEngine
+from bus.config import Address, LogLevel, Settings, Storage
+from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
+from bus.engine.open import open_engine
 from bus.errors import BusError, ConfigError
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.http import limits
@@ -39,7 +40,7 @@ def serve(settings: Settings) -> int:
     Returns the exit status: 0 after a clean stop, 1 if it couldn't start, with one line saying why.
     """
     logging.basicConfig(
-        level=_LEVELS[settings.log_level],
+        level=_LEVELS[settings.server.log_level],
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
@@ -63,7 +64,7 @@ class Server:
     async def run(self) -> None:
         """Serve until a signal says stop. Raises `StorageError` or `ConfigError` if it can't start."""
         loop = asyncio.get_running_loop()
-        engine = EmbeddedEngine.open(self._settings, loop)
+        engine = open_engine(self._settings.engine, loop)
         alive = loop.create_task(self._supervisor.keep_alive())
         try:
             await self._serve(engine, loop)
@@ -71,9 +72,9 @@ class Server:
             alive.cancel()
             engine.close()
 
-    async def _serve(self, engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:
-        dispatcher = Dispatcher(engine, self._settings, loop)
-        listening = await _listen(self._settings.addr, dispatcher, loop)
+    async def _serve(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        dispatcher = Dispatcher(engine, self._settings.server, loop)
+        listening = await _listen(self._settings.server.addr, dispatcher, loop)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -89,20 +90,21 @@ class Server:
         await self._drain(engine, dispatcher)
 
     def _announce(self, listening: asyncio.Server) -> None:
-        settings = self._settings
+        settings = self._settings.engine
         log.info(
             "listening on %s namespaces=%s path=%s fsync=%s sealed=%s",
-            _url(listening), ",".join(settings.namespaces), settings.path, settings.fsync,
+            _url(listening), ",".join(map(_declared, settings.namespaces.items())),
+            settings.path if Storage.DISK in settings.namespaces.values() else "none", settings.fsync,
             "yes" if settings.secret_key else "no",
         )  # fmt: skip
         self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {_url(listening)}")
 
-    async def _drain(self, engine: EmbeddedEngine, dispatcher: Dispatcher) -> None:
+    async def _drain(self, engine: Engine, dispatcher: Dispatcher) -> None:
         """Answer every publisher, then give the connections time to take their answers."""
         idle = asyncio.Event()
         engine.stop(idle.set)
         try:
-            async with asyncio.timeout(self._settings.drain):
+            async with asyncio.timeout(self._settings.server.drain):
                 await idle.wait()
                 await dispatcher.drain()
         except TimeoutError:
@@ -132,13 +134,19 @@ async def _sweep(dispatcher: Dispatcher) -> None:
         dispatcher.sweep()
 
 
-async def _retain(engine: EmbeddedEngine) -> None:
+async def _retain(engine: Engine) -> None:
     while True:
         try:
             engine.retain(now=time.time_ns())
         except Exception as error:
             log.error("%s", as_bus_error(error, "retention"))
         await asyncio.sleep(limits.RETENTION_SECONDS)
+
+
+def _declared(namespace: tuple[str, Storage]) -> str:
+    """A namespace as it is declared."""
+    name, storage = namespace
+    return name if storage is Storage.DISK else f"{name}:{storage}"
 
 
 def _url(listening: asyncio.Server) -> str:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
 
 from bus.config import Settings
-from bus.engine.base import AckMode, Acknowledge, Action, Description, Start, StartKind, Subscribe, Subscription
+from bus.engine.base import AckMode, Acknowledge, Action, Start, StartKind, Subscribe, Subscription
 from bus.engine.consumer.hand_out import TURN_BYTES, TURN_EVENTS
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
 from bus.event import Draft
 from bus.subject import Filter
+from tests.engine.support import Publishing, Subscribing
 
 NOW = 1_700_000_000_000_000_000
+
+Answer = TypeVar("Answer")
 
 
 class Socket:
@@ -62,9 +65,18 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 @pytest.fixture
 def engine(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> Iterator[EmbeddedEngine]:
     settings = Settings.read({}, {"BUS_PATH": str(tmp_path), "BUS_NAMESPACES": "app", "BUS_FSYNC": "never"})
-    engine = EmbeddedEngine.open(settings, loop)
+    engine = EmbeddedEngine.open(settings.engine, loop)
     yield engine
     engine.close()
+
+
+def at_once(answer: Coroutine[object, object, Answer]) -> Answer:
+    """What *answer* comes to without waiting for anything."""
+    try:
+        answer.send(None)
+    except StopIteration as done:
+        return cast(Answer, done.value)
+    raise AssertionError(f"{answer!r} waits")
 
 
 def turn(loop: asyncio.AbstractEventLoop, turns: int = 1) -> None:
@@ -77,7 +89,7 @@ def turn(loop: asyncio.AbstractEventLoop, turns: int = 1) -> None:
 def publish(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop, count: int, size: int) -> None:
     payload = msgspec.Raw(b'"' + b"x" * size + b'"')
     for _ in range(count):
-        engine.publish([Draft(subject="app.a", payload=payload)], lambda receipts, error: None, now=NOW)
+        engine.publish([Draft(subject="app.a", payload=payload)], Publishing(), now=NOW)
         turn(loop, 2)
 
 
@@ -86,9 +98,9 @@ def join(engine: EmbeddedEngine, sink: Socket, **wanted: Any) -> Subscription:
         filter=Filter.parse(["app.a"]), start=Start(StartKind.OLDEST), ack=AckMode.MANUAL,
         consumer="c", prefetch=10_000, redelivery=(600.0,),
     )  # fmt: skip
-    subscription = engine.subscribe(replace(plain, **wanted), sink)
-    subscription.start()
-    return subscription
+    subscribing = Subscribing()
+    engine.subscribe(replace(plain, **wanted), sink, subscribing)
+    return subscribing.start()
 
 
 def test_what_a_member_leaves_behind_goes_to_the_next_as_its_socket_drains(
@@ -116,7 +128,7 @@ def test_what_a_member_leaves_behind_goes_to_the_next_as_its_socket_drains(
 def test_a_turn_ends_after_so_many_events(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:
     drafts = [Draft(subject="app.a")] * 1000
     for _ in range(3):
-        engine.publish(drafts, lambda receipts, error: None, now=NOW)
+        engine.publish(drafts, Publishing(), now=NOW)
     turn(loop, 3)
     sink = Socket()
     join(engine, sink, worker="w").close()
@@ -142,7 +154,7 @@ def test_a_rejection_is_answered_when_its_letter_is_listed(
     (event_id,) = [line[4:].decode() for line in sink.writes[0].split(b"\n") if line.startswith(b"id: ")]
     answers: list[tuple[BusError | None, int]] = []
     ack = Acknowledge(consumer_id=subscription.consumer_id, event_ids=(event_id,), action=Action.REJECT, reason="bad")
-    engine.acknowledge(ack, lambda error: answers.append((error, len(engine.consumers.dead("c")))))
+    engine.acknowledge(ack, lambda error: answers.append((error, len(at_once(engine.consumers.dead("c"))))))
     assert not answers, "the letter isn't stored yet"
     turn(loop, 5)
     assert answers == [(None, 1)]
@@ -162,10 +174,8 @@ def test_a_rejection_whose_letter_cannot_be_stored_is_refused_and_the_event_stay
     engine.acknowledge(ack, answers.append)
     turn(loop, 5)
     assert answers[0] and "its dead letter can't be stored" in answers[0].message
-    found: list[Description] = []
-    engine.consumers.describe_one("c", found.extend)
-    turn(loop, 5)
-    assert [(about["pending"], about["dead"]) for about in found] == [(1, 0)]
+    about = loop.run_until_complete(engine.consumers.describe_one("c"))
+    assert (about.pending, about.dead) == (1, 0)
 
 
 def test_a_consumer_that_fails_ends_its_streams_and_no_others(

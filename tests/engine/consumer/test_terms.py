@@ -19,7 +19,7 @@ def wanted(pattern: str = "app.a", **given: Any) -> Subscribe:
 def test_what_is_left_out_is_the_default_and_what_is_given_is_known_as_given() -> None:
     assert Terms.of(wanted()).given == frozenset()
     terms = Terms.of(wanted(redelivery=(1.0, 60.0), by_key=True))
-    assert terms.describe() == {"redelivery": "1s,1m", "redelivery_count": 3, "order": "key"}
+    assert (terms.written, terms.redelivery_count, terms.by_key) == ("1s,1m", 3, True)
     assert terms.given == {"redelivery"}
 
 

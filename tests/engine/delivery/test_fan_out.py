@@ -17,7 +17,7 @@ from bus.errors import BusError
 from bus.event import Draft, index_in
 from bus.frame import Format
 from bus.subject import Filter
-from tests.engine.support import batch
+from tests.engine.support import Publishing, Subscribing, batch
 
 
 class Recorder:
@@ -137,27 +137,35 @@ def test_much_is_not_handed_to_every_sink_but_read_by_each() -> None:
     asyncio.run(run())
 
 
+def join(engine: EmbeddedEngine, sink: Recorder, pattern: str) -> None:
+    subscribing = Subscribing()
+    engine.subscribe(Subscribe(filter=Filter.parse([pattern])), sink, subscribing)
+    subscribing.start()
+
+
 def test_nobody_joins_while_a_commit_is_still_being_delivered(tmp_path: Path) -> None:
     """One that begins behind the commit would get what is left of it, and one that has read it would get it twice."""
     path = {"path": str(tmp_path / "data"), "namespaces": "app", "fsync": "never"}
 
     async def run() -> None:
         loop = asyncio.get_running_loop()
-        engine = EmbeddedEngine.open(Settings.read(path, {}), loop)
+        engine = EmbeddedEngine.open(Settings.read(path, {}).engine, loop)
         live = FanOut(loop)
         sinks = [Recorder(live, "app.>") for _ in range(40)]
         for number, sink in enumerate(sinks):
-            engine.subscribe(Subscribe(filter=Filter.parse([f"app.*.x{number}"])), sink).start()
-        await turns(live, lambda: engine.stats()["namespaces"][0]["subscribers"] == len(sinks))
-        published: list[int] = []
+            join(engine, sink, f"app.*.x{number}")
+        for _ in sinks:
+            await asyncio.sleep(0)
+        assert [found.subscribers for found in await engine.namespaces()] == [len(sinks)]
+        published = Publishing()
         drafts = [Draft(subject=f"app.s{number}.x{number % 40}") for number in range(8_000)]
-        engine.publish(drafts, lambda receipts, error: published.append(len(receipts)), now=1)
-        await turns(live, lambda: bool(published))
+        engine.publish(drafts, published, now=1)
+        await turns(live, lambda: bool(published.outcomes))
         assert not sinks[-1].ids
         late = Recorder(live, "app.>")
-        engine.subscribe(Subscribe(filter=Filter.parse(["app.*.x39"])), late).start()
+        join(engine, late, "app.*.x39")
         await turns(live, lambda: bool(sinks[-1].ids))
-        engine.publish([Draft(subject="app.last.x39")], lambda receipts, error: None, now=1)
+        engine.publish([Draft(subject="app.last.x39")], Publishing(), now=1)
         await turns(live, lambda: bool(late.ids))
         assert late.ids == sinks[-1].ids[-1:]
         engine.close()

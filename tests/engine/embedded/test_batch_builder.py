@@ -15,6 +15,7 @@ from bus.event import Draft, id_maker, index_in
 from bus.frame import id_of, json_of
 from bus.storage import Log, MemoryFiles
 from bus.units import format_time
+from bus.wire import Durability
 
 NOW = 1_700_000_000_000_000_000
 SUBJECTS = st.sampled_from(["app.a", "app.größe", *(f"app.x{number}" for number in range(300))])
@@ -41,7 +42,7 @@ drafts = st.lists(
 @given(drafts)
 def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None:
     log = Log.open(Path("/log"), files=MemoryFiles(), cipher=None, segment_bytes=1 << 20)
-    builder = BatchBuilder(log.next, log.time, make_id=id_maker(), hash_id=log.hash_id)
+    builder = BatchBuilder(log.next, log.time, durability=Durability.FSYNC, make_id=id_maker(), hash_id=log.hash_id)
     receipts = [builder.add(check_draft(draft, now=NOW), now=NOW) for draft in drafts]
     built = builder.build()
     assert (builder.first, builder.next) == (built.first, built.next) == (1, len(drafts) + 1)
@@ -65,7 +66,7 @@ def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None
 
 
 def test_a_batch_is_full_when_it_is_long_enough_to_read() -> None:
-    builder = BatchBuilder(1, 0, make_id=id_maker(), hash_id=hash)
+    builder = BatchBuilder(1, 0, durability=Durability.FSYNC, make_id=id_maker(), hash_id=hash)
     event = check_draft(Draft(subject="app.a", payload=msgspec.Raw(b'"%b"' % (b"x" * 1000))), now=NOW)
     while not builder.full:
         builder.add(event, now=NOW)

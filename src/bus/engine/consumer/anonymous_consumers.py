@@ -47,7 +47,8 @@ class AnonymousConsumers:
     def given_up(self, consumer: SharedConsumer, gone: GivenUp, settled: Settled) -> None:
         """Tell the subscriber what it will not get again; the event itself stays in the log."""
         delivery = gone.delivery
-        about = {"id": delivery.event_id, "index": delivery.index, "attempts": delivery.attempts, "reason": gone.reason}
+        about: dict[str, str | int] = {"id": delivery.event_id, "index": delivery.index}
+        about |= {"attempts": delivery.attempts, "reason": gone.reason}
         for subscription in consumer.subscriptions:
             subscription.sink.tell("dropped", about)
         self._refused(consumer.namespace, gone)

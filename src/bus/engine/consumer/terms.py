@@ -69,13 +69,10 @@ class Terms:
         if COUNT in self.given and wanted.redelivery_count not in (None, self.redelivery_count):
             yield f"redelivery_count={self.redelivery_count}, not {wanted.redelivery_count}"
 
-    def describe(self) -> dict[str, str | int | None]:
-        """What a connection may give, as it is written in a subscription."""
-        return {
-            REDELIVERY: _written(self.redelivery),
-            COUNT: self.redelivery_count,
-            "order": "key" if self.by_key else None,
-        }
+    @property
+    def written(self) -> str:
+        """``redelivery`` as it is written in a subscription."""
+        return _written(self.redelivery)
 
 
 def _written(redelivery: tuple[float, ...] | None) -> str:

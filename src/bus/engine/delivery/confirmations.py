@@ -1,32 +1,82 @@
-"""Who has acknowledged an event that a publisher waits for."""
+"""Who has acknowledged an event that a publisher waits for.
+
+    expect ─▶ unplaced ── stored(index) ─▶ awaited at that index ─▶ stop
+                 │                                │
+        remembers all that is acknowledged      is told
+
+Between publishing and hearing of it anything may be acknowledged, the event itself too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 Changed = Callable[[Sequence[str]], None]
 
 
 class Confirmations:
-    """The events of one namespace that somebody waits for, by index."""
+    """The events of one namespace that somebody waits for."""
 
     def __init__(self) -> None:
-        self._awaited: dict[int, tuple[dict[str, None], Changed]] = {}
+        self._unplaced: dict[Confirming, None] = {}
+        self._awaited: dict[int, Confirming] = {}
 
-    def expect(self, index: int, changed: Changed) -> Callable[[], None]:
-        """Call *changed* with the distinct consumers that acknowledged, whenever one more did."""
-        self._awaited[index] = {}, changed
-        return lambda: self._forget(index)
+    def expect(self, changed: Changed) -> Confirming:
+        """Call *changed* with the distinct consumers that acknowledged an event, whenever one more did."""
+        confirming = Confirming(self, changed)
+        self._unplaced[confirming] = None
+        return confirming
 
-    def _forget(self, index: int) -> None:
-        self._awaited.pop(index, None)
+    def place(self, confirming: Confirming, index: int) -> None:
+        """*confirming* is about the event at *index*."""
+        if confirming in self._unplaced:
+            del self._unplaced[confirming]
+            self._awaited[index] = confirming
+
+    def forget(self, confirming: Confirming, index: int | None) -> None:
+        self._unplaced.pop(confirming, None)
+        if index is not None:
+            self._awaited.pop(index, None)
 
     def add(self, index: int, consumer: str) -> None:
         """*consumer* has acknowledged the event at *index*."""
-        awaited = self._awaited.get(index)
-        if awaited and consumer not in awaited[0]:
-            awaited[0][consumer] = None
-            awaited[1](list(awaited[0]))
+        if awaited := self._awaited.get(index):
+            awaited.confirm((consumer,))
+        for confirming in self._unplaced:
+            confirming.note(index, consumer)
 
     def __repr__(self) -> str:
-        return f"<Confirmations of {len(self._awaited)} events>"
+        return f"<Confirmations of {len(self._awaited)} events, {len(self._unplaced)} not stored yet>"
+
+
+class Confirming:
+    """One publisher that waits for confirmations of one event."""
+
+    def __init__(self, confirmations: Confirmations, changed: Changed) -> None:
+        self._confirmations = confirmations
+        self._changed = changed
+        self._index: int | None = None
+        self._early: dict[int, list[str]] = {}
+        self._consumers: dict[str, None] = {}
+
+    def stored(self, index: int) -> None:
+        """The event has this index."""
+        self._index = index
+        self._confirmations.place(self, index)
+        early, self._early = self._early, {}
+        self.confirm(early.get(index, ()))
+
+    def stop(self) -> None:
+        """Nobody waits any more."""
+        self._confirmations.forget(self, self._index)
+
+    def note(self, index: int, consumer: str) -> None:
+        """*consumer* has acknowledged an event that may turn out to be this one."""
+        self._early.setdefault(index, []).append(consumer)
+
+    def confirm(self, consumers: Iterable[str]) -> None:
+        """*consumers* have acknowledged the event."""
+        before = len(self._consumers)
+        self._consumers.update(dict.fromkeys(consumers))
+        if len(self._consumers) > before:
+            self._changed(list(self._consumers))

@@ -14,7 +14,7 @@ from itertools import count
 import msgspec
 
 from bus.drafts import check_response_subject
-from bus.engine.base import Published
+from bus.engine.base import Publisher
 from bus.engine.embedded.duplicates import Key
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
@@ -24,6 +24,7 @@ from bus.payload import one_line
 from bus.storage.batch import Batch, narrow
 from bus.subject import parse_subject
 from bus.units import format_time
+from bus.wire import Durability
 
 BATCH_BYTES = 256 * 1024
 """Frames after which a new batch is begun, so that reading one stays cheap."""
@@ -70,25 +71,32 @@ def _extra(draft: Draft) -> bytes:
 class BatchBuilder:
     """One batch in the making, with the publishers who wait for it and the keys they claimed.
 
-    *first* and *time* (ns) continue what is before it; *make_id* makes the ids of events that bring none,
-    *hash_id* the hashes that ids of others are found by.
+    *first* and *time* (ns) continue what is before it; *durability* is what storing it means; *make_id* makes the ids
+    of events that bring none, *hash_id* the hashes that ids of others are found by.
     """
 
     __slots__ = (
         "_hash_id", "_make_id", "_subjects",
-        "claimed", "first", "foreign", "frames", "size", "time", "waiters",
+        "claimed", "durability", "first", "foreign", "frames", "size", "time", "waiters",
     )  # fmt: skip
 
     def __init__(
-        self, first: int, time: int, *, make_id: Callable[[int], str], hash_id: Callable[[bytes], int]
+        self,
+        first: int,
+        time: int,
+        *,
+        durability: Durability,
+        make_id: Callable[[int], str],
+        hash_id: Callable[[bytes], int],
     ) -> None:
+        self.durability = durability
         self.first = first
         self.time = time
         self.frames: list[bytes] = []
         self.size = 0
         self.foreign: list[tuple[int, int]] = []
         self.claimed: dict[Key, Receipt] = {}
-        self.waiters: list[tuple[Published, list[Receipt]]] = []
+        self.waiters: list[tuple[Publisher, list[Receipt]]] = []
         self._subjects: list[bytes] = []
         self._make_id = make_id
         self._hash_id = hash_id
@@ -119,11 +127,14 @@ class BatchBuilder:
     def answer(self, failure: BusError | None = None) -> None:
         """Tell everyone who waits for this batch, once; if telling one fails, it is told that."""
         waiters, self.waiters = self.waiters, []
-        for published, receipts in waiters:
+        for publisher, receipts in waiters:
             try:
-                published([] if failure else receipts, failure)
+                if failure:
+                    publisher.failed(failure)
+                else:
+                    publisher.stored(receipts, self.durability)
             except Exception as error:
-                apologise(published, as_bus_error(error, "answering a publisher"))
+                apologise(publisher, as_bus_error(error, "answering a publisher"))
 
     @property
     def full(self) -> bool:
@@ -152,9 +163,9 @@ class BatchBuilder:
         return f"<BatchBuilder {len(self.frames)} events from {self.first}, {self.size} bytes>"
 
 
-def apologise(published: Published, error: BusError) -> None:
+def apologise(publisher: Publisher, error: BusError) -> None:
     """Tell a publisher of a mistake; if that fails as well, nothing else can be done for it."""
     try:
-        published([], error)
+        publisher.failed(error)
     except Exception as again:
         as_bus_error(again, "telling a publisher of a mistake")

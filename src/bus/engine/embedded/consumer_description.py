@@ -5,9 +5,10 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 
-from bus.engine.base import Description
+from bus.engine.administration import ConsumerDescription, DeadLetter
 from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.why import why
+from bus.engine.embedded.consumer_store import Dead
 from bus.engine.embedded.durable_consumer import DurableConsumer
 
 
@@ -26,20 +27,27 @@ class About:
     def size(self) -> int:
         return len(self.durable.consumer.pending)
 
-    def describe(self) -> Description:
-        """All there is to say. ``counting`` means that ``behind`` is a lower bound yet."""
-        consumer, durable = self.durable.consumer, self.durable
-        return {
-            "name": consumer.name,
-            "namespace": consumer.namespace.name,
-            "patterns": [pattern.text for pattern in consumer.filter.patterns],
-            **durable.terms.describe(),
-            "next_index": consumer.cursor,
-            "behind": self.lag.events,
-            "counting": not self.lag.is_exact,
-            "pending": len(consumer.pending),
-            "in_flight": sum(subscription.in_flight for subscription in consumer.subscriptions),
-            "dead": len(durable.dead),
-            "connections": len(consumer.subscriptions),
-            "why": why(consumer, now=self.loop.time()),
-        }
+    def describe(self) -> ConsumerDescription:
+        """All there is to say."""
+        consumer, terms = self.durable.consumer, self.durable.terms
+        return ConsumerDescription(
+            name=consumer.name,
+            namespace=consumer.namespace.name,
+            patterns=[pattern.text for pattern in consumer.filter.patterns],
+            redelivery=terms.written,
+            redelivery_count=terms.redelivery_count,
+            order="key" if terms.by_key else None,
+            next_index=consumer.cursor,
+            behind=self.lag.events,
+            counting=not self.lag.is_exact,
+            pending=len(consumer.pending),
+            in_flight=sum(subscription.in_flight for subscription in consumer.subscriptions),
+            dead=len(self.durable.dead),
+            connections=len(consumer.subscriptions),
+            why=why(consumer, now=self.loop.time()),
+        )
+
+
+def describe_dead(dead: Dead) -> DeadLetter:
+    """What there is to say of an event that was given up."""
+    return DeadLetter(dead.index, dead.event_id, dead.subject, dead.attempts, dead.reason, dead.time, dead.letter)

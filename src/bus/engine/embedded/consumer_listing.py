@@ -11,10 +11,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from asyncio import Future
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from bus.engine.base import Described, Description
+from bus.engine.administration import ConsumerDescription
 from bus.engine.consumer.lag import Lag
 from bus.engine.reading.round_robin import RoundRobin
 
@@ -25,6 +27,9 @@ COST_OF_A_TURN = 2000
 """Deliveries that are pending, or consumers times 50, that are looked at in a turn: about a millisecond's work."""
 
 COST_OF_ONE = 50
+
+Described = Future[Sequence[ConsumerDescription]]
+"""Where those wait who asked for one round."""
 
 
 class ListedConsumer(Protocol):
@@ -38,7 +43,7 @@ class ListedConsumer(Protocol):
     def size(self) -> int:
         """How many deliveries it has pending."""
 
-    def describe(self) -> Description:
+    def describe(self) -> ConsumerDescription:
         """All there is to say."""
 
 
@@ -48,33 +53,35 @@ class ConsumerListing:
     def __init__(self, consumers: Callable[[], Sequence[ListedConsumer]], turns: RoundRobin) -> None:
         self._consumers = consumers
         self._turns = turns
-        self._waiting: list[Described] = []
+        self._next: Described | None = None
         self._running = False
 
-    def ask(self, described: Described) -> None:
-        """Call *described* with what is so at this moment or later."""
-        self._waiting.append(described)
+    async def ask(self) -> Sequence[ConsumerDescription]:
+        """What is so at this moment or later; those who ask in one round get the same sequence."""
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_future()
         if not self._running:
             self._running = True
             self._turns.add(self._begin)
+        return await asyncio.shield(self._next)  # one who gives up mustn't take the answer from the others
 
     def _begin(self) -> None:
-        asked, self._waiting = self._waiting, []
-        found: list[Description] = []
+        asked, self._next = self._next, None
+        assert asked is not None, "a round is for somebody"
+        found: list[ConsumerDescription] = []
         self._go_on(_pieces(self._consumers(), found), found, asked)
 
-    def _go_on(self, pieces: Iterator[None], found: list[Description], asked: list[Described]) -> None:
+    def _go_on(self, pieces: Iterator[None], found: list[ConsumerDescription], asked: Described) -> None:
         for _ in pieces:
             self._turns.add(lambda: self._go_on(pieces, found, asked))
             return
-        self._running = bool(self._waiting)
+        self._running = self._next is not None
         if self._running:
             self._turns.add(self._begin)
-        for described in asked:
-            described(found)
+        asked.set_result(found)
 
 
-def _pieces(consumers: Sequence[ListedConsumer], found: list[Description]) -> Iterator[None]:
+def _pieces(consumers: Sequence[ListedConsumer], found: list[ConsumerDescription]) -> Iterator[None]:
     """Describe all of *consumers* into *found*, with a stop after each piece of work."""
     pieces, cost = MOST_PIECES, 0
     for consumer in consumers:

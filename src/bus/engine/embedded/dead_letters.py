@@ -14,10 +14,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from bus.engine.base import Redriven, Settled
+from bus.engine.administration import Redriven
+from bus.engine.base import Outcome, Settled
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
 from bus.engine.embedded.batch_builder import CheckedDraft
@@ -28,6 +30,7 @@ from bus.errors import BusError
 from bus.event import Receipt
 from bus.frame import FrameFields, encode_extra, read_frame
 from bus.subject import DEAD_SEGMENT
+from bus.wire import Durability
 
 log = logging.getLogger("bus.engine")
 
@@ -57,29 +60,23 @@ class DeadLetters:
         index = gone.delivery.index
         durable.burying[index] = gone.delivery.attempts
 
-        def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
-            if error:
-                settled(self._failed(durable, gone, error))
-            else:
-                self._buried(durable, msgspec.structs.replace(dead, letter=receipts[0].index))
-                settled(None)
-
         namespace = self._namespaces[durable.consumer.namespace.name]
         try:
             frame = namespace.frame(index)
             if frame is None:
                 reason = DELETED if index < namespace.first else gone.reason
-                self._buried(durable, _dead(gone.delivery, "", reason))
+                self.record(durable, _dead(gone.delivery, "", reason))
                 settled(None)
                 return
             letter = read_frame(frame)
             dead = _dead(gone.delivery, letter.subject, gone.reason)
-            namespace.append([_address(durable.consumer, letter, dead)], published, now=dead.time)
+            burial = _Burial(self, durable, gone, dead, settled)
+            namespace.append([_address(durable.consumer, letter, dead)], burial, now=dead.time)
         except BusError as error:
-            published((), error)
+            settled(self.keep(durable, gone, error))
 
-    def _failed(self, durable: DurableConsumer, gone: GivenUp, error: BusError) -> BusError:
-        """Go back to before the last attempt, so that it is made once more."""
+    def keep(self, durable: DurableConsumer, gone: GivenUp, error: BusError) -> BusError:
+        """Its letter isn't stored: go back to before the last attempt, so that it is made once more."""
         delivery = gone.delivery
         log.error("consumer %s: the dead letter of event %d is not stored: %s", durable.name, delivery.index, error)
         del durable.burying[delivery.index]
@@ -89,7 +86,8 @@ class DeadLetters:
             f"event {delivery.event_id} is delivered again, for its dead letter can't be stored: {error}"
         )
 
-    def _buried(self, durable: DurableConsumer, dead: Dead) -> None:
+    def record(self, durable: DurableConsumer, dead: Dead) -> None:
+        """*dead* is one of those that *durable* gave up."""
         durable.burying.pop(dead.index, None)
         durable.dead[dead.index] = dead
         self._changed(durable.consumer)
@@ -97,7 +95,7 @@ class DeadLetters:
     def lose(self, durable: DurableConsumer, lost: Iterable[Delivery], subjects: Mapping[int, str]) -> None:
         """List events that retention has let go of before they were settled."""
         for delivery in lost:
-            self._buried(durable, _dead(delivery, subjects.get(delivery.index, ""), DELETED))
+            self.record(durable, _dead(delivery, subjects.get(delivery.index, ""), DELETED))
 
     def redrive(self, durable: DurableConsumer, indexes: Iterable[int] | None) -> Redriven:
         """Make dead events pending again, or their letters where the log has let go of them."""
@@ -114,6 +112,25 @@ class DeadLetters:
             del durable.dead[dead.index]
         self._changed(durable.consumer)
         return len(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class _Burial:
+    """Waits for the letter of an event to be stored."""
+
+    letters: DeadLetters
+    durable: DurableConsumer
+    gone: GivenUp
+    dead: Dead
+    settled: Settled
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        (letter,) = (outcome.index for outcome in outcomes if isinstance(outcome, Receipt))
+        self.letters.record(self.durable, msgspec.structs.replace(self.dead, letter=letter))
+        self.settled(None)
+
+    def failed(self, error: BusError) -> None:
+        self.settled(self.letters.keep(self.durable, self.gone, error))
 
 
 def _dead(delivery: Delivery, subject: str, reason: str) -> Dead:

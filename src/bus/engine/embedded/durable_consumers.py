@@ -1,4 +1,4 @@
-"""Durable consumers: found by name, and kept over restarts.
+"""Durable consumers: found by name, and kept over restarts, unless their namespace is in memory.
 
 Positions are written behind the deliveries, a few times a second: a crash may repeat a delivery and
 never skips one. A new consumer is written before its first delivery, or its start would be forgotten.
@@ -10,25 +10,27 @@ import logging
 import re
 import time
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import msgspec
 
-from bus.engine.base import Described, Redriven, Settled, Sink, Subscribe
+from bus.engine.administration import ConsumerDescription, DeadLetter, Redriven
+from bus.engine.base import Settled, Sink, Subscribe
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
-from bus.engine.embedded.consumer_description import About
+from bus.engine.embedded.consumer_description import About, describe_dead
 from bus.engine.embedded.consumer_listing import ConsumerListing
 from bus.engine.embedded.consumer_recovery import corrections, fit
-from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore, Dead
+from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore
 from bus.engine.embedded.dead_letters import DeadLetters
 from bus.engine.embedded.durable_consumer import DurableConsumer
 from bus.engine.embedded.log_namespace import LogNamespace
+from bus.engine.embedded.no_consumer_store import NoConsumerStore
 from bus.engine.namespace import Namespace
 from bus.engine.reading.round_robin import RoundRobin
 from bus.engine.reading.start_position import StartPosition, locate
@@ -58,7 +60,7 @@ class Consumers:
 
     def __init__(
         self,
-        store: ConsumerStore,
+        store: ConsumerStore | NoConsumerStore,
         namespaces: Mapping[str, LogNamespace],
         *,
         loop: AbstractEventLoop,
@@ -92,7 +94,7 @@ class Consumers:
         """Take up every consumer where it was. Raises a `StorageError`."""
         for state in self._store.load():
             namespace = self._namespaces.get(state.namespace)
-            if namespace is None:
+            if namespace is None or namespace.is_volatile:
                 self._unserved[state.name] = state
             else:
                 self._durables[state.name] = self._revive(namespace, self._corrected(namespace, state))
@@ -161,22 +163,23 @@ class Consumers:
                 "or raise --max-consumers"
             )
         durable = self._make(namespace, name, Terms.of(wanted), position)
-        self._store.save({name: self._encode_state(durable)}, turn=self._next_turn())
+        if not namespace.is_volatile:
+            self._store.save({name: self._encode_state(durable)}, turn=self._next_turn())
         self._durables[name] = durable
         return durable.consumer.join(wanted, sink, position.gap)
 
     def _locate(self, namespace: LogNamespace, name: str, wanted: Subscribe) -> StartPosition:
         """Where a new consumer begins: where it says, or with the oldest event if it was there and is damaged."""
-        if not self._store.has_forgotten(name):
+        if namespace.is_volatile or not self._store.has_forgotten(name):
             return locate(namespace, wanted)
         log.warning("consumer %s begins again with event %d: its place was damaged", name, namespace.first)
         return StartPosition(namespace.first)
 
     def _refuse_unserved(self, name: str) -> None:
         if name in self._unserved:
-            raise ConsumerMismatchError(
-                f"consumer {name} is of namespace {self._unserved[name].namespace}, which isn't served now"
-            )
+            namespace = self._unserved[name].namespace
+            reason = "is in memory now" if namespace in self._namespaces else "isn't served now"
+            raise ConsumerMismatchError(f"consumer {name} is of namespace {namespace}, which {reason}")
 
     def _adopt(self, durable: DurableConsumer, terms: Terms) -> None:
         if terms != durable.terms:
@@ -192,6 +195,8 @@ class Consumers:
 
     def changed(self, consumer: SharedConsumer) -> None:
         """Write it with the others that have changed."""
+        if not consumer.name or self._namespaces[consumer.namespace.name].is_volatile:
+            return
         self._dirty.add(consumer.name)
         self._flush_later()
 
@@ -241,11 +246,17 @@ class Consumers:
         for durable in self._durables.values():
             durable.consumer.close()
         try:
-            states = {name: self._encode(name) for name in self._dirty | self._durables.keys()}
+            states = {name: self._encode(name) for name in self._dirty | set(self._kept())}
             self._store.save(states, turn=self._next_turn())
         except StorageError as error:
             log.error("%s", error)
         self._store.close()
+
+    def _kept(self) -> Iterator[str]:
+        """The names of consumers that outlive the server."""
+        for name, durable in self._durables.items():
+            if not self._namespaces[durable.consumer.namespace.name].is_volatile:
+                yield name
 
     # -- dead letters
 
@@ -259,15 +270,15 @@ class Consumers:
 
         self._letters.bury(self._durables[consumer.name], gone, buried)
 
-    def dead(self, name: str) -> list[Dead]:
+    async def dead(self, name: str) -> list[DeadLetter]:
         """What consumer *name* gave up and nobody sent back or dropped. Raises `UnknownConsumerError`."""
-        return list(self._get(name).dead.values())
+        return list(map(describe_dead, self._get(name).dead.values()))
 
-    def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
+    async def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
         """Send dead events back to their consumer, all or those given by index, as far as they are left."""
         return self._letters.redrive(self._get(name), indexes)
 
-    def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
+    async def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
         """Forget dead events, all or those given by index; returns how many."""
         return self._letters.drop(self._get(name), indexes)
 
@@ -279,7 +290,7 @@ class Consumers:
         except KeyError:
             raise UnknownConsumerError(f"consumer {name[:80]!a} doesn't exist: see /v1/consumers") from None
 
-    def delete(self, name: str) -> None:
+    async def delete(self, name: str) -> None:
         """Forget a consumer; its streams end. Raises `UnknownConsumerError`."""
         if self._unserved.pop(name, None) is None:
             durable = self._get(name)
@@ -288,19 +299,20 @@ class Consumers:
             del self._durables[name]
         self._store.save({name: b""}, turn=self._next_turn())
 
-    def describe(self, described: Described) -> None:
+    async def describe(self) -> Sequence[ConsumerDescription]:
         """Every durable consumer, for ``/v1/consumers``."""
-        self._listing.ask(described)
+        return await self._listing.ask()
 
-    def describe_one(self, name: str, described: Described) -> None:
+    async def describe_one(self, name: str) -> ConsumerDescription:
         """One durable consumer. Raises `UnknownConsumerError`."""
         found = [self._about(self._get(name))]
-        ConsumerListing(lambda: found, self._turns).ask(described)
+        (about,) = await ConsumerListing(lambda: found, self._turns).ask()
+        return about
 
     def _about(self, durable: DurableConsumer) -> About:
         return About(durable, self._loop)
 
-    def why(self, name: str) -> str:
+    async def why(self, name: str) -> str:
         """Why nothing is being delivered, in a line. Raises `UnknownConsumerError`."""
         return why(self._get(name).consumer, now=self._loop.time())
 

@@ -5,26 +5,39 @@ from __future__ import annotations
 import logging
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
-from typing import Any
 
-from bus.config import Fsync, Settings
-from bus.engine.base import AckMode, Acknowledge, Published, Replied, Settled, Sink, Subscribe, Subscription
+from bus.config import EngineSettings, Storage
+from bus.engine.administration import EngineCounts, NamespaceStats
+from bus.engine.base import (
+    AckMode,
+    Acknowledge,
+    AwaitedConfirmations,
+    Opening,
+    Outcome,
+    Publisher,
+    Replied,
+    Settled,
+    Sink,
+    Subscribe,
+    Subscription,
+)
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.embedded.ack_routing import AckRouter
 from bus.engine.embedded.consumer_store import ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
-from bus.engine.embedded.duplicates import Duplicates, stored_keys
 from bus.engine.embedded.durable_consumers import Consumers
-from bus.engine.embedded.group_commit import make_committer
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.embedded.log_namespace import LogNamespace
+from bus.engine.embedded.namespace_opening import open_in_memory, open_on_disk
+from bus.engine.embedded.no_consumer_store import NoConsumerStore
 from bus.engine.embedded.retention import Retention
+from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
@@ -37,8 +50,6 @@ from bus.errors import (
     UnknownNamespaceError,
 )
 from bus.event import Draft
-from bus.storage.cipher import Cipher
-from bus.storage.log import Log
 from bus.subject import INBOX_NAMESPACE, parse_subject
 from bus.wire import Durability
 
@@ -48,12 +59,11 @@ log = logging.getLogger("bus.engine")
 class EmbeddedEngine:
     """Everything of one server that isn't HTTP. Make it with `EmbeddedEngine.open`."""
 
-    def __init__(self, settings: Settings, directory: DataDirectory, loop: AbstractEventLoop) -> None:
+    def __init__(self, settings: EngineSettings, directory: DataDirectory | None, loop: AbstractEventLoop) -> None:
         self._settings = settings
         self._loop = loop
         self._turns = RoundRobin(loop)
-        self.durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
-        self._lock = directory.lock()
+        self._lock = directory.lock() if directory else None
         self._namespaces: dict[str, LogNamespace] = {}
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
@@ -61,13 +71,16 @@ class EmbeddedEngine:
         self._anonymous = AnonymousConsumers(loop=loop, left=self._settling.forget, refused=self._refuse_request)
 
     @classmethod
-    def open(cls, settings: Settings, loop: AbstractEventLoop) -> EmbeddedEngine:
+    def open(cls, settings: EngineSettings, loop: AbstractEventLoop) -> EmbeddedEngine:
         """Lock the data directory, open or make the log of each namespace, and recover what needs it.
+
+        Without a namespace on disk there is no directory.
 
         Raises a `StorageError`: the directory is locked, a key is wrong, a version unknown.
         """
-        directory = DataDirectory(settings.path)
-        directory.make()
+        directory = DataDirectory(settings.path) if Storage.DISK in settings.namespaces.values() else None
+        if directory:
+            directory.make()
         engine = cls(settings, directory, loop)
         try:
             engine._open(directory)
@@ -76,14 +89,12 @@ class EmbeddedEngine:
             raise
         return engine
 
-    def _open(self, directory: DataDirectory) -> None:
+    def _open(self, directory: DataDirectory | None) -> None:
         """Logs first: they know whether the key is right before anything else is touched."""
         for name in self._settings.namespaces:
             self._namespaces[name] = self._open_namespace(name, directory)
-        secret = self._settings.secret_key
-        store = ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
         self._consumers = Consumers(
-            store, self._namespaces, loop=self._loop, turns=self._turns,
+            self._open_store(directory), self._namespaces, loop=self._loop, turns=self._turns,
             left=self._settling.forget, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
@@ -98,46 +109,69 @@ class EmbeddedEngine:
         assert self._consumers is not None, "the engine is not open"
         return self._consumers
 
-    def _open_namespace(self, name: str, directory: DataDirectory) -> LogNamespace:
-        settings = self._settings
-        cipher = Cipher(settings.secret_key, block_size=settings.block_size) if settings.secret_key else None
-        store = Log.open(directory.log(name), cipher=cipher, segment_bytes=settings.segment_size)
-        self._lock.watch(directory.log(name))
-        if store.torn:
-            log.warning("namespace %s: %s", name, store.torn)
-        for damage in store.damage:
-            log.error("namespace %s: %s", name, damage)
-        duplicates = Duplicates(name, size=settings.dup_size, ttl=settings.dup_ttl)
-        duplicates.refill(stored_keys(store), now=time.time_ns())
-        committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=self._loop)
-        return LogNamespace(name, store, committer, duplicates, self._loop)
+    def _open_namespace(self, name: str, directory: DataDirectory | None) -> LogNamespace:
+        if directory is None or self._settings.namespaces[name] is Storage.MEMORY:
+            return open_in_memory(name, self._settings, self._loop, grown=lambda: self._retain(name))
+        found = open_on_disk(name, directory.log(name), self._settings, self._loop)
+        if self._lock:
+            self._lock.watch(directory.log(name))
+        return found
+
+    def _open_store(self, directory: DataDirectory | None) -> ConsumerStore | NoConsumerStore:
+        if directory is None:
+            return NoConsumerStore()
+        secret = self._settings.secret_key
+        return ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
+
+    def _retain(self, name: str) -> None:
+        self._retention.retain(self._namespaces[name], now=time.time_ns())
 
     # -- publishing
 
-    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
+    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
+        if not atomic:
+            self._publish_each(drafts, publisher, now=now)
+            return
         name = _namespace_of(drafts)
-        if name == INBOX_NAMESPACE:
-            if len(drafts) > 1:
-                raise InvalidEventError("a batch can't go to an inbox: send replies one by one, or as NDJSON")
-            published([self._inboxes.publish(draft, now=now) for draft in drafts], None)
+        if name != INBOX_NAMESPACE:
+            self._namespace(name).publish(drafts, publisher, now=now)
+        elif len(drafts) == 1:
+            publisher.stored([self._inboxes.publish(drafts[0], now=now)], Durability.MEMORY)
         else:
-            self._namespace(name).publish(drafts, published, now=now)
+            raise InvalidEventError("a batch can't go to an inbox: send replies one by one, or as NDJSON")
+
+    def _publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
+        """What comes before the first dot says where they go, even if what comes behind it can't be read."""
+        namespace = self._namespaces.get((drafts[0].subject or "").partition(".")[0])
+        if namespace:
+            namespace.publish_each(drafts, publisher, now=now)
+        else:
+            publisher.stored([self._publish_one(draft, now=now) for draft in drafts], Durability.MEMORY)
+
+    def _publish_one(self, draft: Draft, *, now: int) -> Outcome:
+        """Put a draft into its inbox, or say why it can't be stored anywhere."""
+        try:
+            name, _ = parse_subject(draft.subject or "")
+            return self._inboxes.publish(draft, now=now) if name == INBOX_NAMESPACE else self._unknown(name)
+        except Exception as error:
+            return as_bus_error(error, "publishing a reply")
 
     def _namespace(self, name: str) -> LogNamespace:
         try:
             return self._namespaces[name]
         except KeyError:
-            known = ", ".join(self._namespaces)
-            raise UnknownNamespaceError(
-                f"namespace {name!a} is not declared on this server, which has {known}"
-            ) from None
+            raise self._unknown(name) from None
+
+    def _unknown(self, name: str) -> UnknownNamespaceError:
+        known = ", ".join(self._namespaces)
+        return UnknownNamespaceError(f"namespace {name!a} is not declared on this server, which has {known}")
 
     # -- subscribing
 
-    def subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
+    def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
         subscription = self._subscribe(wanted, sink)
         self._settling.add(subscription)
-        return subscription
+        opening.opened(subscription)
 
     def _subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
         name = wanted.filter.namespace
@@ -171,10 +205,8 @@ class EmbeddedEngine:
     def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
         return self._inboxes.expect(inbox, replied)
 
-    def await_confirmations(
-        self, namespace: str, index: int, changed: Callable[[Sequence[str]], None]
-    ) -> Callable[[], None]:
-        return self._namespace(namespace).confirmations.expect(index, changed)
+    def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
+        return self._namespace(namespace).confirmations.expect(changed)
 
     # -- retention
 
@@ -186,7 +218,7 @@ class EmbeddedEngine:
 
     def _check_directory(self) -> StorageError | None:
         """Take no more events if the files they would go to are no longer those of the data directory."""
-        trouble = self._lock.check()
+        trouble = self._lock.check() if self._lock else None
         if isinstance(trouble, LogFailedError):
             for namespace in self._namespaces.values():
                 namespace.fail(trouble)
@@ -194,13 +226,13 @@ class EmbeddedEngine:
 
     # -- the rest
 
-    def stats(self) -> Mapping[str, Any]:
-        return {
-            "namespaces": [namespace.stats() for namespace in self._namespaces.values()],
-            "inboxes": len(self._inboxes),
-            "inbox_bytes": self._inboxes.size,
-            "subscriptions": len(self._settling),
-        }
+    async def namespaces(self) -> list[NamespaceStats]:
+        return [namespace.stats() for namespace in self._namespaces.values()]
+
+    async def counts(self) -> EngineCounts:
+        return EngineCounts(
+            inboxes=len(self._inboxes), inbox_bytes=self._inboxes.size, subscriptions=len(self._settling)
+        )
 
     @property
     def failure(self) -> BusError | None:
@@ -227,7 +259,8 @@ class EmbeddedEngine:
         for namespace in self._namespaces.values():
             with suppress(BusError):
                 namespace.close()
-        self._lock.release()
+        if self._lock:
+            self._lock.release()
 
     def __repr__(self) -> str:
         return f"<EmbeddedEngine {self._settings.path} {', '.join(self._namespaces)}>"

@@ -70,6 +70,20 @@ class InlineCommitter:
         """Nothing is ever under way."""
 
 
+class MemoryCommitter(InlineCommitter):
+    """Appends to a log in memory, and calls *grown* whenever that has begun a segment."""
+
+    def __init__(self, store: Log, grown: Callable[[], None]) -> None:
+        super().__init__(store)
+        self._grown = grown
+
+    def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
+        before = len(self._store.segments)
+        super().commit(batches, committed)
+        if len(self._store.segments) > before:
+            self._grown()
+
+
 class ThreadCommitter:
     """Appends and syncs on a thread: before each answer, or with an *interval* (seconds) when that is over."""
 

@@ -15,12 +15,14 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from bus.engine.base import Published
+from bus.config import Storage
+from bus.engine.administration import NamespaceStats
+from bus.engine.base import Publisher
 from bus.engine.embedded.batch_builder import BATCH_EVENTS, BatchBuilder, CheckedDraft, apologise, check_draft
 from bus.engine.embedded.duplicates import Duplicates, Key
 from bus.engine.embedded.group_commit import Committer
+from bus.engine.embedded.separate_events import Outcomes
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import READ_BATCHES, READ_BYTES, Namespace
 from bus.errors import (
@@ -37,23 +39,32 @@ from bus.storage.batch import Batch
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.log import Log
 from bus.storage.log_reader import OutOfLogError
+from bus.wire import Durability
 
 log = logging.getLogger("bus.engine")
 
 GATHERED_BYTES = 64 * 1024 * 1024
 """Frames that may wait for the disk before publishers are told to come back later."""
 
-Parked = tuple[list[CheckedDraft], Published]
+Parked = tuple[list[CheckedDraft], Publisher]
 
 
 class LogNamespace(Namespace):
     """Publishing to one log, and reading what is committed there."""
 
     def __init__(
-        self, name: str, store: Log, committer: Committer, duplicates: Duplicates, loop: AbstractEventLoop
+        self,
+        name: str,
+        store: Log,
+        committer: Committer,
+        duplicates: Duplicates,
+        *,
+        durability: Durability,
+        loop: AbstractEventLoop,
     ) -> None:
         super().__init__(name, next=store.next, loop=loop)
         self.store = store
+        self.durability = durability
         self._broken: StorageError | None = None
         self._committer = committer
         self._duplicates = duplicates
@@ -72,6 +83,11 @@ class LogNamespace(Namespace):
         """Why the namespace takes no more events; a sync between two commits may have failed too."""
         return self._broken or (LogFailedError(self.store.failure) if self.store.failure else None)
 
+    @property
+    def is_volatile(self) -> bool:
+        """Whether it ends with the server."""
+        return self.durability is Durability.MEMORY
+
     def fail(self, failure: StorageError) -> None:
         """Take no more events, until a restart."""
         if self._broken is None:
@@ -80,31 +96,56 @@ class LogNamespace(Namespace):
 
     # -- publishing
 
-    def publish(self, drafts: Sequence[Draft], published: Published, *, now: int) -> None:
+    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
         """Store *drafts*, all or none. Raises what `Engine.publish` says."""
         if len(drafts) > BATCH_EVENTS:
             raise InvalidEventError(f"the batch holds {len(drafts)} events: {BATCH_EVENTS} is the most")
-        self.append([check_draft(draft, now=now) for draft in drafts], published, now=now)
+        self.append([check_draft(draft, now=now) for draft in drafts], publisher, now=now)
 
-    def append(self, events: list[CheckedDraft], published: Published, *, now: int) -> None:
+    def publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
+        """Store *drafts* each by itself, together as far as nothing keeps one of them behind."""
+        self._check_open()
+        outcomes = Outcomes(len(drafts), publisher, self.durability)
+        events: list[CheckedDraft] = []
+        places: list[int] = []
+        for place, draft in enumerate(drafts):
+            try:
+                event = check_draft(draft, now=now)
+                if event.key and not self._claim([event.key], now=now):
+                    self._parked.append(([event], outcomes.at([place])))
+                    continue
+            except Exception as error:
+                outcomes.put([place], [as_bus_error(error, f"publishing to namespace {self.name}")])
+            else:
+                events.append(event)
+                places.append(place)
+        if events:
+            self._gather(events, publisher if len(events) == len(drafts) else outcomes.at(places), now=now)
+
+    def append(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
         """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
-        if self.failure or self._on_idle or self._gathered_bytes > GATHERED_BYTES:
-            raise self._refusal()
+        self._check_open()
         keys = [event.key for event in events if event.key]
-        if keys:
-            if self._duplicate(keys, now=now):
-                self._parked.append((events, published))
-                return
-            self._duplicates.claim(keys)
-        self._gather(events, published, now=now)
+        if keys and not self._claim(keys, now=now):
+            self._parked.append((events, publisher))
+        else:
+            self._gather(events, publisher, now=now)
 
-    def _refusal(self) -> BusError:
-        """Why no events are taken now."""
-        if self.failure:
-            return self.failure
+    def _check_open(self) -> None:
+        """Raise why no events are taken now, if there is a reason."""
+        if failure := self.failure:
+            raise failure
         if self._on_idle:
-            return StoppingError("the server is stopping: publish again when it is back")
-        return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+            raise StoppingError("the server is stopping: publish again when it is back")
+        if self._gathered_bytes > GATHERED_BYTES:
+            raise OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+
+    def _claim(self, keys: list[Key], *, now: int) -> bool:
+        """Claim *keys*, unless one of them is claimed. Raises `DuplicateKeyError` if one was used."""
+        if self._duplicate(keys, now=now):
+            return False
+        self._duplicates.claim(keys)
+        return True
 
     def _duplicate(self, keys: list[Key], *, now: int) -> bool:
         """Whether one of *keys* is claimed. Raises `DuplicateKeyError` if one was used."""
@@ -115,11 +156,11 @@ class LogNamespace(Namespace):
                 raise DuplicateKeyError(receipt=first)
         return any(map(self._duplicates.is_claimed, keys))
 
-    def _gather(self, events: list[CheckedDraft], published: Published, *, now: int) -> None:
+    def _gather(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
         builder = self._builder()
         before = builder.size
         receipts = [builder.add(event, now=now) for event in events]
-        builder.waiters.append((published, receipts))
+        builder.waiters.append((publisher, receipts))
         self._gathered_bytes += builder.size - before
         self._schedule()
 
@@ -129,8 +170,11 @@ class LogNamespace(Namespace):
             return self._gathering[-1]
         before = self._gathering or self._committing
         first, time = (before[-1].next, before[-1].time) if before else (self.next, self.store.time)
-        self._gathering.append(BatchBuilder(first, time, make_id=self._make_id, hash_id=self.store.hash_id))
+        self._gathering.append(self._begin_batch(first, time))
         return self._gathering[-1]
+
+    def _begin_batch(self, first: int, time: int) -> BatchBuilder:
+        return BatchBuilder(first, time, durability=self.durability, make_id=self._make_id, hash_id=self.store.hash_id)
 
     # -- committing
 
@@ -184,11 +228,11 @@ class LogNamespace(Namespace):
     def _retry_parked(self) -> None:
         """Try again those who waited for a claimed key; the claims are settled now."""
         parked, self._parked = self._parked, []
-        for events, published in parked:
+        for events, publisher in parked:
             try:
-                self.append(events, published, now=max(event.time for event in events))
+                self.append(events, publisher, now=max(event.time for event in events))
             except Exception as error:
-                apologise(published, as_bus_error(error, f"publishing to namespace {self.name}"))
+                apologise(publisher, as_bus_error(error, f"publishing to namespace {self.name}"))
 
     # -- reading
 
@@ -234,21 +278,22 @@ class LogNamespace(Namespace):
 
     # -- the rest
 
-    def stats(self) -> dict[str, Any]:
+    def stats(self) -> NamespaceStats:
         """What there is to know at a glance."""
-        return {
-            "namespace": self.name,
-            "first_index": self.first,
-            "next_index": self.next,
-            "events": self.next - self.first,
-            "bytes": self.store.size,
-            "segments": len(self.store.segments),
-            "published": self.published,
-            "subscribers": len(self.live),
-            "delivered_bytes": self.live.delivered_bytes,
-            "keys": len(self._duplicates),
-            "writable": self.failure is None,
-        }
+        return NamespaceStats(
+            namespace=self.name,
+            first_index=self.first,
+            next_index=self.next,
+            events=self.next - self.first,
+            bytes=self.store.size,
+            segments=len(self.store.segments),
+            published=self.published,
+            subscribers=len(self.live),
+            delivered_bytes=self.live.delivered_bytes,
+            keys=len(self._duplicates),
+            writable=self.failure is None,
+            storage=Storage.MEMORY if self.is_volatile else Storage.DISK,
+        )
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events; call *idle* when all that were taken are answered."""

@@ -9,7 +9,8 @@
 1. Where to cut follows from what the log holds; a segment that is too old is closed, to be removed the next time.
 2. An event that is pending when it is removed becomes a dead letter without payload: nobody can get it again. Its
    subject is looked up while it is still there.
-3. Consumers whose place is before what is left are told by a gap, now or when somebody joins.
+3. A namespace in memory is kept within its limits whatever consumers need, each time a segment is begun.
+4. Consumers whose place is before what is left are told by a gap, now or when somebody joins.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -32,6 +34,9 @@ from bus.storage.retention_policy import RetentionPolicy
 from bus.units import SECOND_NS
 
 log = logging.getLogger("bus.engine")
+
+BYTES_IN_MEMORY = 64 * 1024 * 1024
+"""How much of a namespace in memory is kept, unless a size is given."""
 
 SubjectsByIndex = Mapping[int, str]
 """The subjects of events that are gone, by index, as far as they could still be read."""
@@ -70,7 +75,8 @@ class Retention:
 
     def retain(self, namespace: LogNamespace, *, now: int) -> None:
         """Let go of what *namespace* needn't keep at *now* (ns)."""
-        keep = self._keep.get(namespace.name) or self._keep.get("*")
+        find, force = (limits_in_memory, True) if namespace.is_volatile else (limits_on_disk, self._force)
+        keep = find(self._keep, namespace.name)
         if keep is None or namespace.failure:
             return
         segments, limits = namespace.store.segments, _limits(keep)
@@ -78,7 +84,7 @@ class Retention:
         needed = self._durable.oldest_needed(namespace.name)
         pending: list[int] = []
         if needed is not None and needed < cut:
-            if self._force:
+            if force:
                 pending = sorted(set(self._durable.pending_before(namespace.name, cut)))
             else:
                 cut = needed
@@ -95,15 +101,27 @@ class Retention:
             log.error("namespace %s: %s", namespace.name, error)
             return
         if removed:
-            log.info(
-                "namespace %s: let go of %d segments, before event %d", namespace.name, len(removed), namespace.first
-            )
+            log.log(
+                logging.DEBUG if namespace.is_volatile else logging.INFO,
+                "namespace %s: let go of %d segments, before event %d", namespace.name, len(removed), namespace.first,
+            )  # fmt: skip
             self._loop.call_soon_threadsafe(self._tell, namespace, subjects)
 
     def _tell(self, namespace: LogNamespace, subjects: SubjectsByIndex) -> None:
         self._durable.lose(namespace, subjects)
         for consumer in [found for found in self._anonymous if found.namespace is namespace]:
             consumer.give_up([GivenUp(lost, DELETED) for lost in consumer.lose(namespace.first)])
+
+
+def limits_on_disk(keep: Mapping[str, Keep], name: str) -> Keep | None:
+    """What is kept of the namespace *name*; None for everything."""
+    return keep.get(name) or keep.get("*")
+
+
+def limits_in_memory(keep: Mapping[str, Keep], name: str) -> Keep:
+    """What is kept of the namespace *name* if it is in memory, which is never everything."""
+    found = limits_on_disk(keep, name) or Keep()
+    return replace(found, size=found.size or BYTES_IN_MEMORY)
 
 
 def _limits(keep: Keep) -> RetentionPolicy:

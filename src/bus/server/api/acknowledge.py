@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from bus.drafts import decode_json
 from bus.engine.base import Acknowledge, Action, Engine
@@ -27,7 +28,7 @@ def acknowledge(engine: Engine, request: Request, responder: Responder) -> None:
         else:
             responder.respond(202)
 
-    engine.acknowledge(read_acknowledge(request), settled)
+    engine.acknowledge(read_acknowledge(request), partial(responder.run, settled))
 
 
 def read_acknowledge(request: Request) -> Acknowledge:

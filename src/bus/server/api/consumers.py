@@ -12,12 +12,11 @@ DELETE /v1/consumers/NAME/dead       forget them: all, or ?index=7,9
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-from bus.engine.base import Description, DurableConsumers
-from bus.errors import BusError
+from bus.engine.administration import ConsumerAdmin, ConsumerDescription
+from bus.server.api.later import answer_later
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
@@ -31,44 +30,57 @@ _TEXT = format_headers({"Content-Type": TEXT})
 class ConsumerRoutes:
     """The paths below ``/v1/consumers``."""
 
-    def __init__(self, consumers: DurableConsumers) -> None:
+    def __init__(self, consumers: ConsumerAdmin) -> None:
         self._consumers = consumers
-        self._encoded: tuple[Sequence[Description], bytes] = ((), b"")
+        self._encoded: tuple[Sequence[ConsumerDescription], bytes] = ((), b"")
 
     def show_all(self, request: Request, responder: Responder) -> None:
-        responder.when_first(lambda: self._consumers.describe(lambda found: self._respond_all(responder, found)))
+        responder.when_first(lambda: answer_later(responder, self._respond_all(responder)))
 
-    def _respond_all(self, responder: Responder, found: Sequence[Description]) -> None:
+    async def _respond_all(self, responder: Responder) -> None:
         """Answers that were found together are encoded once."""
+        found = await self._consumers.describe()
         if self._encoded[0] is not found:
             self._encoded = found, msgspec.json.encode({"consumers": found})
         responder.respond(200, _JSON, self._encoded[1])
 
     def show(self, request: Request, responder: Responder) -> None:
-        responder.when_first(lambda: self._show_first(_name(request), responder))
+        responder.when_first(lambda: answer_later(responder, self._respond_one(_name(request), responder)))
 
-    def _show_first(self, name: str, responder: Responder) -> None:
-        try:
-            self._consumers.describe_one(name, lambda found: _respond(responder, found[0]))
-        except BusError as error:
-            responder.fail(error)
+    async def _respond_one(self, name: str, responder: Responder) -> None:
+        _respond(responder, await self._consumers.describe_one(name))
 
     def delete(self, request: Request, responder: Responder) -> None:
-        self._consumers.delete(_name(request))
-        responder.respond(204)
+        answer_later(responder, self._delete(request, responder))
 
     def why(self, request: Request, responder: Responder) -> None:
-        responder.respond(200, _TEXT, f"{self._consumers.why(_name(request))}\n".encode())
+        answer_later(responder, self._why(request, responder))
 
     def dead(self, request: Request, responder: Responder) -> None:
-        dead = self._consumers.dead(_name(request))
-        _respond(responder, {"count": len(dead), "dead": dead})
+        answer_later(responder, self._dead(request, responder))
 
     def redrive(self, request: Request, responder: Responder) -> None:
-        _respond(responder, self._consumers.redrive(_name(request), _read_indexes(request)))
+        answer_later(responder, self._redrive(request, responder))
 
     def drop(self, request: Request, responder: Responder) -> None:
-        _respond(responder, {"dropped": self._consumers.drop(_name(request), _read_indexes(request))})
+        answer_later(responder, self._drop(request, responder))
+
+    async def _delete(self, request: Request, responder: Responder) -> None:
+        await self._consumers.delete(_name(request))
+        responder.respond(204)
+
+    async def _why(self, request: Request, responder: Responder) -> None:
+        responder.respond(200, _TEXT, f"{await self._consumers.why(_name(request))}\n".encode())
+
+    async def _dead(self, request: Request, responder: Responder) -> None:
+        dead = await self._consumers.dead(_name(request))
+        _respond(responder, {"count": len(dead), "dead": dead})
+
+    async def _redrive(self, request: Request, responder: Responder) -> None:
+        _respond(responder, await self._consumers.redrive(_name(request), _read_indexes(request)))
+
+    async def _drop(self, request: Request, responder: Responder) -> None:
+        _respond(responder, {"dropped": await self._consumers.drop(_name(request), _read_indexes(request))})
 
     def __repr__(self) -> str:
         return f"<ConsumerRoutes of {self._consumers!r}>"
@@ -79,7 +91,7 @@ def _name(request: Request) -> str:
     return request.path_values["name"]
 
 
-def _respond(responder: Responder, body: Any) -> None:
+def _respond(responder: Responder, body: object) -> None:
     responder.respond(200, _JSON, msgspec.json.encode(body))
 
 

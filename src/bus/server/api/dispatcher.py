@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
-from bus.config import Settings
+from bus.config import ServerSettings
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.reading.round_robin import RoundRobin
@@ -43,7 +43,7 @@ MakeSink = Callable[[Callable[[], None]], BodySink]
 class Dispatcher:
     """Hands requests to their routes, and knows the connections and the streams that are open."""
 
-    def __init__(self, engine: Engine, settings: Settings, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, engine: Engine, settings: ServerSettings, loop: asyncio.AbstractEventLoop) -> None:
         self.cors = Cors(settings.cors_origins)
         self.max_body = settings.max_body
         self.incoming = Memory(settings.max_body_memory, "bodies")

@@ -7,11 +7,8 @@ some thousand consumers, and nobody else should wait for it.
 from __future__ import annotations
 
 import asyncio
-import logging
-from asyncio import Future
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Sequence, Sized
 from dataclasses import dataclass
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
@@ -19,18 +16,19 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from bus.engine.base import Description, Engine
-from bus.errors import BusError
+from bus.engine.administration import ConsumerDescription, EngineCounts, NamespaceStats
+from bus.engine.base import Engine
+from bus.server.api.later import answer_later
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
 
-log = logging.getLogger("bus.server")
-
 _METRICS = format_headers({"Content-Type": CONTENT_TYPE_LATEST})
 
-_PER_NAMESPACE: tuple[tuple[str, str, str, type[Metric]], ...] = (
+Family = CounterMetricFamily | GaugeMetricFamily
+
+_PER_NAMESPACE: tuple[tuple[str, str, str, type[Family]], ...] = (
     ("published", "bus_published_events", "Events stored since the start.", CounterMetricFamily),
     ("delivered_bytes", "bus_delivered_live_bytes", "Bytes handed to live subscribers.", CounterMetricFamily),
     ("events", "bus_log_events", "Events in the log.", GaugeMetricFamily),
@@ -62,22 +60,25 @@ class MetricsRoute:
 
     def get(self, request: Request, responder: Responder) -> None:
         """Answer once all consumers are described, one answer at a time for each connection."""
-        responder.when_first(lambda: self._engine.consumers.describe(lambda found: self._respond(found, responder)))
+        responder.when_first(lambda: answer_later(responder, self._respond(responder)))
 
-    def _respond(self, consumers: Sequence[Description], responder: Responder) -> None:
+    async def _respond(self, responder: Responder) -> None:
+        consumers = await self._engine.consumers.describe()
         counts = _Counts(
-            self._engine.stats(), consumers, len(self._connections), len(self._streams), self._incoming.used
+            await self._engine.namespaces(), await self._engine.counts(), consumers,
+            len(self._connections), len(self._streams), self._incoming.used,
         )  # fmt: skip
-        written: Future[bytes] = asyncio.get_running_loop().run_in_executor(None, counts.write)
-        written.add_done_callback(lambda done: _finish(responder, done))
+        written = await asyncio.get_running_loop().run_in_executor(None, counts.write)
+        responder.respond(200, _METRICS, written)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Counts(Collector):
     """What there is to tell at one moment."""
 
-    stats: Mapping[str, Any]
-    consumers: Sequence[Description]
+    namespaces: Sequence[NamespaceStats]
+    engine: EngineCounts
+    consumers: Sequence[ConsumerDescription]
     connections: int
     streams: int
     incoming: int
@@ -91,29 +92,21 @@ class _Counts(Collector):
         yield _gauge("bus_connections", "Connections held.", self.connections)
         yield _gauge("bus_streams", "Streams held.", self.streams)
         yield _gauge("bus_body_memory_bytes", "Bodies coming in, and receipts not taken.", self.incoming)
-        yield _gauge("bus_inbox_bytes", "Replies in memory.", self.stats["inbox_bytes"])
-        yield _gauge("bus_inboxes", "Inboxes in memory.", self.stats["inboxes"])
+        yield _gauge("bus_inbox_bytes", "Replies in memory.", self.engine.inbox_bytes)
+        yield _gauge("bus_inboxes", "Inboxes in memory.", self.engine.inboxes)
         for key, name, help, family in _PER_NAMESPACE:
-            metric: Any = family(name, help, labels=["namespace"])  # type: ignore[call-arg]
-            for namespace in self.stats["namespaces"]:
-                metric.add_metric([namespace["namespace"]], float(namespace[key]))
+            metric = family(name, help, labels=["namespace"])
+            for found in self.namespaces:
+                metric.add_metric([found.namespace], float(getattr(found, key)))
             yield metric
         yield from _consumer_metrics(self.consumers)
 
 
-def _finish(responder: Responder, written: Future[bytes]) -> None:
-    if error := written.exception():
-        log.error("metrics can't be written", exc_info=error)
-        responder.fail(BusError("the server made a mistake: its log has the details"))
-    else:
-        responder.respond(200, _METRICS, written.result())
-
-
-def _consumer_metrics(consumers: Iterable[Mapping[str, Any]]) -> Iterable[Metric]:
+def _consumer_metrics(consumers: Iterable[ConsumerDescription]) -> Iterable[Metric]:
     for key, name, help in _PER_CONSUMER:
         metric = GaugeMetricFamily(name, help, labels=["consumer", "namespace"])
         for consumer in consumers:
-            metric.add_metric([consumer["name"], consumer["namespace"]], float(consumer[key]))
+            metric.add_metric([consumer.name, consumer.namespace], float(getattr(consumer, key)))
         yield metric
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from bus.engine.base import Engine
 from bus.errors import UnavailableError
+from bus.server.api.later import answer_later
 from bus.server.api.openapi import read_openapi
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -35,7 +36,10 @@ class MonitoringRoutes:
         responder.respond(200, _JSON, read_openapi())
 
     def namespaces(self, request: Request, responder: Responder) -> None:
-        responder.respond(200, _JSON, msgspec.json.encode({"namespaces": self._engine.stats()["namespaces"]}))
+        answer_later(responder, self._respond_namespaces(responder))
+
+    async def _respond_namespaces(self, responder: Responder) -> None:
+        responder.respond(200, _JSON, msgspec.json.encode({"namespaces": await self._engine.namespaces()}))
 
     def __repr__(self) -> str:
         return f"<MonitoringRoutes of {self._engine!r}>"

@@ -70,11 +70,6 @@ class Receipts:
         self.unanswered += lines
         return answer
 
-    def unexpect(self, answer: RunAnswer) -> None:
-        """They will not be answered together after all."""
-        self._answers.remove(answer)
-        self.unanswered -= answer.lines
-
     def refuse(self, answer: RunAnswer, error: BusError) -> None:
         self.give(answer, encode_refusal(error) * answer.lines)
 

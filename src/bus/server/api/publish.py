@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from asyncio import AbstractEventLoop, TimerHandle
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 import msgspec
 
 from bus.drafts import decode_draft, decode_drafts
-from bus.engine.base import Engine
+from bus.engine.base import Engine, Outcome
 from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
 from bus.event import Draft, Receipt, new_inbox
 from bus.server.http import limits
@@ -34,14 +35,26 @@ def publish(engine: Engine, request: Request, responder: Responder, *, now: int,
     body = request.body
     drafts = [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
 
-    def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
-        if error:
-            responder.fail(error)
-        else:
-            durability = Durability.MEMORY if is_inbox(drafts[0].subject or "") else engine.durability
-            responder.respond(202, format_accepted(receipts, durability))
+    engine.publish(drafts, Accepting(responder), now=now)
 
-    engine.publish(drafts, published, now=now)
+
+class Accepting:
+    """Answers a request when its events are stored."""
+
+    __slots__ = ("_responder",)
+
+    def __init__(self, responder: Responder) -> None:
+        self._responder = responder
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        self._responder.run(self._accept, outcomes, durability)
+
+    def _accept(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        receipts = cast(Sequence[Receipt], outcomes)  # the batch is atomic
+        self._responder.respond(202, format_accepted(receipts, durability))
+
+    def failed(self, error: BusError) -> None:
+        self._responder.fail(error)
 
 
 def check_upload(request: Request) -> None:
@@ -96,6 +109,8 @@ class WaitingPublisher:
     publish ─▶ stored ─▶ answered            200
                  │  └──▶ time is up          504, with the event's headers: it is stored
                  └─────▶ the publisher left
+
+    What others make of it may be known before it is known to be stored; it is told when that is.
     """
 
     def __init__(self, engine: Engine, draft: Draft, responder: Responder) -> None:
@@ -103,25 +118,26 @@ class WaitingPublisher:
         self.draft = draft
         self.responder = responder
         self.receipt: Receipt | None = None
+        self._early: Callable[[], None] | None = None
         self._give_up: list[Callable[[], object]] = []
 
     def begin(self, timeout: float, *, now: int, loop: AbstractEventLoop) -> None:
         """Publish, and wait for *timeout* seconds from when the event is stored. Raises what `Engine.publish` does."""
         self.responder.on_lost = self.stop
-        start_timer = partial(loop.call_later, timeout, self.responder.run, self._expire, timeout)
+        self._start_timer = partial(loop.call_later, timeout, self.responder.run, self._expire, timeout)
         try:
             self.prepare()
-            self.engine.publish([self.draft], partial(self._published, start_timer), now=now)
+            self.engine.publish([self.draft], self, now=now)
         except Exception:
             self.stop()
             raise
         self.draft.payload = msgspec.Raw()  # many may wait long, and the payload is in the engine's hands
 
     def prepare(self) -> None:
-        """What is needed before the event is stored."""
+        """What is needed before the event is published."""
 
-    def stored(self, receipt: Receipt) -> None:
-        """What is needed once it is."""
+    def placed(self, receipt: Receipt) -> None:
+        """What is needed once it is stored."""
 
     def shortfall(self) -> str:
         """What was waited for in vain."""
@@ -130,26 +146,39 @@ class WaitingPublisher:
     def when_stopped(self, call: Callable[[], object]) -> None:
         self._give_up.append(call)
 
-    def _published(
-        self, start_timer: Callable[[], TimerHandle], receipts: Sequence[Receipt], error: BusError | None
-    ) -> None:
-        if error:
-            self.stop()
-            self.responder.fail(error)
-            return
-        self.receipt = receipts[-1]
-        self.when_stopped(start_timer().cancel)
-        self.stored(self.receipt)
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        self.responder.run(self._stored, outcomes)
 
-    def _expire(self, timeout: float) -> None:
-        self.fail(TimedOutError(f"{self.shortfall()} within {timeout:g}s; the event is stored", receipt=self.receipt))
+    def _stored(self, outcomes: Sequence[Outcome]) -> None:
+        (self.receipt,) = (outcome for outcome in outcomes if isinstance(outcome, Receipt))
+        if self._early:
+            self._early()
+        else:
+            self.when_stopped(self._start_timer().cancel)
+            self.placed(self.receipt)
 
-    def fail(self, error: BusError) -> None:
+    def failed(self, error: BusError) -> None:
         self.stop()
         self.responder.fail(error)
 
+    def _expire(self, timeout: float) -> None:
+        self.failed(TimedOutError(f"{self.shortfall()} within {timeout:g}s; the event is stored", receipt=self.receipt))
+
     def answer(self, body: bytes) -> None:
         """Answer with JSON and the event's headers."""
+        self._when_stored(partial(self._answer, body))
+
+    def refuse(self, error: BusError) -> None:
+        """Answer with *error*, which is somebody's answer to the event."""
+        self._when_stored(partial(self.failed, error))
+
+    def _when_stored(self, call: Callable[[], None]) -> None:
+        if self.receipt:
+            call()
+        else:
+            self._early = self._early or call
+
+    def _answer(self, body: bytes) -> None:
         self.stop()
         headers = receipt_headers(self.receipt) if self.receipt else {}
         about = {"Content-Type": JSON, **headers}
@@ -173,7 +202,7 @@ class ReplyWaiting(WaitingPublisher):
 
     def _replied(self, payload: bytes, error: str) -> None:
         if error:
-            self.fail(ServiceError(error))
+            self.refuse(ServiceError(error))
         else:
             self.answer(payload)
 
@@ -189,11 +218,13 @@ class ConfirmWaiting(WaitingPublisher):
         self._count = count
         self._consumers: Sequence[str] = ()
 
-    def stored(self, receipt: Receipt) -> None:
+    def prepare(self) -> None:
         namespace, _ = parse_subject(self.draft.subject or "")
-        self.when_stopped(
-            self.engine.await_confirmations(namespace, receipt.index, partial(self.responder.run, self._confirmed))
-        )
+        self._confirmations = self.engine.await_confirmations(namespace, partial(self.responder.run, self._confirmed))
+        self.when_stopped(self._confirmations.stop)
+
+    def placed(self, receipt: Receipt) -> None:
+        self._confirmations.stored(receipt.index)
 
     def _confirmed(self, consumers: Sequence[str]) -> None:
         self._consumers = consumers

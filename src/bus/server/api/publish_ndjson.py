@@ -4,29 +4,27 @@
       ▲      by turns                       │
       └──── left alone while too many lines are in hand, or too many receipts aren't taken
 
-Lines that come in together, for one namespace and without keys, are stored as one run, because nothing
-can befall one of them alone. A line that might be refused by itself goes by itself.
+Lines that come in together for one namespace go to the engine as one run; it stores each by itself.
 """
 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from bus.drafts import decode_lines
-from bus.engine.base import Engine
+from bus.engine.base import Engine, Outcome
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Draft, Receipt
 from bus.server.api.ndjson_lines import LineCutter
-from bus.server.api.ndjson_receipts import Receipts, RunAnswer
+from bus.server.api.ndjson_receipts import Receipts
 from bus.server.api.upload_turns import BYTES_A_LINE, UploadTurns
 from bus.server.http import limits
 from bus.server.http.memory_limits import Holding, Memory
 from bus.server.http.request import too_large
 from bus.server.http.responder import Responder
-from bus.subject import INBOX_NAMESPACE
-from bus.wire import encode_receipts
+from bus.wire import Durability, encode_receipts, encode_refusal
 
 LONGEST_RUN = 1024
 """Lines stored at once: enough that their number no longer matters."""
@@ -114,7 +112,10 @@ class NdjsonUpload:
         self._queued = False
         lines = self._lines.take(most)
         for run in _runs(self._decode([line for line in lines if line and not line.isspace()])):
-            self._publish_run(run, now)
+            if isinstance(run, BusError):
+                self._receipts.refuse(self._receipts.expect(1), run)
+            else:
+                self._publish(run, now)
         self._holding.keep(self._lines.size)
         if self._lines.too_long and not self._complete:
             self._connection.give_way(too_large(self._longest))
@@ -129,68 +130,61 @@ class NdjsonUpload:
         too_long = too_large(self._longest)
         return [too_long if len(line) > self._longest else draft for line, draft in zip(lines, drafts, strict=True)]
 
-    def _publish_run(self, run: Sequence[Draft | BusError], now: int) -> None:
-        """Publish a run at once; if some event of it is refused, each by itself."""
-        answer = self._receipts.expect(len(run))
+    def _publish(self, drafts: Sequence[Draft], now: int) -> None:
+        run = _Run(self._receipts, self._turns, drafts)
         try:
-            self._publish(_drafts(run), answer, now)
+            self._engine.publish(drafts, run, atomic=False, now=now)
         except Exception as error:
-            if len(run) == 1 or not isinstance(error, BusError):
-                self._receipts.refuse(answer, as_bus_error(error, "publishing a line of NDJSON"))
-                return
-            self._receipts.unexpect(answer)
-            for draft in run:
-                self._publish_run([draft], now)
-
-    def _publish(self, drafts: Sequence[Draft], answer: RunAnswer, now: int) -> None:
-        size = sum([len(draft.payload) for draft in drafts])
-
-        def published(receipts: Sequence[Receipt], error: BusError | None) -> None:
-            self._turns.end(size)
-            if error:
-                self._receipts.refuse(answer, error)
-            else:
-                self._receipts.give(answer, encode_receipts(receipts))
-
-        self._turns.begin(size)
-        try:
-            self._engine.publish(drafts, published, now=now)
-        except BaseException:
-            self._turns.end(size)
-            raise
+            run.failed(as_bus_error(error, "publishing a line of NDJSON"))
 
     def __repr__(self) -> str:
         return f"<NdjsonUpload {self._lines!r}, {self._receipts!r}>"
 
 
-def _runs(drafts: Sequence[Draft | BusError]) -> Iterator[list[Draft | BusError]]:
-    """Cut *drafts* into runs that can be stored at once; one that might be refused by itself is alone."""
-    run: list[Draft | BusError] = []
+class _Run:
+    """Lines that are published together: they are under way until all of them are answered."""
+
+    __slots__ = ("_answer", "_receipts", "_size", "_turns")
+
+    def __init__(self, receipts: Receipts, turns: UploadTurns, drafts: Sequence[Draft]) -> None:
+        self._receipts = receipts
+        self._turns = turns
+        self._size = sum([len(draft.payload) for draft in drafts])
+        self._answer = receipts.expect(len(drafts))
+        turns.begin(self._size)
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        self._turns.end(self._size)
+        self._receipts.give(self._answer, _encode(outcomes))
+
+    def failed(self, error: BusError) -> None:
+        self._turns.end(self._size)
+        self._receipts.refuse(self._answer, error)
+
+
+def _encode(outcomes: Sequence[Outcome]) -> bytes:
+    """A line for each outcome."""
+    receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
+    if len(receipts) == len(outcomes):
+        return encode_receipts(receipts)
+    return b"".join(
+        [encode_refusal(found) if isinstance(found, BusError) else encode_receipts([found]) for found in outcomes]
+    )
+
+
+def _runs(drafts: Iterable[Draft | BusError]) -> Iterator[list[Draft] | BusError]:
+    """Cut *drafts* into runs of one namespace; a line that couldn't be read is none."""
+    run: list[Draft] = []
     namespace = ""
     for draft in drafts:
-        found = _namespace_if_plain(draft)
-        if run and (not found or found != namespace or len(run) >= LONGEST_RUN):
+        found = "" if isinstance(draft, BusError) else (draft.subject or "").partition(".")[0]
+        if run and (isinstance(draft, BusError) or found != namespace or len(run) >= LONGEST_RUN):
             yield run
             run = []
-        run.append(draft)
-        namespace = found
+        if isinstance(draft, BusError):
+            yield draft
+        else:
+            run.append(draft)
+            namespace = found
     if run:
         yield run
-
-
-def _namespace_if_plain(draft: Draft | BusError) -> str:
-    """The namespace of a draft that can share a run, empty for one that can't."""
-    if isinstance(draft, BusError) or draft.key:
-        return ""
-    namespace = (draft.subject or "").partition(".")[0]
-    return "" if namespace == INBOX_NAMESPACE else namespace
-
-
-def _drafts(run: Sequence[Draft | BusError]) -> list[Draft]:
-    """The run's drafts; raises the error that stands for a line that couldn't be read."""
-    drafts = []
-    for draft in run:
-        if isinstance(draft, BusError):
-            raise draft
-        drafts.append(draft)
-    return drafts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 
-from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe
+from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe, Subscription
 from bus.errors import BusError, InvalidParameterError, StoppingError
 from bus.event import check_id
 from bus.frame import Format
@@ -45,13 +45,48 @@ class Streams:
 
     def _open(self, wanted: Subscribe, responder: Responder) -> None:
         sink = StreamSink(responder, wanted.format, kept=self._kept)
-        subscription = self._engine.subscribe(wanted, sink)
-        sink.open(subscription, heartbeat=self._heartbeat.seconds)
-        self._heartbeat.begin(sink, now=self._loop.time())
-        subscription.start()
+        opening = StreamOpening(sink, responder, self._heartbeat, self._loop)
+        responder.on_lost = opening.give_up
+        self._engine.subscribe(wanted, sink, opening)
 
     def __repr__(self) -> str:
         return f"<Streams of {self._engine!r}>"
+
+
+class StreamOpening:
+    """A stream that waits for its subscription.
+
+    asked ─▶ opened ─▶ head, what goes before the first event ─▶ started
+               └─────▶ closed: the client is gone, or the server is stopping
+    """
+
+    def __init__(self, sink: StreamSink, responder: Responder, heartbeat: Heartbeat, loop: AbstractEventLoop) -> None:
+        self._sink = sink
+        self._responder = responder
+        self._heartbeat = heartbeat
+        self._loop = loop
+        self._is_wanted = True
+
+    def opened(self, subscription: Subscription) -> None:
+        self._responder.run(self._begin, subscription)
+
+    def refused(self, error: BusError) -> None:
+        self._responder.fail(error)
+
+    def give_up(self) -> None:
+        """The client is gone."""
+        self._is_wanted = False
+
+    def _begin(self, subscription: Subscription) -> None:
+        if not self._is_wanted:
+            subscription.close()
+        elif self._responder.connection.draining:
+            subscription.close()
+            raise StoppingError("the server is stopping: subscribe again when it is back")
+        else:
+            self._sink.open(subscription, heartbeat=self._heartbeat.seconds)
+            self._heartbeat.begin(self._sink, now=self._loop.time())
+            subscription.start()
 
 
 def need_to_subscribe(request: Request) -> Need:

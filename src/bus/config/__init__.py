@@ -1,0 +1,103 @@
+"""What a server can be told, by a flag or by an environment variable; a flag wins.
+
+    OPTIONS ──▶ values by name ─┬─▶ EngineSettings     what is stored, where and how long
+                                └─▶ ServerSettings     HTTP, and the process
+
+The fields of the settings are named after the options (``options.py``), whose texts ``values.py`` reads.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from bus.config.options import OPTIONS
+from bus.config.values import (
+    Address,
+    Fsync,
+    Keep,
+    LogLevel,
+    Secret,
+    Storage,
+    parse_block_size,
+    parse_count,
+    parse_retention,
+    read_secret,
+)
+
+__all__ = [
+    "Address",
+    "EngineSettings",
+    "Fsync",
+    "Keep",
+    "LogLevel",
+    "Secret",
+    "ServerSettings",
+    "Settings",
+    "Storage",
+    "parse_block_size",
+    "parse_count",
+    "parse_retention",
+    "read_secret",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """What is stored, where and for how long."""
+
+    path: Path
+    namespaces: dict[str, Storage]
+    secret_key: Secret
+    block_size: int
+    fsync: Fsync
+    fsync_interval: float
+    segment_size: int
+    retention: dict[str, Keep]
+    retention_force: bool
+    dup_size: int
+    dup_ttl: float | None
+    max_consumers: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """How a server speaks to its clients, and of itself."""
+
+    addr: Address
+    log_level: LogLevel
+    max_body: int
+    max_body_memory: int
+    max_connections: int
+    max_connections_per_address: int
+    cors_origins: tuple[str, ...]
+    heartbeat: float
+    drain: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything a server can be told."""
+
+    engine: EngineSettings
+    server: ServerSettings
+
+    @classmethod
+    def read(cls, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
+        """Take each setting from *flags* (by name), else *environ*, else its default.
+
+        Raises `ConfigError` naming the flag or variable whose value can't be read.
+        """
+        values: dict[str, Any] = {option.name: option.value(flags, environ) for option in OPTIONS}
+        values["secret_key"] = read_secret(values["secret_key"], values.pop("secret_key_file"))
+        return cls(engine=_pick(EngineSettings, values), server=_pick(ServerSettings, values))
+
+
+_Part = TypeVar("_Part", EngineSettings, ServerSettings)
+
+
+def _pick(part: type[_Part], values: Mapping[str, Any]) -> _Part:
+    return part(**{field.name: values[field.name] for field in dataclasses.fields(part)})

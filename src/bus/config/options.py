@@ -1,0 +1,153 @@
+"""The one table of settings: how each is written, and what it means.
+
+The command line, the environment and the documentation all come from it, in its order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bus.config.values import (
+    DEFAULT_PORT,
+    Address,
+    Fsync,
+    LogLevel,
+    Secret,
+    parse_block_size,
+    parse_choice,
+    parse_count,
+    parse_flag,
+    parse_namespaces,
+    parse_retention,
+    split_list,
+)
+from bus.errors import BusError, ConfigError
+from bus.units import parse_duration, parse_size
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting: how its text is read, the variable and the default, what it means.
+
+    ``shown`` is what help texts have for a default that is empty; a switch may be given without a value.
+    """
+
+    name: str
+    read: Callable[[str], object]
+    variable: str
+    default: str
+    help: str
+    shown: str = ""
+    is_switch: bool = False
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.name.replace('_', '-')}"
+
+    def value(self, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> object:
+        """What *flags* say, else *environ*, else the default. Raises `ConfigError` naming where it came from."""
+        given = flags.get(self.name)
+        source = self.variable if given is None else self.flag
+        text = environ.get(self.variable, self.default) if given is None else given
+        try:
+            return self.read(text)
+        except BusError as error:
+            raise ConfigError(f"{source}: {error}") from None
+
+
+OPTIONS = (
+    Option("addr", Address.parse, "BUS_ADDR", f":{DEFAULT_PORT}", "Address to listen on."),
+    Option("path", Path, "BUS_PATH", "./data", "Directory the events are stored in."),
+    Option(
+        "namespaces",
+        parse_namespaces,
+        "BUS_NAMESPACES",
+        "",
+        "Namespaces to serve, separated by commas; live:memory keeps one in memory alone.",
+        shown="required",
+    ),
+    Option("secret_key", Secret, "BUS_SECRET_KEY", "", "Secret that seals the log.", shown="not sealed"),
+    Option(
+        "secret_key_file",
+        lambda text: Path(text) if text else None,
+        "BUS_SECRET_KEY_FILE",
+        "",
+        "File that holds the secret.",
+        shown="none",
+    ),
+    Option("block_size", parse_block_size, "BUS_BLOCK_SIZE", "4096", "Plaintext bytes a sealed block holds."),
+    Option(
+        "log_level", lambda text: parse_choice(LogLevel, text), "BUS_LOG_LEVEL", "INFO", "DEBUG, INFO, WARN or ERROR."
+    ),
+    Option(
+        "fsync",
+        lambda text: parse_choice(Fsync, text),
+        "BUS_FSYNC",
+        "always",
+        "When events reach the disk: always (before each answer), interval or never.",
+    ),
+    Option("fsync_interval", parse_duration, "BUS_FSYNC_INTERVAL", "1s", "Time between syncs under --fsync interval."),
+    Option("segment_size", parse_size, "BUS_SEGMENT_SIZE", "64MiB", "Size at which a new segment is begun."),
+    Option(
+        "retention",
+        parse_retention,
+        "BUS_RETENTION",
+        "",
+        "What to keep, like 'app=7d,10GB *=1000000': ages, sizes or numbers of events, whole segments at a time.",
+        shown="everything",
+    ),
+    Option(
+        "retention_force",
+        parse_flag,
+        "BUS_RETENTION_FORCE",
+        "false",
+        "Let go also of events that a durable consumer has yet to settle.",
+        is_switch=True,
+    ),
+    Option(
+        "dup_size",
+        parse_count,
+        "BUS_DUP_SIZE",
+        "1000",
+        "Keys a namespace remembers to refuse duplicates, and those of the last minute; 0: none.",
+    ),
+    Option(
+        "dup_ttl",
+        lambda text: parse_duration(text) if text else None,
+        "BUS_DUP_TTL",
+        "",
+        "Time a key is remembered.",
+        shown="no limit",
+    ),
+    Option("max_body", parse_size, "BUS_MAX_BODY", "4MiB", "Largest body of a publish; NDJSON: largest line."),
+    Option(
+        "max_body_memory",
+        parse_size,
+        "BUS_MAX_BODY_MEMORY",
+        "256MiB",
+        "Bodies that are coming in, and receipts not taken, all together.",
+    ),
+    Option("max_connections", parse_count, "BUS_MAX_CONNECTIONS", "20000", "Connections held at once."),
+    Option(
+        "max_connections_per_address",
+        parse_count,
+        "BUS_MAX_CONNECTIONS_PER_ADDRESS",
+        "0",
+        "Connections held at once for one client's address; 0 is no limit.",
+    ),
+    Option(
+        "max_consumers",
+        parse_count,
+        "BUS_MAX_CONSUMERS",
+        "1000",
+        "Durable consumers kept; a new one beyond them is refused.",
+    ),
+    Option(
+        "cors_origins", split_list, "BUS_CORS_ORIGINS", "*", "Web origins that may use the server, separated by commas."
+    ),
+    Option("heartbeat", parse_duration, "BUS_HEARTBEAT", "15s", "Time between heartbeats on a silent stream."),
+    Option("drain", parse_duration, "BUS_DRAIN", "10s", "Time a stopping server gives to open requests."),
+)
+"""Every setting, in the order of the documentation."""

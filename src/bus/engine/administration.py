@@ -1,0 +1,105 @@
+"""What an engine says about itself, and what can be done to its durable consumers: awaited, for none of it is hot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from bus.config import Storage
+
+
+class NamespaceStats(msgspec.Struct, frozen=True):
+    """One namespace at a glance. Its fields are those of ``/v1/namespaces``, in their order."""
+
+    namespace: str
+    first_index: int
+    next_index: int
+    events: int
+    bytes: int
+    segments: int
+    published: int
+    subscribers: int
+    delivered_bytes: int
+    keys: int
+    writable: bool
+    storage: Storage
+
+
+class EngineCounts(msgspec.Struct, frozen=True):
+    """What there is beside the namespaces: inboxes and the bytes in them, and subscriptions of all kinds."""
+
+    inboxes: int
+    inbox_bytes: int
+    subscriptions: int
+
+
+class ConsumerDescription(msgspec.Struct, frozen=True):
+    """A durable consumer: its terms, where it is, what it has pending, and why nothing is being delivered.
+
+    Its fields are those of ``/v1/consumers``. ``counting`` means that ``behind`` is a lower bound yet; ``dead`` is how
+    many events it gave up.
+    """
+
+    name: str
+    namespace: str
+    patterns: list[str]
+    redelivery: str
+    redelivery_count: int
+    order: str | None
+    next_index: int
+    behind: int
+    counting: bool
+    pending: int
+    in_flight: int
+    dead: int
+    connections: int
+    why: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event a consumer gave up: its index, its letter's index, and why. ``time`` is in ns.
+
+    There is no letter, and its index is 0, if the event was gone by then.
+    """
+
+    index: int
+    event_id: str
+    subject: str
+    attempts: int
+    reason: str
+    time: int
+    letter: int = 0
+
+
+class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How many events were sent back, and the indexes of those that can't be: neither they nor letters are left."""
+
+    redriven: int
+    gone: list[int] = []
+
+
+class ConsumerAdmin(Protocol):
+    """The durable consumers of an engine, by name. Unknown names raise `UnknownConsumerError`."""
+
+    async def describe(self) -> Sequence[ConsumerDescription]:
+        """Every consumer, as it is now or later; those who ask together may get the same sequence."""
+
+    async def describe_one(self, name: str) -> ConsumerDescription:
+        """One consumer, likewise."""
+
+    async def why(self, name: str) -> str:
+        """Why nothing is being delivered, in a line."""
+
+    async def delete(self, name: str) -> None:
+        """Forget a consumer; its streams end."""
+
+    async def dead(self, name: str) -> Sequence[DeadLetter]:
+        """The events it gave up."""
+
+    async def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
+        """Deliver events it gave up again, all or those given by index, as far as they are left."""
+
+    async def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
+        """Forget events it gave up, all or those given by index; returns how many."""
