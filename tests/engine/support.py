@@ -176,7 +176,7 @@ def open_namespace(
         store,
         InlineCommitter(store),
         Duplicates("app", size=0, ttl=None),
-        durability=Durability.MEMORY,
+        durability=Durability.OS,
         loop=loop,
     )
 
