@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
 
-from tests.support import ServerProcess
+from tests.support import BUS, LATE, ServerProcess
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
@@ -31,13 +31,26 @@ class StartServer(Protocol):
     def __call__(self, path: Path | None = None, **options: Any) -> ServerProcess: ...
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what is marked ``every_engine`` with each of them."""
+    if metafunc.definition.get_closest_marker("every_engine") and "bus_command" in metafunc.fixturenames:
+        metafunc.parametrize("bus_command", [BUS, LATE], ids=["embedded", "late"], indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def bus_command(request: pytest.FixtureRequest) -> Sequence[str]:
+    """The command a server is started with, which chooses its engine."""
+    command: Sequence[str] = getattr(request, "param", BUS)
+    return command
+
+
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[StartServer]:
+def start_server(tmp_path: Path, bus_command: Sequence[str]) -> Iterator[StartServer]:
     """A function that starts servers, by default on one directory of the test's own."""
     started: list[ServerProcess] = []
 
     def start(path: Path | None = None, **options: Any) -> ServerProcess:
-        started.append(ServerProcess(path or tmp_path / "data", **options))
+        started.append(ServerProcess(path or tmp_path / "data", bus=bus_command, **options))
         return started[-1]
 
     yield start

@@ -24,6 +24,8 @@ PATIENCE = 20.0
 """Seconds after which a test that waits for something gives up; no test's outcome depends on it otherwise."""
 
 BUS = [sys.executable, "-m", "bus"]
+LATE = [sys.executable, "-m", "tests.late"]
+"""The same with an engine that answers everything later."""
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -55,7 +57,7 @@ class ServerProcess:
     """``bus server`` in its own process on 127.0.0.1, up when the constructor returns.
 
     Give it *flags* as on the command line and *env* on top of an environment without ``BUS_*``. *wrapper*
-    is put before the command (``["strace", …]``). Port 0 takes a free port; `restart` keeps it.
+    is put before the command (``["strace", …]``), which *bus* is. Port 0 takes a free port; `restart` keeps it.
     """
 
     def __init__(
@@ -66,13 +68,14 @@ class ServerProcess:
         flags: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        bus: Sequence[str] = BUS,
         port: int = 0,
     ) -> None:
         self.path = path
         self.port = port
         self._options = ["--path", str(path), "--namespaces", ",".join(namespaces), *flags]
         self._env = dict(env or {})
-        self._wrapper = list(wrapper)
+        self._wrapper = [*wrapper, *bus]
         self.start()
 
     @property
@@ -90,7 +93,7 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and wait until it accepts connections. Raises `AssertionError` if it ends instead."""
-        command = [*self._wrapper, *BUS, "server", "--addr", f"127.0.0.1:{self.port}", *self._options]
+        command = [*self._wrapper, "server", "--addr", f"127.0.0.1:{self.port}", *self._options]
         # A process group of its own, so that a signal reaches the wrapper and the server alike.
         self.process = subprocess.Popen(
             command,

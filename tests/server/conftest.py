@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 
 import pytest
@@ -13,9 +13,9 @@ _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def bus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def bus(tmp_path_factory: pytest.TempPathFactory, bus_command: Sequence[str]) -> Iterator[ServerProcess]:
     """A server shared by many tests: publish to a subject of your own, and don't count on indexes."""
-    server = ServerProcess(tmp_path_factory.mktemp("bus") / "data", env={"BUS_HEARTBEAT": "1s"})
+    server = ServerProcess(tmp_path_factory.mktemp("bus") / "data", env={"BUS_HEARTBEAT": "1s"}, bus=bus_command)
     yield server
     server.close()
 

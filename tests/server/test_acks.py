@@ -11,6 +11,8 @@ from bus.sse import ServerSentEvent
 from tests.server.support import acknowledge, publish, refusal, stored
 from tests.support import ServerProcess, Stream, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 
 def _events(stream: Stream, count: int) -> list[dict[str, Any]]:
     return [_json(event) for event in stream.take(count)]

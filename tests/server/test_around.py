@@ -12,6 +12,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.server.support import Peer, acknowledge, dial, publish, stored
 from tests.support import ServerProcess, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 
 @pytest.mark.parametrize(
     ("method", "path", "status"),

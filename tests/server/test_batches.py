@@ -7,6 +7,8 @@ import pytest
 from tests.server.support import draft, post, read, refusal
 from tests.support import Answer, ServerProcess
 
+pytestmark = pytest.mark.every_engine
+
 
 def _batch(server: ServerProcess, *events: bytes) -> Answer:
     return post(server, b"[" + b",".join(events) + b"]")

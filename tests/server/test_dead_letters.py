@@ -13,6 +13,8 @@ import pytest
 from tests.server.support import acknowledge, read, stored
 from tests.support import ServerProcess, Stream, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 
 @contextmanager
 def _worker(server: ServerProcess, subject: str, name: str) -> Iterator[Stream]:

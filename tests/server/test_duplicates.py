@@ -11,6 +11,8 @@ from tests.conftest import StartServer
 from tests.server.support import draft, post, publish, read, upload
 from tests.support import Answer, ServerProcess
 
+pytestmark = pytest.mark.every_engine
+
 RECEIPT = ("x-bus-event-id", "x-bus-event-created-at", "x-bus-event-index")
 
 

@@ -11,6 +11,8 @@ import pytest
 from tests.server.support import acknowledge, publish, refusal, stored, target
 from tests.support import ServerProcess, Stream, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 ABOUT = {"name", "namespace", "patterns", "next_index", "behind", "pending", "in_flight", "dead", "connections", "why"}
 
 

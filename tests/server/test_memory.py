@@ -13,6 +13,8 @@ from tests.conftest import StartServer
 from tests.server.support import acknowledge, dial, draft, post, publish
 from tests.support import BUS, ServerProcess, Stream, clean_environment, request, run_bus, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 NAMESPACES = ["app", "live:memory"]
 
 

@@ -15,6 +15,8 @@ from tests.faults.tracing import fault, needs_strace, tracing
 from tests.server.support import acknowledge, dial, draft, metric, post, publish, read, refusal, stored, target, upload
 from tests.support import Answer, ServerProcess, Stream, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 RECEIPT = {"x-bus-event-id", "x-bus-event-created-at", "x-bus-event-index"}
 
 

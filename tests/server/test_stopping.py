@@ -17,6 +17,8 @@ from tests.conftest import StartServer
 from tests.server.support import dial, draft, publish, read, stored, target
 from tests.support import PATIENCE, ServerProcess, request, run_bus, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 
 def test_streams_break_off_so_that_nobody_takes_them_for_complete(server: ServerProcess) -> None:
     with (

@@ -15,6 +15,8 @@ from bus.wire import NDJSON, SSE
 from tests.server.support import dial, publish, stored, target
 from tests.support import ServerProcess, connect, raw, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 
 def _get(path: str, *headers: bytes) -> bytes:
     return b"\r\n".join([b"GET %b HTTP/1.1" % path.encode(), b"Host: bus", *headers, b"", b""])

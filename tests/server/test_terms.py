@@ -11,6 +11,8 @@ from tests.conftest import StartServer
 from tests.server.support import refusal, target
 from tests.support import Answer, ServerProcess, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 GIVEN = {"redelivery": "1m,5m", "redelivery_count": 7, "order": "key"}
 DEFAULTS = {"redelivery": "5s", "redelivery_count": 3, "order": None}
 

@@ -14,6 +14,8 @@ from tests.conftest import StartServer
 from tests.server.support import Peer, dial, draft, post, read, upload, with_limits
 from tests.support import ServerProcess
 
+pytestmark = pytest.mark.every_engine
+
 HEAD = b"POST / HTTP/1.1\r\nHost: bus\r\nContent-Type: application/x-ndjson\r\n"
 
 

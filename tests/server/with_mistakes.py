@@ -10,9 +10,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
+from runpy import run_module
 from typing import Any
-
-from bus.__main__ import main
 
 
 def break_method(place: str, *, after: int) -> None:
@@ -42,4 +42,5 @@ if __name__ == "__main__":
         place, _, number = argument.partition("@")
         break_method(place, after=int(number or 1))
     sys.argv = sys.argv[end + 3 :]
-    sys.exit(main())
+    sys.path.insert(0, str(Path.cwd()))  # as python -m does
+    run_module(sys.argv[0], run_name="__main__")

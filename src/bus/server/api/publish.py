@@ -74,10 +74,10 @@ def _publish_and_wait(
     if is_inbox(draft.subject or ""):
         raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
     if wait == "reply":
-        waiting: WaitingPublisher = ReplyWaiting(engine, draft, responder)
+        waiting: WaitingPublisher = ReplyWaiting(engine, responder)
     else:
-        waiting = ConfirmWaiting(engine, draft, responder, _read_count(request.parameter("count")))
-    waiting.begin(timeout, now=now, loop=loop)
+        waiting = ConfirmWaiting(engine, responder, _read_count(request.parameter("count")))
+    waiting.begin(draft, timeout, now=now, loop=loop)
 
 
 def _read_wait(request: Request) -> str:
@@ -113,28 +113,26 @@ class WaitingPublisher:
     What others make of it may be known before it is known to be stored; it is told when that is.
     """
 
-    def __init__(self, engine: Engine, draft: Draft, responder: Responder) -> None:
+    def __init__(self, engine: Engine, responder: Responder) -> None:
         self.engine = engine
-        self.draft = draft
         self.responder = responder
         self.receipt: Receipt | None = None
         self._early: Callable[[], None] | None = None
         self._give_up: list[Callable[[], object]] = []
 
-    def begin(self, timeout: float, *, now: int, loop: AbstractEventLoop) -> None:
-        """Publish, and wait for *timeout* seconds from when the event is stored. Raises what `Engine.publish` does."""
+    def begin(self, draft: Draft, timeout: float, *, now: int, loop: AbstractEventLoop) -> None:
+        """Publish *draft*, and wait for *timeout* seconds from when it is stored. Raises what `Engine.publish` does."""
         self.responder.on_lost = self.stop
         self._start_timer = partial(loop.call_later, timeout, self.responder.run, self._expire, timeout)
         try:
-            self.prepare()
-            self.engine.publish([self.draft], self, now=now)
+            self.prepare(draft)
+            self.engine.publish([draft], self, now=now)
         except Exception:
             self.stop()
             raise
-        self.draft.payload = msgspec.Raw()  # many may wait long, and the payload is in the engine's hands
 
-    def prepare(self) -> None:
-        """What is needed before the event is published."""
+    def prepare(self, draft: Draft) -> None:
+        """What is needed before *draft* is published; it isn't kept, for many may wait long."""
 
     def placed(self, receipt: Receipt) -> None:
         """What is needed once it is stored."""
@@ -194,11 +192,9 @@ class WaitingPublisher:
 class ReplyWaiting(WaitingPublisher):
     """Waits for the first reply in an inbox made for the purpose."""
 
-    def prepare(self) -> None:
-        self.draft.response_subject = new_inbox()
-        self.when_stopped(
-            self.engine.await_reply(self.draft.response_subject, partial(self.responder.run, self._replied))
-        )
+    def prepare(self, draft: Draft) -> None:
+        draft.response_subject = new_inbox()
+        self.when_stopped(self.engine.await_reply(draft.response_subject, partial(self.responder.run, self._replied)))
 
     def _replied(self, payload: bytes, error: str) -> None:
         if error:
@@ -213,13 +209,13 @@ class ReplyWaiting(WaitingPublisher):
 class ConfirmWaiting(WaitingPublisher):
     """Waits until enough distinct consumers have acknowledged."""
 
-    def __init__(self, engine: Engine, draft: Draft, responder: Responder, count: int) -> None:
-        super().__init__(engine, draft, responder)
+    def __init__(self, engine: Engine, responder: Responder, count: int) -> None:
+        super().__init__(engine, responder)
         self._count = count
         self._consumers: Sequence[str] = ()
 
-    def prepare(self) -> None:
-        namespace, _ = parse_subject(self.draft.subject or "")
+    def prepare(self, draft: Draft) -> None:
+        namespace, _ = parse_subject(draft.subject or "")
         self._confirmations = self.engine.await_confirmations(namespace, partial(self.responder.run, self._confirmed))
         self.when_stopped(self._confirmations.stop)
 

@@ -1,0 +1,250 @@
+"""An engine that answers everything later, as one has to that asks other machines.
+
+    server ── call ─▶ some turns of the loop ─▶ engine inside ── answer ─▶ some turns of the loop ─▶ server
+
+Calls and answers keep their order. Nothing is raised at once, and no subscription is there when `subscribe` returns;
+events are handed to a subscriber before their publisher hears of them, and acknowledged before that, too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from bus.engine.administration import (
+    ConsumerAdmin,
+    ConsumerDescription,
+    DeadLetter,
+    EngineCounts,
+    NamespaceStats,
+    Redriven,
+)
+from bus.engine.base import (
+    Acknowledge,
+    AwaitedConfirmations,
+    Engine,
+    Opening,
+    Outcome,
+    Publisher,
+    Replied,
+    Settled,
+    Sink,
+    Subscribe,
+    Subscription,
+)
+from bus.engine.guard import as_bus_error
+from bus.errors import BusError
+from bus.event import Draft
+from bus.wire import Durability
+
+TURNS = 3
+"""Turns of the loop that each call and each answer takes."""
+
+
+class Later:
+    """Does things after some turns of the loop, in the order they were asked for."""
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def do(self, call: Callable[..., object], *args: object) -> None:
+        self._wait(TURNS, call, args)
+
+    def _wait(self, turns: int, call: Callable[..., object], args: Sequence[object]) -> None:
+        if turns:
+            self._loop.call_soon(self._wait, turns - 1, call, args)
+        else:
+            call(*args)
+
+    def tell(self, told: Callable[..., object]) -> Callable[..., None]:
+        """*told*, later."""
+        return lambda *args: self.do(told, *args)
+
+    def attempt(self, call: Callable[[], object], refused: Callable[[BusError], None]) -> None:
+        """Do *call* later; what it raises goes to *refused*, later still."""
+        self.do(self._attempt, call, refused)
+
+    def _attempt(self, call: Callable[[], object], refused: Callable[[BusError], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self.do(refused, as_bus_error(error, "a late call"))
+
+
+async def _turns() -> None:
+    for _ in range(TURNS):
+        await asyncio.sleep(0)
+
+
+class LatePublisher:
+    def __init__(self, inside: Publisher, later: Later) -> None:
+        self._inside = inside
+        self._later = later
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        self._later.do(self._inside.stored, outcomes, durability)
+
+    def failed(self, error: BusError) -> None:
+        self._later.do(self._inside.failed, error)
+
+
+class OpenSink:
+    """A sink that nothing is written to once its subscription is closed."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self.closed = False
+
+    @property
+    def writable(self) -> bool:
+        return not self.closed and self._sink.writable
+
+    def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
+        if not self.closed:
+            self._sink.write(data, again)
+
+    def tell(self, kind: str, data: Mapping[str, str | int]) -> None:
+        if not self.closed:
+            self._sink.tell(kind, data)
+
+    def end(self, reason: str) -> None:
+        if not self.closed:
+            self._sink.end(reason)
+
+    def fail(self, error: BusError) -> None:
+        if not self.closed:
+            self._sink.fail(error)
+
+
+class LateSubscription:
+    def __init__(self, inside: Subscription, sink: OpenSink, later: Later) -> None:
+        self.consumer_id = inside.consumer_id
+        self.namespace = inside.namespace
+        self.first_index = inside.first_index
+        self.next_index = inside.next_index
+        self.gap = inside.gap
+        self._inside = inside
+        self._sink = sink
+        self._later = later
+
+    def start(self) -> None:
+        self._later.do(self._inside.start)
+
+    def resume(self) -> None:
+        self._later.do(self._resume)
+
+    def _resume(self) -> None:
+        if self._sink.writable:
+            self._inside.resume()
+
+    def close(self) -> None:
+        self._sink.closed = True
+        self._later.do(self._inside.close)
+
+
+class LateOpening:
+    def __init__(self, inside: Opening, sink: OpenSink, later: Later) -> None:
+        self._inside = inside
+        self._sink = sink
+        self._later = later
+
+    def opened(self, subscription: Subscription) -> None:
+        self._later.do(self._inside.opened, LateSubscription(subscription, self._sink, self._later))
+
+    def refused(self, error: BusError) -> None:
+        self._later.do(self._inside.refused, error)
+
+
+class LateConfirmations:
+    def __init__(self, inside: AwaitedConfirmations, later: Later) -> None:
+        self._inside = inside
+        self._later = later
+
+    def stored(self, index: int) -> None:
+        self._later.do(self._inside.stored, index)
+
+    def stop(self) -> None:
+        self._later.do(self._inside.stop)
+
+
+class LateAdmin:
+    def __init__(self, inside: ConsumerAdmin) -> None:
+        self._inside = inside
+
+    async def describe(self) -> Sequence[ConsumerDescription]:
+        await _turns()
+        return await self._inside.describe()
+
+    async def describe_one(self, name: str) -> ConsumerDescription:
+        await _turns()
+        return await self._inside.describe_one(name)
+
+    async def why(self, name: str) -> str:
+        await _turns()
+        return await self._inside.why(name)
+
+    async def delete(self, name: str) -> None:
+        await _turns()
+        await self._inside.delete(name)
+
+    async def dead(self, name: str) -> Sequence[DeadLetter]:
+        await _turns()
+        return await self._inside.dead(name)
+
+    async def redrive(self, name: str, indexes: Iterable[int] | None = None) -> Redriven:
+        await _turns()
+        return await self._inside.redrive(name, indexes)
+
+    async def drop(self, name: str, indexes: Iterable[int] | None = None) -> int:
+        await _turns()
+        return await self._inside.drop(name, indexes)
+
+
+class LateEngine:
+    """*inside*, later."""
+
+    def __init__(self, inside: Engine, loop: AbstractEventLoop) -> None:
+        self.consumers = LateAdmin(inside.consumers)
+        self._inside = inside
+        self._later = Later(loop)
+
+    @property
+    def failure(self) -> BusError | None:
+        return self._inside.failure
+
+    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
+        late = LatePublisher(publisher, self._later)
+        self._later.attempt(lambda: self._inside.publish(drafts, late, atomic=atomic, now=now), publisher.failed)
+
+    def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
+        open_sink = OpenSink(sink)
+        late = LateOpening(opening, open_sink, self._later)
+        self._later.attempt(lambda: self._inside.subscribe(wanted, open_sink, late), opening.refused)
+
+    def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
+        self._later.attempt(lambda: self._inside.acknowledge(ack, self._later.tell(settled)), settled)
+
+    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
+        give_up = self._inside.await_reply(inbox, self._later.tell(replied))
+        return lambda: self._later.do(give_up)
+
+    def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
+        return LateConfirmations(self._inside.await_confirmations(namespace, self._later.tell(changed)), self._later)
+
+    async def namespaces(self) -> Sequence[NamespaceStats]:
+        await _turns()
+        return await self._inside.namespaces()
+
+    async def counts(self) -> EngineCounts:
+        await _turns()
+        return await self._inside.counts()
+
+    def retain(self, *, now: int) -> None:
+        self._inside.retain(now=now)
+
+    def stop(self, idle: Callable[[], None]) -> None:
+        self._later.do(self._inside.stop, self._later.tell(idle))
+
+    def close(self) -> None:
+        self._inside.close()
