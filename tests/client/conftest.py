@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -14,15 +14,15 @@ from tests.support import PATIENCE, ServerProcess
 
 Connect = Callable[..., Any]
 
-NAMESPACES = 200
-"""More than there are tests that take one."""
+NAMESPACES = 400
+"""More than there are tests that take one, with each engine."""
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+def server(tmp_path_factory: pytest.TempPathFactory, bus_command: Sequence[str]) -> Iterator[ServerProcess]:
     """One server for every test that doesn't stop it; take a namespace of one's own with `app`."""
     names = [f"app-{number}" for number in range(NAMESPACES)]
-    running = ServerProcess(tmp_path_factory.mktemp("data"), namespaces=["app", *names])
+    running = ServerProcess(tmp_path_factory.mktemp("data"), namespaces=["app", *names], bus=bus_command)
     yield running
     running.close()
 

@@ -17,6 +17,8 @@ from tests.client.support import Peer, Wire, accepted, answered, listening, stre
 from tests.conftest import StartServer
 from tests.support import PATIENCE, ServerProcess
 
+pytestmark = pytest.mark.every_engine
+
 StartPeer = Callable[..., Peer]
 
 

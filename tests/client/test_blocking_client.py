@@ -7,11 +7,15 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
+import pytest
+
 from bus import Client
 from bus.errors import BusError, ConnectionFailedError
 from bus.event import Receipt
 from tests.conftest import StartServer
 from tests.support import PATIENCE, ServerProcess
+
+pytestmark = pytest.mark.every_engine
 
 
 def test_threads_share_a_client(server: ServerProcess, app: str) -> None:

@@ -17,6 +17,8 @@ from tests.client.conftest import Connect
 from tests.client.support import beside
 from tests.support import PATIENCE, ServerProcess
 
+pytestmark = pytest.mark.every_engine
+
 
 def test_an_unacknowledged_event_comes_again_and_is_dropped_at_last(
     server: ServerProcess, app: str, connect: Connect

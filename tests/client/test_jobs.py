@@ -25,6 +25,8 @@ from tests.client.support import Wire, streaming
 from tests.client.test_network import QUICK_OPEN
 from tests.support import PATIENCE, clean_environment
 
+pytestmark = pytest.mark.every_engine
+
 
 class Clock:
     now = 100.0

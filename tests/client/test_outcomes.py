@@ -18,6 +18,8 @@ from bus.errors import (
 from bus.wire import encode_problem, encode_receipts, encode_refusal
 from tests.client.support import RECEIPT, cuts
 
+pytestmark = pytest.mark.every_engine
+
 RECEIPT_HEADERS = {
     b"x-bus-event-id": b"e_1",
     b"x-bus-event-created-at": b"2026-01-31T12:00:00.000000000Z",

@@ -14,6 +14,8 @@ from bus.errors import BusError, ServiceError, UnknownNamespaceError
 from tests.client.workers import StartWorker, collecting, taken
 from tests.support import PATIENCE, ServerProcess
 
+pytestmark = pytest.mark.every_engine
+
 
 def test_workers_of_one_consumer_share_the_events(server: ServerProcess, app: str, start_worker: StartWorker) -> None:
     handled, handler = collecting()

@@ -17,6 +17,8 @@ from tests.client.workers import StartWorker, collecting, taken
 from tests.conftest import StartServer
 from tests.support import PATIENCE, ServerProcess, clean_environment
 
+pytestmark = pytest.mark.every_engine
+
 
 def test_stopping_finishes_what_runs_and_gives_the_rest_back(
     server: ServerProcess, app: str, start_worker: StartWorker
