@@ -15,6 +15,8 @@ from bus.wire import NDJSON
 from tests.server.support import draft, post, read, read_lines, refusal, target, upload
 from tests.support import ServerProcess, request
 
+pytestmark = pytest.mark.every_engine
+
 EVENTS: dict[str, tuple[bytes, int, str]] = {
     "empty body": (b"", 400, "the body is empty"),
     "blank body": (b" \r\n", 400, "the body is empty"),

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import StartServer
 from tests.server.support import dial, draft, publish, stored, target, upload
 from tests.support import ServerProcess, Stream, subscribe
+
+pytestmark = pytest.mark.every_engine
 
 MIB = 1024 * 1024
 

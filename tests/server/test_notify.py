@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import StartServer
 from tests.support import PATIENCE, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 
 @contextmanager
 def _manager(address: str) -> Iterator[socket.socket]:

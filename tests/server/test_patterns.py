@@ -9,6 +9,8 @@ import pytest
 from tests.server.support import publish, read
 from tests.support import ServerProcess, request, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 SUBJECTS = ("app.a", "app.b", "app.a.x", "app.a.y", "app.a.x.deep", "app.ab", "app.größe", "app.größe.x", "app.x-1_2")
 
 

@@ -9,6 +9,8 @@ import pytest
 from tests.server.support import post, read_lines
 from tests.support import ServerProcess
 
+pytestmark = pytest.mark.every_engine
+
 _PAYLOAD = re.compile(rb'"payload":(.*),"created_at":')
 
 

@@ -14,6 +14,8 @@ from tests.conftest import StartServer
 from tests.server.support import publish, read, stored
 from tests.support import ServerProcess, subscribe
 
+pytestmark = pytest.mark.every_engine
+
 
 @dataclass(frozen=True, slots=True)
 class Published:

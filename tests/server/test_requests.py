@@ -7,6 +7,8 @@ import pytest
 from tests.server.support import Peer, dial, draft, publish, read
 from tests.support import ServerProcess, connect
 
+pytestmark = pytest.mark.every_engine
+
 CHUNKED = b"Transfer-Encoding: chunked"
 
 
