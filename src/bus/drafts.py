@@ -43,6 +43,15 @@ _received_batch_decoder = msgspec.json.Decoder(list[_Received])
 
 def decode_draft(body: bytes) -> Draft:
     """Read one event. Raises `InvalidEventError` saying what is wrong with it."""
+    if len(body) > SHORT or not is_harmless(body):
+        return _decode_checked(body)
+    try:
+        return _draft_decoder.decode(body)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return _decode_checked(body)
+
+
+def _decode_checked(body: bytes) -> Draft:
     check_encoding(body)
     try:
         draft = _draft_decoder.decode(body)

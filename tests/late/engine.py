@@ -83,7 +83,7 @@ class LatePublisher:
         self._later = later
 
     def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
-        self._later.do(self._inside.stored, outcomes, durability)
+        self._later.attempt(lambda: self._inside.stored(outcomes, durability), self._inside.failed)
 
     def failed(self, error: BusError) -> None:
         self._later.do(self._inside.failed, error)

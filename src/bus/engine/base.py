@@ -34,7 +34,10 @@ class Publisher(Protocol):
     """Whoever waits for events to be stored: exactly one of these is called, once, now or later."""
 
     def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
-        """One outcome an event, in their order; of an atomic batch all are receipts."""
+        """One outcome an event, in their order; of an atomic batch all are receipts.
+
+        What it raises goes to `failed`.
+        """
 
     def failed(self, error: BusError) -> None:
         """Nothing was stored."""

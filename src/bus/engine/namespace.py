@@ -92,14 +92,16 @@ class Namespace(ABC):
         return self._single_events.at(index) if self.first <= index < self.next else None
 
     def take_over(
-        self, batches: Sequence[Batch], waiting: Sequence[Publishers], *, before: Callable[[], None] = lambda: None
+        self, batches: Sequence[Batch], waiting: Sequence[Publishers], *, before: Callable[[], None] | None = None
     ) -> None:
         """*batches* are stored, and count from now on, whatever befalls *before* or those who are told of it."""
-        self.published += batches[-1].next - self.next
-        self.next = batches[-1].next
+        end = batches[-1].next
+        self.published += end - self.next
+        self.next = end
         self._tail.extend(batches)
         try:
-            before()
+            if before:
+                before()
             self._publish_stored(batches, waiting)
         except Exception as error:
             told = as_bus_error(error, f"answering the publishers of namespace {self.name}")

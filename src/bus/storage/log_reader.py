@@ -52,7 +52,8 @@ class LogView(NamedTuple):
         time = self.closed[-1].last_time if self.closed else 0
         if self.active is None:
             return SegmentTail(self.start, 0, time)
-        return self.active.tail._replace(time=max(time, self.active.tail.time))
+        tail = self.active.tail
+        return tail if tail.time >= time else tail._replace(time=time)
 
 
 class LogReader:

@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.engine.embedded.batch_builder import BATCH_BYTES, BatchBuilder, CheckedDraft, check_draft
+from bus.engine.embedded.batch_builder import BatchBuilder, CheckedDraft, check_draft
 from bus.errors import BusError
-from bus.event import Draft, id_maker, index_in
+from bus.event import Draft, Receipt, id_maker, index_in
 from bus.frame import id_of, json_of
 from bus.storage import Log, MemoryFiles
 from bus.units import format_time
 from bus.wire import Durability
+from tests.engine.support import Publishing
 
 NOW = 1_700_000_000_000_000_000
 SUBJECTS = st.sampled_from(["app.a", "app.größe", *(f"app.x{number}" for number in range(300))])
@@ -43,8 +44,11 @@ drafts = st.lists(
 def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None:
     log = Log.open(Path("/log"), files=MemoryFiles(), cipher=None, segment_bytes=1 << 20)
     builder = BatchBuilder(log.next, log.time, durability=Durability.FSYNC, make_id=id_maker(), hash_id=log.hash_id)
-    receipts = [builder.add(check_draft(draft, now=NOW), now=NOW) for draft in drafts]
+    publishing = Publishing()
+    builder.add([check_draft(draft, now=NOW) for draft in drafts], publishing, now=NOW)
     built = builder.build()
+    builder.answer()
+    receipts = [outcome for outcome in publishing.outcomes if isinstance(outcome, Receipt)]
     assert (builder.first, builder.next) == (built.first, built.next) == (1, len(drafts) + 1)
     log.append(built)
     (stored,) = log.read(1, 1 << 20, 10)
@@ -65,12 +69,11 @@ def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None
     assert built.keyed == bool(keyed)
 
 
-def test_a_batch_is_full_when_it_is_long_enough_to_read() -> None:
+def test_what_is_added_says_how_long_it_is() -> None:
     builder = BatchBuilder(1, 0, durability=Durability.FSYNC, make_id=id_maker(), hash_id=hash)
     event = check_draft(Draft(subject="app.a", payload=msgspec.Raw(b'"%b"' % (b"x" * 1000))), now=NOW)
-    while not builder.full:
-        builder.add(event, now=NOW)
-    assert BATCH_BYTES <= builder.size < BATCH_BYTES + 2000
+    sizes = [builder.add([event] * count, Publishing(), now=NOW) for count in (1, 3)]
+    assert sum(sizes) == builder.size == len(builder.build().frames)
 
 
 @pytest.mark.parametrize(

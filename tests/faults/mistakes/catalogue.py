@@ -233,10 +233,10 @@ MISTAKES = (
         "engine/embedded/log_namespace.py",
         (
             (
-                "        self._schedule()\n\n    def _builder",
-                "        for key, receipt in builder.claimed.items():\n"
-                "            self._duplicates.store(key, receipt, now=now)\n"
-                "        self._schedule()\n\n    def _builder",
+                "            self._schedule()\n\n    def _begin_batch",
+                "            self._schedule()\n"
+                "        for key, receipt in self._gathering[-1].claimed.items():\n"
+                "            self._duplicates.store(key, receipt, now=now)\n\n    def _begin_batch",
             ),
         ),
         (f"{FAILING}::test_a_key_counts_as_used_only_when_its_event_is_stored",),

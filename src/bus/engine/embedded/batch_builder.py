@@ -8,7 +8,7 @@ is refused too, and the indexes are given out anew.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import msgspec
@@ -101,21 +101,25 @@ class BatchBuilder:
         self._make_id = make_id
         self._hash_id = hash_id
 
-    def add(self, event: CheckedDraft, *, now: int) -> Receipt:
-        """Encode one event at the end of the batch. *now* is in ns."""
-        index = self.first + len(self.frames)
-        event_id = event.event_id or self._make_id(index)
-        created_at = format_time(event.time)
-        frame = encode_frame(event_id, event.subject, event.payload, created_at, index, event.extra)
-        self.frames.append(frame)
-        self._subjects.append(event.subject)
-        self.size += len(frame)
-        if event.time > self.time:
-            self.time = max(self.time, min(event.time, now))
-        receipt = Receipt(event_id, created_at, index)
-        if event.event_id or event.key:
-            self._note(event, receipt)
-        return receipt
+    def add(self, events: Sequence[CheckedDraft], publisher: Publisher, *, now: int) -> int:
+        """Encode events at the end of the batch, for *publisher*; returns their bytes. *now* is in ns."""
+        before = self.size
+        receipts: list[Receipt] = []
+        for event in events:
+            index = self.first + len(self.frames)
+            event_id = event.event_id or self._make_id(index)
+            created_at = format_time(event.time)
+            frame = encode_frame(event_id, event.subject, event.payload, created_at, index, event.extra)
+            self.frames.append(frame)
+            self._subjects.append(event.subject)
+            self.size += len(frame)
+            if event.time > self.time:
+                self.time = max(self.time, min(event.time, now))
+            receipts.append(receipt := Receipt(event_id, created_at, index))
+            if event.event_id or event.key:
+                self._note(event, receipt)
+        self.waiters.append((publisher, receipts))
+        return self.size - before
 
     def _note(self, event: CheckedDraft, receipt: Receipt) -> None:
         """Remember a key that is claimed, and an id that doesn't say where its event is."""
@@ -135,10 +139,6 @@ class BatchBuilder:
                     publisher.stored(receipts, self.durability)
             except Exception as error:
                 apologise(publisher, as_bus_error(error, "answering a publisher"))
-
-    @property
-    def full(self) -> bool:
-        return self.size >= BATCH_BYTES or len(self.frames) >= BATCH_EVENTS
 
     @property
     def next(self) -> int:

@@ -131,10 +131,10 @@ class EmbeddedEngine:
     def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
         if not atomic:
             self._publish_each(drafts, publisher, now=now)
-            return
-        name = _namespace_of(drafts)
-        if name != INBOX_NAMESPACE:
-            self._namespace(name).publish(drafts, publisher, now=now)
+        elif namespace := self._namespaces.get(name := _namespace_of(drafts)):
+            namespace.publish(drafts, publisher, now=now)
+        elif name != INBOX_NAMESPACE:
+            raise self._unknown(name)
         elif len(drafts) == 1:
             publisher.stored([self._inboxes.publish(drafts[0], now=now)], Durability.MEMORY)
         else:

@@ -19,7 +19,14 @@ from pathlib import Path
 from bus.config import Storage
 from bus.engine.administration import NamespaceStats
 from bus.engine.base import Publisher
-from bus.engine.embedded.batch_builder import BATCH_EVENTS, BatchBuilder, CheckedDraft, apologise, check_draft
+from bus.engine.embedded.batch_builder import (
+    BATCH_BYTES,
+    BATCH_EVENTS,
+    BatchBuilder,
+    CheckedDraft,
+    apologise,
+    check_draft,
+)
 from bus.engine.embedded.duplicates import Duplicates, Key
 from bus.engine.embedded.group_commit import Committer
 from bus.engine.embedded.separate_events import Outcomes
@@ -104,7 +111,8 @@ class LogNamespace(Namespace):
 
     def publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
         """Store *drafts* each by itself, together as far as nothing keeps one of them behind."""
-        self._check_open()
+        if self._is_closed:
+            raise self._refusal()
         outcomes = Outcomes(len(drafts), publisher, self.durability)
         events: list[CheckedDraft] = []
         places: list[int] = []
@@ -124,21 +132,29 @@ class LogNamespace(Namespace):
 
     def append(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
         """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
-        self._check_open()
+        if self._is_closed:
+            raise self._refusal()
         keys = [event.key for event in events if event.key]
         if keys and not self._claim(keys, now=now):
             self._parked.append((events, publisher))
         else:
             self._gather(events, publisher, now=now)
 
-    def _check_open(self) -> None:
-        """Raise why no events are taken now, if there is a reason."""
+    @property
+    def _is_closed(self) -> bool:
+        """Whether no events are taken now."""
+        return (
+            self._gathered_bytes > GATHERED_BYTES
+            or self._on_idle is not None or self._broken is not None or self.store.failure is not None
+        )  # fmt: skip
+
+    def _refusal(self) -> BusError:
+        """Why no events are taken now."""
         if failure := self.failure:
-            raise failure
+            return failure
         if self._on_idle:
-            raise StoppingError("the server is stopping: publish again when it is back")
-        if self._gathered_bytes > GATHERED_BYTES:
-            raise OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+            return StoppingError("the server is stopping: publish again when it is back")
+        return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
 
     def _claim(self, keys: list[Key], *, now: int) -> bool:
         """Claim *keys*, unless one of them is claimed. Raises `DuplicateKeyError` if one was used."""
@@ -157,32 +173,23 @@ class LogNamespace(Namespace):
         return any(map(self._duplicates.is_claimed, keys))
 
     def _gather(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
-        builder = self._builder()
-        before = builder.size
-        receipts = [builder.add(event, now=now) for event in events]
-        builder.waiters.append((publisher, receipts))
-        self._gathered_bytes += builder.size - before
-        self._schedule()
+        if not self._gathering or self._gathering[-1].size >= BATCH_BYTES:
+            self._gathering.append(self._begin_batch())
+        self._gathered_bytes += self._gathering[-1].add(events, publisher, now=now)
+        if not self._scheduled and not self._committing:
+            self._schedule()
 
-    def _builder(self) -> BatchBuilder:
-        """The batch to add to: the last one gathered while it has room."""
-        if self._gathering and not self._gathering[-1].full:
-            return self._gathering[-1]
+    def _begin_batch(self) -> BatchBuilder:
         before = self._gathering or self._committing
         first, time = (before[-1].next, before[-1].time) if before else (self.next, self.store.time)
-        self._gathering.append(self._begin_batch(first, time))
-        return self._gathering[-1]
-
-    def _begin_batch(self, first: int, time: int) -> BatchBuilder:
         return BatchBuilder(first, time, durability=self.durability, make_id=self._make_id, hash_id=self.store.hash_id)
 
     # -- committing
 
     def _schedule(self) -> None:
         """Commit at the end of this turn of the loop, so that all that came in together goes together."""
-        if not self._scheduled and not self._committing:
-            self._scheduled = True
-            self._loop.call_soon(self._commit)
+        self._scheduled = True
+        self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
         self._scheduled = False
@@ -198,8 +205,9 @@ class LogNamespace(Namespace):
     def _committed(self, batches: list[Batch], stored: int, failure: BusError | None) -> None:
         done, self._committing = self._committing, []
         if stored:
-            builders = done[:stored]
-            self.take_over(batches[:stored], builders, before=partial(self._remember_keys, builders))
+            keyed = [builder for builder in done[:stored] if builder.claimed]
+            remember = partial(self._remember_keys, keyed) if keyed else None
+            self.take_over(batches[:stored], done[:stored], before=remember)
         if failure:
             self._refuse_gathered(done[stored:], failure)
         self._retry_parked()

@@ -35,7 +35,7 @@ class ConsumerRoutes:
         self._encoded: tuple[Sequence[ConsumerDescription], bytes] = ((), b"")
 
     def show_all(self, request: Request, responder: Responder) -> None:
-        responder.when_first(lambda: answer_later(responder, self._respond_all(responder)))
+        responder.await_turn(lambda: answer_later(responder, self._respond_all(responder)))
 
     async def _respond_all(self, responder: Responder) -> None:
         """Answers that were found together are encoded once."""
@@ -45,7 +45,7 @@ class ConsumerRoutes:
         responder.respond(200, _JSON, self._encoded[1])
 
     def show(self, request: Request, responder: Responder) -> None:
-        responder.when_first(lambda: answer_later(responder, self._respond_one(_name(request), responder)))
+        responder.await_turn(lambda: answer_later(responder, self._respond_one(_name(request), responder)))
 
     async def _respond_one(self, name: str, responder: Responder) -> None:
         _respond(responder, await self._consumers.describe_one(name))

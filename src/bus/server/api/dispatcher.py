@@ -84,9 +84,6 @@ class Dispatcher:
     # -- requests
 
     def handle(self, request: Request, responder: Responder) -> None:
-        responder.run(self._dispatch, request, responder)
-
-    def _dispatch(self, request: Request, responder: Responder) -> None:
         self._gate.let_in(request, responder).respond(request, responder)
 
     def take_body(self, request: Request, responder: Responder) -> BodySink | None:

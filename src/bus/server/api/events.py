@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from bus.engine.base import Engine
 from bus.server.api.acknowledge import acknowledge
-from bus.server.api.publish import check_upload, publish
+from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events, read_wait
 from bus.server.api.publish_ndjson import NdjsonUpload
 from bus.server.api.subscribe import Streams
 from bus.server.api.upload_turns import UploadTurns
@@ -34,7 +34,11 @@ class EventRoutes:
         self._loop = loop
 
     def publish(self, request: Request, responder: Responder) -> None:
-        publish(self._engine, request, responder, now=time.time_ns(), loop=self._loop)
+        """Store what is in the body, then answer 202, or wait for what others make of it."""
+        if request.head.raw_query and (wait := read_wait(request)):
+            publish_and_wait(self._engine, request, responder, wait, now=time.time_ns(), loop=self._loop)
+        else:
+            self._engine.publish(read_events(request.body), Accepting(responder), now=time.time_ns())
 
     def take_lines(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> NdjsonUpload:
         """Who publishes the lines of *request*, which are yet to come."""

@@ -32,7 +32,8 @@ class Gate:
         route = self._table.find(request)
         if request.head.from_page:
             check_page(request, self._origins, changes=_changes(request, route))
-        self.check_admission(request, responder)
+        if self._admission.reserve:
+            self.check_admission(request, responder)
         if route is None:
             raise self._table.refusal(request)
         if request.head.raw_query:

@@ -60,7 +60,7 @@ class MetricsRoute:
 
     def get(self, request: Request, responder: Responder) -> None:
         """Answer once all consumers are described, one answer at a time for each connection."""
-        responder.when_first(lambda: answer_later(responder, self._respond(responder)))
+        responder.await_turn(lambda: answer_later(responder, self._respond(responder)))
 
     async def _respond(self, responder: Responder) -> None:
         consumers = await self._engine.consumers.describe()

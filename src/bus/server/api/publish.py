@@ -27,15 +27,9 @@ MOST_CONFIRMATIONS = 1000
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
 
 
-def publish(engine: Engine, request: Request, responder: Responder, *, now: int, loop: AbstractEventLoop) -> None:
-    """Store what is in the body at *now* (ns), then answer 202. Raises what `Engine.publish` does."""
-    if request.head.raw_query and (wait := _read_wait(request)):
-        _publish_and_wait(engine, request, responder, wait, now=now, loop=loop)
-        return
-    body = request.body
-    drafts = [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
-
-    engine.publish(drafts, Accepting(responder), now=now)
+def read_events(body: bytes) -> list[Draft]:
+    """The event in *body*, or those of an array. Raises `InvalidEventError`."""
+    return [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
 
 
 class Accepting:
@@ -47,9 +41,6 @@ class Accepting:
         self._responder = responder
 
     def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
-        self._responder.run(self._accept, outcomes, durability)
-
-    def _accept(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
         receipts = cast(Sequence[Receipt], outcomes)  # the batch is atomic
         self._responder.respond(202, format_accepted(receipts, durability))
 
@@ -66,9 +57,10 @@ def check_upload(request: Request) -> None:
 # -- waiting
 
 
-def _publish_and_wait(
+def publish_and_wait(
     engine: Engine, request: Request, responder: Responder, wait: str, *, now: int, loop: AbstractEventLoop
 ) -> None:
+    """Publish the event of *request*, and answer with what *wait* asks for. Raises what `Engine.publish` does."""
     timeout = _read_timeout(request.parameter("timeout"))
     draft = decode_draft(request.body)
     if is_inbox(draft.subject or ""):
@@ -80,7 +72,7 @@ def _publish_and_wait(
     waiting.begin(draft, timeout, now=now, loop=loop)
 
 
-def _read_wait(request: Request) -> str:
+def read_wait(request: Request) -> str:
     """What to wait for, empty for nothing. Raises `InvalidParameterError`, also for what goes only with another."""
     wait = request.parameter("wait")
     if wait not in ("", "reply", "confirm"):

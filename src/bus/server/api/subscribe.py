@@ -41,7 +41,7 @@ class Streams:
         if self.stopping:
             raise StoppingError("the server is stopping: subscribe again when it is back")
         wanted = read_subscribe(request, now=now)
-        responder.when_first(lambda: self._open(wanted, responder))
+        responder.await_turn(lambda: self._open(wanted, responder))
 
     def _open(self, wanted: Subscribe, responder: Responder) -> None:
         sink = StreamSink(responder, wanted.format, kept=self._kept)

@@ -1,7 +1,7 @@
 """The answers of one connection, which go out in the order of its requests.
 
-    answered ─▶ is it the first? ──▶ taken, with all complete ones behind it, in one write
-                    └─ no: held back until those before it are written
+    written ─▶ is it the first? ──▶ taken, with all complete ones behind it, in one write
+                   └─ no: held back until those before it are written
 
 While requests are still being cut from what came in (``corked``), complete answers wait for each other, so that what
 came together is answered together.
@@ -38,24 +38,19 @@ class AnswerQueue(deque[Responder]):
         self.held_back = 0
         self.state = QueueState.OPEN
 
-    def answered(self) -> bool:
-        """An answer is complete; returns whether it is time to write."""
-        if self and not self[0].done:
-            self.held_back = sum([responder.size for responder in self])
-            return False
-        return not self.corked or len(self) >= limits.ANSWERS_TOGETHER
-
     def take(self) -> bytes | None:
-        """What is due; None if it is being taken already, further up."""
-        if self.state is not QueueState.OPEN:
+        """What is due; None if it is being taken already, further up, or to wait for more answers."""
+        if self.state is not QueueState.OPEN or (self.corked and self._may_wait()):
             return None
         self.state = QueueState.TAKING
-        self.held_back = 0
         due = b""
         while self:
             responder = self[0]
-            responder.reach_turn()
-            due += responder.take()
+            if call := responder.when_first:
+                responder.when_first = None
+                responder.run(call)
+            due += responder.due
+            responder.due = b""
             if not responder.done:
                 break
             self.popleft()
@@ -64,8 +59,13 @@ class AnswerQueue(deque[Responder]):
                 return due
             if self:
                 self.go_on()
+        self.held_back = sum([len(responder.due) for responder in self]) if len(self) > 1 else 0
         self.state = QueueState.OPEN
         return due
+
+    def _may_wait(self) -> bool:
+        """Whether the first answer is complete, and few have come together yet."""
+        return bool(self) and self[0].done and len(self) < limits.ANSWERS_TOGETHER
 
     def _close(self) -> None:
         """Nothing follows an answer that ends the connection."""

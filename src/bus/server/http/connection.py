@@ -109,11 +109,6 @@ class Connection(asyncio.Protocol):
 
     # -- what responders say
 
-    def answered(self) -> None:
-        """An answer is complete."""
-        if self._answers.answered():
-            self.flush()
-
     def takes_more(self, responder: Responder) -> bool:
         """Whether what is written to *responder* leaves at once."""
         return self.writable and bool(self._answers) and self._answers[0] is responder

@@ -25,14 +25,17 @@ NETWORK_BYTES = 8
 
 
 class Admission:
-    """The connections of a server: at most *most*, and from one address *most_per_address* unless that is 0."""
+    """The connections of a server: at most *most*, and from one address *most_per_address* unless that is 0.
+
+    ``reserve`` holds those that may ask only for probes, and why.
+    """
 
     def __init__(self, most: int, most_per_address: int) -> None:
         self._connections: dict[Carrier, str] = {}
         self._most = most
         self._most_per_address = most_per_address
         self._by_address: Counter[str] = Counter()
-        self._reserve: dict[Carrier, BusError] = {}
+        self.reserve: dict[Carrier, BusError] = {}
 
     def admit(self, connection: Carrier) -> bool:
         """Let *connection* in; False if it is one too many, and so in the reserve."""
@@ -46,7 +49,7 @@ class Admission:
         return refusal is None
 
     def _judge(self, address: str) -> BusError | None:
-        admitted = len(self._connections) - len(self._reserve)
+        admitted = len(self._connections) - len(self.reserve)
         if admitted >= self._most:
             return OverloadedError(f"the server holds {admitted} connections: try again shortly")
         if self._most_per_address and self._by_address[address] >= self._most_per_address:
@@ -56,18 +59,18 @@ class Admission:
         return None
 
     def _keep_in_reserve(self, connection: Carrier, refusal: BusError) -> None:
-        self._reserve[connection] = refusal
-        if len(self._reserve) > limits.RESERVED_CONNECTIONS:
-            next(iter(self._reserve)).transport.abort()
+        self.reserve[connection] = refusal
+        if len(self.reserve) > limits.RESERVED_CONNECTIONS:
+            next(iter(self.reserve)).transport.abort()
 
     def refusal(self, connection: Carrier) -> BusError | None:
         """Why *connection* may ask only for probes, and is closed then; None if it was admitted."""
-        return self._reserve.get(connection)
+        return self.reserve.get(connection)
 
     def leave(self, connection: Carrier) -> None:
         """*connection* is gone."""
         address = self._connections.pop(connection, None)
-        if self._reserve.pop(connection, None) is None and address is not None:
+        if self.reserve.pop(connection, None) is None and address is not None:
             self._by_address[address] -= 1
             if not self._by_address[address]:
                 del self._by_address[address]
@@ -76,7 +79,7 @@ class Admission:
         return len(self._connections)
 
     def __repr__(self) -> str:
-        return f"<Admission of {len(self._connections)} connections, {len(self._reserve)} of them in reserve>"
+        return f"<Admission of {len(self._connections)} connections, {len(self.reserve)} of them in reserve>"
 
 
 def _address_of(connection: Carrier) -> str:

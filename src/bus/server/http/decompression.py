@@ -206,7 +206,7 @@ class WholeBody:
     def finish(self) -> None:
         self._request.body = b"".join(self._pieces)
         self._holding.release()
-        self._handle(self._request, self._responder)
+        self._responder.run(self._handle, self._request, self._responder)
 
     def fail(self, error: BusError) -> None:
         self._holding.release()

@@ -94,13 +94,9 @@ class Request(msgspec.Struct, eq=False):
 def read_head(head: bytes) -> Head:
     """Read *head*, which ends with its empty line. Raises a `MalformedError`.
 
-    Clients repeat themselves: what was read lately is remembered by its bytes, the header section also on
-    its own, because the targets of acknowledgements differ.
+    Clients repeat themselves: what `read_known_head` has read lately is remembered by its bytes, which are
+    `LONGEST_REMEMBERED` at most; the header section also on its own, because the targets of acknowledgements differ.
     """
-    return _read_known_head(head) if len(head) <= LONGEST_REMEMBERED else _read_head(head)
-
-
-def _read_head(head: bytes) -> Head:
     line, _, section = head.partition(b"\r\n")
     method, target, version = read_line(line)
     if len(head) > HEAD_BYTES or section.count(b"\r\n") - 1 > HEADERS:
@@ -119,7 +115,7 @@ def _read_section(section: bytes, version: bytes) -> Head:
     return _SectionReader().read(section, version)
 
 
-_read_known_head = lru_cache(REMEMBERED_HEADS)(_read_head)
+read_known_head = lru_cache(REMEMBERED_HEADS)(read_head)
 _read_known_section = lru_cache(REMEMBERED_HEADS)(_read_section)
 
 

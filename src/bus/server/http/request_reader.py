@@ -24,7 +24,7 @@ from bus.server.http.answer_queue import AnswerQueue
 from bus.server.http.body import Body, BodySink
 from bus.server.http.flow_control import FlowControl
 from bus.server.http.memory_limits import Memory
-from bus.server.http.request import Head, Request, check_expectation, read_head
+from bus.server.http.request import LONGEST_REMEMBERED, Head, Request, check_expectation, read_head, read_known_head
 from bus.server.http.responder import Carrier, Responder
 
 NEVER = float("inf")
@@ -43,7 +43,7 @@ class RequestHandler(Protocol):
         """Who takes the body of *request* as it comes; None if it is to be handed over whole."""
 
     def handle(self, request: Request, responder: Responder) -> None:
-        """Answer *request* through *responder*, now or later."""
+        """Answer *request* through *responder*, now or later. Raises what it is answered with instead."""
 
 
 class ReadState(Enum):
@@ -96,7 +96,8 @@ class RequestReader:
         try:
             while self.buffer and self._step():
                 pass
-            self._count_incoming()
+            if self.buffer or self._body or flow.incoming.size:
+                self._count_incoming()
         except Exception as error:
             self.refuse(as_bus_error(error, "reading a request"))
         answers.corked = False
@@ -126,9 +127,7 @@ class RequestReader:
         if self._carrier.stream:
             self.buffer = b""  # nothing can follow a stream
         kept = self._body.size if self._body else 0
-        incoming = self._flow.incoming
-        if self.buffer or kept or incoming.size:
-            incoming.resize(len(self.buffer) + kept)
+        self._flow.incoming.resize(len(self.buffer) + kept)
 
     def _step(self) -> bool:
         """Take a head or a piece of a body; False if more bytes are needed, or none wanted for now."""
@@ -156,7 +155,7 @@ class RequestReader:
         self._searched = 0
         self._credit -= 1
         self.buffer = buffer[end:]
-        self._begin_request(read_head(buffer[:end]))
+        self._begin_request(read_known_head(buffer[:end]) if end <= LONGEST_REMEMBERED else read_head(buffer[:end]))
         return True
 
     def _wait_for_head(self) -> None:
@@ -180,20 +179,17 @@ class RequestReader:
         if length <= len(self.buffer) and length <= self._handler.max_body and head.at_once:
             body, self.buffer = self.buffer[:length], self.buffer[length:]
             self._await_next(head)
-            self._handle(Request(head, body), responder)
+            responder.run(self._handler.handle, Request(head, body), responder)
         else:
             self._begin_body(head, responder)
-
-    def _handle(self, request: Request, responder: Responder) -> None:
-        if request.head.path != "/":
-            self._credit = 0
-        self._handler.handle(request, responder)
 
     def _await_next(self, head: Head) -> None:
         """The request is complete: what comes now is the next one."""
         self.state = ReadState.HEAD if head.keep_alive else ReadState.CLOSED
         carrier = self._carrier
         carrier.deadline = NEVER if carrier.writable else self._loop.time() + limits.UNREAD_SECONDS
+        if head.path != "/":
+            self._credit = 0
 
     # -- bodies
 
@@ -233,7 +229,8 @@ class RequestReader:
         if body.sink:
             body.sink.finish()
         else:
-            self._handle(request, self._answers[-1])
+            responder = self._answers[-1]
+            responder.run(self._handler.handle, request, responder)
         return True
 
     def _forget_request(self) -> None:

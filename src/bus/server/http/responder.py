@@ -36,9 +36,6 @@ class Carrier(Protocol):
     def flush(self) -> None:
         """Write what is due."""
 
-    def answered(self) -> None:
-        """An answer is complete."""
-
     def read_on(self) -> None:
         """Take more of a body."""
 
@@ -53,9 +50,10 @@ class Responder(msgspec.Struct, eq=False):
     """The answer to one request, written when its turn comes.
 
     ``head`` is None for a request that could not be read; ``close`` ends the connection after the answer,
-    ``done`` says that the answer is complete. ``on_lost`` is called if nobody is there to take it, ``on_failure``
-    if it can't go on once its head is out (without it the connection is cut), and ``on_writable`` when `takes_more`
-    has become true.
+    ``done`` says that the answer is complete, and ``due`` is what there is of it to write. ``on_lost`` is called if
+    nobody is there to take it, ``on_failure`` if it can't go on once its head is out (without it the connection is
+    cut), ``on_writable`` when `takes_more` has become true, and ``when_first`` once, when all answers before this one
+    are written.
 
     Whatever is done to answer is done through `run`, so that nothing that is raised leaves a client waiting.
     """
@@ -67,9 +65,9 @@ class Responder(msgspec.Struct, eq=False):
     on_lost: Callable[[], None] | None = None
     on_failure: Callable[[BusError], None] | None = None
     on_writable: Callable[[], None] | None = None
+    when_first: Callable[[], None] | None = None
+    due: bytes = b""
     _begun: bool = False
-    _due: bytes = b""
-    _when_first: Callable[[], None] | None = None
 
     def respond(self, status: int, headers: str = "", body: bytes = b"", *, preflight: bool = False) -> None:
         """Send a whole answer."""
@@ -78,9 +76,9 @@ class Responder(msgspec.Struct, eq=False):
         headers += cors.headers(head.origin, preflight=preflight) if head and head.origin else cors.vary
         self.close = self.close or self.connection.draining
         length = None if status == 204 else len(body)
-        self._due += encode_head(status, headers, length=length, close=self.close)
+        self.due += encode_head(status, headers, length=length, close=self.close)
         if body and not (head and head.method == b"HEAD"):
-            self._due += body
+            self.due += body
         self.finish()
 
     def run(self, call: Callable[..., object], *args: object) -> None:
@@ -123,7 +121,7 @@ class Responder(msgspec.Struct, eq=False):
 
     def write(self, data: bytes) -> None:
         """Send a piece, or keep it until it is this answer's turn."""
-        self._due += data
+        self.due += data
         self.connection.flush()
 
     @property
@@ -131,31 +129,15 @@ class Responder(msgspec.Struct, eq=False):
         """Whether the client takes what it is sent, so that nothing piles up."""
         return self.connection.takes_more(self)
 
-    @property
-    def size(self) -> int:
-        """Bytes that wait for their turn."""
-        return len(self._due)
-
     def finish(self) -> None:
         """The answer is complete."""
         self.done = True
-        self.connection.answered()
-
-    def when_first(self, call: Callable[[], None]) -> None:
-        """Call back as soon as all answers before this one are written."""
-        self._when_first = call
         self.connection.flush()
 
-    def reach_turn(self) -> None:
-        """All answers before this one are written."""
-        if self._when_first:
-            call, self._when_first = self._when_first, None
-            self.run(call)
-
-    def take(self) -> bytes:
-        """What there is to write, now that it is this answer's turn."""
-        due, self._due = self._due, b""
-        return due
+    def await_turn(self, call: Callable[[], None]) -> None:
+        """Call back as soon as all answers before this one are written."""
+        self.when_first = call
+        self.connection.flush()
 
     def lost(self) -> None:
         """The connection is gone."""

@@ -35,9 +35,11 @@ Headers = Mapping[str, str | int]
 
 def encode_head(status: int, headers: str, *, length: int | None, close: bool) -> bytes:
     """The head of a response. *length* None means that the body's end is marked otherwise."""
+    if (now := int(time.time())) != _date.second:
+        _date.renew(now)
     size = "" if length is None else f"Content-Length: {length}\r\n"
     connection = "Connection: close\r\n" if close else ""
-    return f"{_STATUS_LINES[status]}{_date()}{headers}{size}{connection}\r\n".encode()
+    return f"{_STATUS_LINES[status]}{_date.line}{headers}{size}{connection}\r\n".encode()
 
 
 def format_headers(headers: Headers) -> str:
@@ -73,13 +75,17 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[str, bytes]:
     return format_headers(headers), encode_problem(error) if as_problem else line + b"\n"
 
 
-def _date() -> str:
-    """The Date header, made once a second."""
-    global _last_date
-    now = int(time.time())
-    if _last_date[0] != now:
-        _last_date = now, time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(now))
-    return _last_date[1]
+class _Date:
+    """The Date header's line, made once a second."""
+
+    __slots__ = ("line", "second")
+
+    def __init__(self) -> None:
+        self.renew(0)
+
+    def renew(self, second: int) -> None:
+        self.second = second
+        self.line = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(second))
 
 
-_last_date: tuple[int, str] = (0, "")
+_date = _Date()
