@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -73,6 +74,11 @@ def test_receipts_nobody_takes_are_bounded_and_the_rest_of_the_body_waits(start_
         assert metric(server, "bus_body_memory_bytes") < MIB
         assert publish(server, "app.b").status == 202
         assert upload(server, [draft("app.b")])[0]["index"] > 0
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(peer.send, chunk[len(chunk) - -sent % len(chunk) :] + b"0\r\n\r\n")
+            receipts = peer.answer().body
+        chunks = -(-sent // len(chunk))
+        assert receipts.count(b'"index"') == receipts.count(b"\n") == 1000 * chunks, "each line has its receipt"
 
 
 def test_refused_lines_cost_no_more_than_others(start_server: StartServer) -> None:

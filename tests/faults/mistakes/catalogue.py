@@ -485,6 +485,12 @@ MISTAKES = (
         (f"{BOUNDS}::test_an_upload_is_published_by_turns",),
     ),
     Mistake(
+        "receipts nobody takes have no bound",
+        "server/api/publish_ndjson.py",
+        (("return self._receipts.held < self._memory.most // limits.UPLOAD_SHARE", "return True"),),
+        (f"{BOUNDS}::test_receipts_nobody_takes_are_bounded_and_the_rest_of_the_body_waits",),
+    ),
+    Mistake(
         "bodies that come in have no sum",
         "server/http/memory_limits.py",
         (("if more > 0 and self._memory.used + more > self._memory.most:", "if False:"),),
