@@ -84,8 +84,12 @@ def _decode_line(line: bytes, decode: Callable[[bytes], Draft]) -> Draft | BusEr
 
 
 def decode_drafts(body: bytes) -> list[Draft]:
-    """Read a JSON array of events. Raises `InvalidEventError` when it is empty or one of them is wrong."""
+    """Read a JSON array of events. Raises `InvalidEventError` when it is empty or one of them is wrong.
+
+    Payloads of an array that is harmless as a whole are looked at only if they are long.
+    """
     check_encoding(body)
+    harmless_up_to = SHORT if is_harmless(body) else -1
     try:
         drafts = _drafts_decoder.decode(body)
     except msgspec.ValidationError:
@@ -95,7 +99,8 @@ def decode_drafts(body: bytes) -> list[Draft]:
     if not drafts:
         raise InvalidEventError("the batch holds no event: send at least one")
     for draft in drafts:
-        check_payload(draft.payload)
+        if len(draft.payload) > harmless_up_to:
+            check_payload(draft.payload)
     return drafts
 
 

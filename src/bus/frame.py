@@ -27,6 +27,7 @@ from bus.payload import one_line
 _LINES = 4
 _DATA_LINE = 2
 _DATA = b"data: "
+_encode_value = msgspec.json.Encoder().encode
 
 
 class Format(StrEnum):
@@ -50,9 +51,11 @@ def encode_frame(event_id: str, subject: bytes, payload: bytes, created_at: str,
 
 def encode_extra(**fields: object) -> bytes:
     """The optional fields of an event that are given, each led by a comma."""
-    return b"".join(
-        b',"%b":%b' % (name.encode(), msgspec.json.encode(value)) for name, value in fields.items() if value
-    )
+    extra = b""
+    for name, value in fields.items():
+        if value:
+            extra += b',"%b":%b' % (name.encode(), _encode_value(value))
+    return extra
 
 
 def extend_frame(frame: bytes, extra: bytes) -> bytes:

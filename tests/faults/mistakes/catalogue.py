@@ -485,6 +485,12 @@ MISTAKES = (
         (f"{BOUNDS}::test_an_upload_is_published_by_turns",),
     ),
     Mistake(
+        "large requests of many connections are all handled in one turn",
+        "server/http/request_reader.py",
+        (("if self._body.size > limits.SMALL_BODY:", "if False:"),),
+        ("tests/server/test_turns.py::test_one_large_request_is_handled_a_turn",),
+    ),
+    Mistake(
         "receipts nobody takes have no bound",
         "server/api/publish_ndjson.py",
         (("return self._receipts.held < self._memory.most // limits.UPLOAD_SHARE", "return True"),),

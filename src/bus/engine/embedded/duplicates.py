@@ -85,7 +85,7 @@ class Duplicates:
         if key in self._used:
             self._forget(key)
         self._used[key] = receipt, now
-        self._bytes += _weight(key)
+        self._bytes += KEY_BYTES + len(key[0]) + len(key[1])
         while len(self._used) > self._size and self._may_forget_oldest(now):
             self._forget(next(iter(self._used)))
 
@@ -109,7 +109,7 @@ class Duplicates:
 
     def _forget(self, key: Key) -> None:
         del self._used[key]
-        self._bytes -= _weight(key)
+        self._bytes -= KEY_BYTES + len(key[0]) + len(key[1])
 
     def refill(self, newest_first: Iterable[tuple[Key, Receipt, int]], *, now: int) -> None:
         """Take up, at *now* (ns), those of the keys used before that belong into the window."""

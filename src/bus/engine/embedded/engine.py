@@ -269,9 +269,7 @@ class EmbeddedEngine:
 def _namespace_of(drafts: Sequence[Draft]) -> str:
     """The one namespace of a batch. Raises `InvalidSubjectError` or `InvalidEventError`."""
     name, _ = parse_subject(drafts[0].subject or "")
-    if len(drafts) > 1:
-        others = {parse_subject(draft.subject or "")[0] for draft in drafts} - {name}
-        if others:
-            names = ", ".join(sorted({name, *others}))
-            raise InvalidEventError(f"the batch is of several namespaces ({names}): send one each")
+    if len(drafts) > 1 and {(draft.subject or "").partition(".")[0] for draft in drafts} != {name}:
+        names = ", ".join(sorted({parse_subject(draft.subject or "")[0] for draft in drafts}))
+        raise InvalidEventError(f"the batch is of several namespaces ({names}): send one each")
     return name

@@ -46,7 +46,8 @@ UPLOAD_SHARE = 8
 """The receipts that one upload doesn't take may fill so much of ``--max-body-memory``: an eighth."""
 
 SMALL_BODY = 64 * 1024
-"""A body up to this size finds room even if large ones have used up ``--max-body-memory``: the largest gives way."""
+"""A body up to this size finds room even if large ones have used up ``--max-body-memory``: the largest gives way.
+A larger one is handled when its turn comes, one in each turn of the loop."""
 
 UNREAD_BYTES = 256 * 1024 * 1024
 """Answers that all clients together don't take; whoever adds to them then is hung up on."""

@@ -61,8 +61,8 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_answers", "_body", "_carrier", "_credit", "_flow", "_handler", "_loop", "_request", "_searched", "buffer",
-        "lingers", "state",
+        "_answers", "_body", "_carrier", "_credit", "_flow", "_handler", "_loop", "_most_at_once", "_request",
+        "_searched", "buffer", "lingers", "state",
     )  # fmt: skip
 
     def __init__(
@@ -83,6 +83,7 @@ class RequestReader:
         self._flow = flow
         self._handler = handler
         self._loop = loop
+        self._most_at_once = min(limits.SMALL_BODY, handler.max_body)
         self._request: Request | None = None
         self._searched = 0
 
@@ -176,7 +177,7 @@ class RequestReader:
         responder = Responder(self._carrier, head, not head.keep_alive)
         self._answers.append(responder)
         length = head.length
-        if length <= len(self.buffer) and length <= self._handler.max_body and head.at_once:
+        if length <= len(self.buffer) and length <= self._most_at_once and head.at_once:
             body, self.buffer = self.buffer[:length], self.buffer[length:]
             self._await_next(head)
             responder.run(self._handler.handle, Request(head, body), responder)
@@ -218,11 +219,28 @@ class RequestReader:
         return self._end_request_if_done()
 
     def _end_request_if_done(self) -> bool:
+        """A large body is much to do at once: its request is handled when its turn comes."""
+        assert self._body
+        if not self._body.done:
+            return False
+        if self._body.size > limits.SMALL_BODY:
+            self._flow.waiting = True
+            self._flow.balance()
+            self._handler.turns.add(self._end_large_request)
+            return False
+        self._end_request()
+        return True
+
+    def _end_large_request(self) -> None:
+        self._flow.waiting = False
+        if self._request:
+            self._end_request()
+        self.advance()
+
+    def _end_request(self) -> None:
         request, body = self._request, self._body
         assert request is not None
         assert body is not None
-        if not body.done:
-            return False
         self._forget_request()
         request.body = body.whole
         self._await_next(request.head)
@@ -231,7 +249,6 @@ class RequestReader:
         else:
             responder = self._answers[-1]
             responder.run(self._handler.handle, request, responder)
-        return True
 
     def _forget_request(self) -> None:
         self._request = self._body = None
