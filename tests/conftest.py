@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -29,6 +30,12 @@ class StartServer(Protocol):
     """Starts a server that ends with the test; keyword arguments are those of `ServerProcess`."""
 
     def __call__(self, path: Path | None = None, **options: Any) -> ServerProcess: ...
+
+
+def pytest_configure() -> None:
+    """Let programs under test hear SIGINT, which shells have what they run in the background ignore."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
