@@ -93,8 +93,8 @@ class ThreadCommitter:
         self._interval = interval
         self._sync_due: float | None = None
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name=f"commit {store!r}", daemon=True)
-        self._thread.start()
+        self._writer = threading.Thread(target=self._run, name=f"commit {store!r}", daemon=True)
+        self._writer.start()
 
     def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
         self._work.put(lambda: self._commit(batches, committed))
@@ -142,7 +142,7 @@ class ThreadCommitter:
 
     def close(self) -> None:
         self._work.put(None)
-        self._thread.join()
+        self._writer.join()
 
 
 def _append(store: Log, batches: Sequence[Batch], *, sync: bool) -> tuple[int, StorageError | None]:

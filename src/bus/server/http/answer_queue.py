@@ -24,16 +24,16 @@ class QueueState(Enum):
     CLOSED = auto()
 
 
-class AnswerQueue(deque[Responder]):
-    """Responders in the order of their requests; ``corked`` keeps complete answers for one write.
+class AnswerQueue:
+    """The answers that are ``waiting``, in the order of their requests; ``corked`` keeps complete ones for one write.
 
     ``held_back`` counts the bytes that wait for their turn.
     """
 
-    __slots__ = ("corked", "held_back", "state")
+    __slots__ = ("corked", "held_back", "state", "waiting")
 
     def __init__(self) -> None:
-        super().__init__()
+        self.waiting: deque[Responder] = deque()
         self.corked = False
         self.held_back = 0
         self.state = QueueState.OPEN
@@ -44,8 +44,9 @@ class AnswerQueue(deque[Responder]):
             return None
         self.state = QueueState.TAKING
         due = b""
-        while self:
-            responder = self[0]
+        waiting = self.waiting
+        while waiting:
+            responder = waiting[0]
             if call := responder.when_first:
                 responder.when_first = None
                 responder.run(call)
@@ -53,35 +54,36 @@ class AnswerQueue(deque[Responder]):
             responder.due = b""
             if not responder.done:
                 break
-            self.popleft()
+            waiting.popleft()
             if responder.close:
                 self._close()
                 return due
-            if self:
+            if waiting:
                 self.go_on()
-        self.held_back = sum([len(responder.due) for responder in self]) if len(self) > 1 else 0
+        self.held_back = sum([len(responder.due) for responder in waiting]) if len(waiting) > 1 else 0
         self.state = QueueState.OPEN
         return due
 
     def _may_wait(self) -> bool:
         """Whether the first answer is complete, and few have come together yet."""
-        return bool(self) and self[0].done and len(self) < limits.ANSWERS_TOGETHER
+        waiting = self.waiting
+        return bool(waiting) and waiting[0].done and len(waiting) < limits.ANSWERS_TOGETHER
 
     def _close(self) -> None:
         """Nothing follows an answer that ends the connection."""
         self.state = QueueState.CLOSED
-        self.clear()
+        self.waiting.clear()
 
     def go_on(self) -> None:
         """Tell the first answer that what it writes leaves at once."""
-        if (first := self[0]).on_writable:
+        if (first := self.waiting[0]).on_writable:
             first.on_writable()
 
     def lost(self) -> None:
         """The connection is gone, and nobody takes the answers."""
-        for responder in self:
+        for responder in self.waiting:
             responder.lost()
-        self.clear()
+        self.waiting.clear()
 
     def __repr__(self) -> str:
-        return f"<AnswerQueue of {len(self)}, {self.held_back} bytes held back>"
+        return f"<AnswerQueue of {len(self.waiting)}, {self.held_back} bytes held back>"

@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         if self._reader.state is ReadState.BODY:
             self._reader.refuse(MalformedError("the body ended before it was complete"))
         self._reader.state = ReadState.CLOSED
-        return bool(self._answers) and self.stream is None
+        return bool(self._answers.waiting) and self.stream is None
 
     def pause_writing(self) -> None:
         self.writable = False
@@ -94,7 +94,7 @@ class Connection(asyncio.Protocol):
         self._flow.unread.release()
         if self.stream:
             self.stream()
-        elif self._answers:
+        elif self._answers.waiting:
             idle = self._loop.time() + limits.UPLOAD_IDLE_SECONDS
             self.deadline = idle if self._reader.has_body_coming else NEVER
             self._answers.go_on()
@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
 
     def takes_more(self, responder: Responder) -> bool:
         """Whether what is written to *responder* leaves at once."""
-        return self.writable and bool(self._answers) and self._answers[0] is responder
+        return self.writable and bool(self._answers.waiting) and self._answers.waiting[0] is responder
 
     def flush(self) -> None:
         """Write what is due, in the order of the requests."""
@@ -123,7 +123,7 @@ class Connection(asyncio.Protocol):
             return
         if due:
             self._write(due)
-        if not self._answers:
+        if not self._answers.waiting:
             self._rest()
         if self._reader.buffer:
             self._reader.advance_soon()
@@ -173,7 +173,7 @@ class Connection(asyncio.Protocol):
         """
         self.deadline = NEVER
         reader = self._reader
-        if refusal and reader.state is ReadState.HEAD and not self._answers:
+        if refusal and reader.state is ReadState.HEAD and not self._answers.waiting:
             reader.refuse(refusal)
         elif self.writable and (reader.buffer or reader.state is ReadState.BODY):
             reader.refuse(RequestTimeoutError("the request did not arrive in time"))
@@ -183,9 +183,9 @@ class Connection(asyncio.Protocol):
     def drain(self) -> None:
         """Answer what was asked, take nothing more, then close."""
         self.draining = True
-        if not self._answers:
+        if not self._answers.waiting:
             self._reader.state = ReadState.CLOSED
             self.transport.close()
 
     def __repr__(self) -> str:
-        return f"<Connection {self._reader.state.name.lower()}, {len(self._answers)} unanswered>"
+        return f"<Connection {self._reader.state.name.lower()}, {len(self._answers.waiting)} unanswered>"

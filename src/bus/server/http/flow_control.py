@@ -40,7 +40,7 @@ class FlowControl:
         carrier, answers = self._carrier, self._answers
         return (
             self.paused or self.waiting or not (carrier.writable or self.uploading) or carrier.stream is not None
-            or len(answers) >= limits.PIPELINE_DEPTH or answers.held_back > limits.WRITE_HIGH_WATER
+            or len(answers.waiting) >= limits.PIPELINE_DEPTH or answers.held_back > limits.WRITE_HIGH_WATER
         )  # fmt: skip
 
     def balance(self) -> None:

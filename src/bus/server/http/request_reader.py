@@ -102,7 +102,7 @@ class RequestReader:
         except Exception as error:
             self.refuse(as_bus_error(error, "reading a request"))
         answers.corked = False
-        if answers and answers[0].done:
+        if answers.waiting and answers.waiting[0].done:
             self._carrier.flush()
         if self.buffer or not flow.reading:
             flow.balance()
@@ -175,7 +175,7 @@ class RequestReader:
     def _begin_request(self, head: Head) -> None:
         """Handle a request that is all here at once; else see to its body."""
         responder = Responder(self._carrier, head, not head.keep_alive)
-        self._answers.append(responder)
+        self._answers.waiting.append(responder)
         length = head.length
         if length <= len(self.buffer) and length <= self._most_at_once and head.at_once:
             body, self.buffer = self.buffer[:length], self.buffer[length:]
@@ -247,7 +247,7 @@ class RequestReader:
         if body.sink:
             body.sink.finish()
         else:
-            responder = self._answers[-1]
+            responder = self._answers.waiting[-1]
             responder.run(self._handler.handle, request, responder)
 
     def _forget_request(self) -> None:
@@ -267,8 +267,8 @@ class RequestReader:
         self._flow.paused = False
         self.lingers = True
         if not self._request:
-            self._answers.append(Responder(self._carrier, None, True))
-        responder, sink = self._answers[-1], self._body and self._body.sink
+            self._answers.waiting.append(Responder(self._carrier, None, True))
+        responder, sink = self._answers.waiting[-1], self._body and self._body.sink
         self._forget_request()
         responder.close = True
         (sink or responder).fail(error)
