@@ -3,8 +3,8 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
-FOREIGN := tests/foreign
-NODE_MODULES := $(FOREIGN)/node_modules
+THIRD_PARTY := tests/third_party
+NODE_MODULES := $(THIRD_PARTY)/node_modules
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 TESTS ?=
@@ -25,7 +25,7 @@ test: $(VENV)/dev-ready ## Run the tests; TESTS="tests/cli -k put" runs some of 
 	$(BIN)/pytest -n auto $(TESTS)
 
 interop: $(VENV)/dev-ready $(NODE_MODULES)/.package-lock.json ## Run clients, browsers and proxies of others against Bus
-	$(BIN)/pytest -n auto tests/foreign tests/proxies
+	$(BIN)/pytest -n auto tests/third_party tests/proxies
 
 faults: $(VENV)/dev-ready ## Cut the power, kill, fill disks; needs root. FAULTS=short takes minutes, full an hour
 	FAULTS=$(FAULTS) $(BIN)/pytest tests/faults --ignore tests/faults/test_mistakes.py --timeout 900
@@ -37,7 +37,7 @@ install-check: $(VENV)/install-ready ## Install in every way there is and run wh
 bench: $(VENV)/bench-ready ## Measure Bus beside NATS and Redis, half an hour; root on Debian. BENCH=--quick is short
 	$(BIN)/python -m benchmarks $(BENCH)
 
-lint: $(VENV)/dev-ready ## Check style, types and the floors of the house
+lint: $(VENV)/dev-ready ## Check style, types and the layers
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/generate_blocking.py --check
@@ -82,8 +82,8 @@ $(VENV)/bench-ready: $(VENV)/server-ready
 	@touch $@
 
 # Without npm the tests of clients in JavaScript are skipped.
-$(NODE_MODULES)/.package-lock.json: $(FOREIGN)/package-lock.json
-	@! command -v npm >/dev/null || npm ci --prefix $(FOREIGN) --no-audit --no-fund --loglevel error
+$(NODE_MODULES)/.package-lock.json: $(THIRD_PARTY)/package-lock.json
+	@! command -v npm >/dev/null || npm ci --prefix $(THIRD_PARTY) --no-audit --no-fund --loglevel error
 
 $(VENV)/docs-ready: pyproject.toml | $(BIN)/pip
 	$(BIN)/python -m pip install --quiet --group docs

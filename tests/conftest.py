@@ -15,7 +15,7 @@ from tests.support import BUS, LATE, ServerProcess
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
 
-ON_REQUEST = [Path(__file__).parent / name for name in ("faults", "foreign", "install", "proxies")]
+ON_REQUEST = [Path(__file__).parent / name for name in ("faults", "install", "proxies", "third_party")]
 """What takes long, root, a network or other people's programs is collected only if named (``pytest tests/faults``)."""
 
 

@@ -314,7 +314,7 @@ class CorruptLogError(StorageError):
 
 
 class WrongKeyError(StorageError):
-    """The secret key is missing, wrong, or given for a log that is not sealed."""
+    """The secret key is missing, wrong, or given for a log that is not encrypted."""
 
     code = "wrong-key"
 

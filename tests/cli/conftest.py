@@ -12,11 +12,11 @@ from tests.support import ServerProcess
 SMALL_SEGMENTS = ["--segment-size", "16KiB"]
 
 
-@pytest.fixture(scope="session", params=["plain", "sealed"])
+@pytest.fixture(scope="session", params=["plain", "encrypted"])
 def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """A directory with events of every kind in several segments; it is not to be changed."""
     path = tmp_path_factory.mktemp(request.param) / "data"
-    env = {"BUS_SECRET_KEY": SECRET} if request.param == "sealed" else {}
+    env = {"BUS_SECRET_KEY": SECRET} if request.param == "encrypted" else {}
     server = ServerProcess(path, flags=SMALL_SEGMENTS, env=env)
     try:
         fill(server)

@@ -99,12 +99,12 @@ def test_a_terminal_is_told_how_fast_it_went(stored: Stored, tmp_path: Path) -> 
 
 def test_a_restored_dump_dumps_to_the_same_bytes(stored: Stored, plain: Stored, tmp_path: Path) -> None:
     dump = stored.dump()
-    sealed = Stored(tmp_path / "sealed", {"BUS_SECRET_KEY": "another", "BUS_BLOCK_SIZE": "1024"})
-    for target in (plain, sealed):
+    encrypted = Stored(tmp_path / "encrypted", {"BUS_SECRET_KEY": "another", "BUS_BLOCK_SIZE": "1024"})
+    for target in (plain, encrypted):
         assert _restore(dump, target).returncode == 0
         assert target.dump() == dump
         assert target.verify().returncode == 0
-    assert not any(b"single" in file.read_bytes() for file in sealed.path.rglob("*") if file.is_file())
+    assert not any(b"single" in file.read_bytes() for file in encrypted.path.rglob("*") if file.is_file())
 
 
 def test_a_server_goes_on_from_a_restored_directory(stored: Stored, plain: Stored, start_server: StartServer) -> None:
@@ -236,7 +236,7 @@ def test_keys_are_rotated(stored: Stored, tmp_path: Path, start_server: StartSer
     assert rotated.dump() == stored.dump()
     assert rotated.verify().returncode == 0
     wrong = run_bus("dump", "--path", rotated.path, env={"BUS_SECRET_KEY": SECRET})
-    _one_line(wrong, "was sealed with another secret key")
+    _one_line(wrong, "was encrypted with another secret key")
     server = start_server(rotated.path, env=rotated.env)
     target = "/?subject=app.>&follow=false&start=my-own-id"
     assert request(server, "GET", target, Accept="application/x-ndjson").body.count(b"\n") == 1
@@ -364,10 +364,10 @@ def test_an_interrupted_dump_leaves_no_file(tmp_path: Path) -> None:
 def test_a_wrong_path_or_key_is_one_line(command: str, stored: Stored, tmp_path: Path) -> None:
     _one_line(run_bus(command, "--path", tmp_path / "nowhere"), "there is no data directory")
     _one_line(run_bus(command, "--path", tmp_path), "has no namespaces")
-    expected = "was sealed with another secret key" if stored.env else "is not sealed, but a secret key was given"
+    expected = "was encrypted with another secret key" if stored.env else "is not encrypted, but a secret key was given"
     _one_line(run_bus(command, "--path", stored.path, env={"BUS_SECRET_KEY": "wrong"}), expected)
     if stored.env:
-        _one_line(run_bus(command, "--path", stored.path), "is sealed: give the secret key")
+        _one_line(run_bus(command, "--path", stored.path), "is encrypted: give the secret key")
 
 
 def test_an_unreachable_server_is_one_line() -> None:

@@ -1,7 +1,7 @@
 """The code blocks of a page, and running them in order as its reader would.
 
     ```bash, ```python          run in one directory, with one server for the page
-    ```javascript               run by tests/foreign, in a browser or after <!-- node --> in Node.js
+    ```javascript               run by tests/third_party, in a browser or after <!-- node --> in Node.js
     ```pycon                    tried line by line, as doctest does
     ```json                     has the names and types of what a server sends
     ```text                     what the block before it prints; … stands for anything

@@ -25,14 +25,14 @@ ABOUT = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.m
 
 # What is neither run as it stands nor a picture, and where it is held to what it shows.
 CHECKED_IN = {
-    ("README.md", "javascript"): "tests/foreign/test_first_pages.py",
-    ("docs/any-language.md", "javascript"): "tests/foreign/test_page.py",
-    ("docs/any-language.md", "nginx"): "tests/foreign/test_page.py",
+    ("README.md", "javascript"): "tests/third_party/test_first_pages.py",
+    ("docs/any-language.md", "javascript"): "tests/third_party/test_page.py",
+    ("docs/any-language.md", "nginx"): "tests/third_party/test_page.py",
     ("docs/cli.md", ""): "tests/cli/test_docs.py",
     ("docs/cli.md", "json"): "tests/docs/test_shown.py",
     ("docs/concepts.md", "json"): "tests/docs/test_shown.py",
     ("docs/delivery.md", ""): "tests/docs/test_pages.py",
-    ("docs/index.md", "javascript"): "tests/foreign/test_first_pages.py",
+    ("docs/index.md", "javascript"): "tests/third_party/test_first_pages.py",
     ("docs/install.md", "ini"): "tests/docs/test_pages.py",
     ("docs/operations.md", "caddyfile"): "tests/proxies/test_page.py",
     ("docs/operations.md", "haproxy"): "tests/proxies/test_page.py",
@@ -164,7 +164,7 @@ def test_the_answers_of_why_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
-def test_the_floors_are_those_that_are_checked(page: str) -> None:
+def test_the_layers_are_those_that_are_checked(page: str) -> None:
     drawn = re.search(r"^```\n(cli\n.*?)^```$", (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     checked = project["tool"]["importlinter"]["contracts"][0]["layers"]

@@ -1,4 +1,4 @@
-"""What a durable consumer was promised, when the server is killed at the wrong moment or lets go of old events."""
+"""What a durable consumer was promised, when the server is killed or retention deletes."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ def test_retention_keeps_what_a_consumer_needs_unless_told_not_to(start_server: 
             ((event_id, _),) = take(stream, 1)
             acknowledge(server, stream, event_id)
         publish(server, *range(1, 41), namespace="orders")
-        server.wait_for_log("namespace orders: let go of")
+        server.wait_for_log("namespace orders: retention deleted")
     if force == "true":
-        server.wait_for_log("namespace app: let go of")
+        server.wait_for_log("namespace app: retention deleted")
     server.kill()
     server.restart()
     oldest = first_index(server, "app")

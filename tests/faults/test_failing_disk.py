@@ -149,7 +149,7 @@ def test_a_full_disk_takes_events_again_when_retention_makes_room(
     server, journal = start_server(small_disk.place / "data", flags=flags), Journal()
     with publishing(server, journal, publishers=4, padding=2000):
         journal.wait_for_refusal()
-        server.wait_for_log("let go of")
+        server.wait_for_log("retention deleted")
     with publishing(server, journal, publishers=4, padding=2000):
         journal.wait_for_receipts(50)
     stored = read_back(server)

@@ -25,7 +25,7 @@ pytestmark = pytest.mark.timeout(900)
 SMALL_SEGMENTS = ("--segment-size", "16KiB")
 
 
-@pytest.mark.parametrize("secret", ["", "a secret"], ids=["plain", "sealed"])
+@pytest.mark.parametrize("secret", ["", "a secret"], ids=["plain", "encrypted"])
 def test_killed_under_load_again_and_again(start_server: StartServer, figure: Figure, secret: str) -> None:
     env = {"BUS_SECRET_KEY": secret} if secret else {}
     server, journal, kills = start_server(flags=SMALL_SEGMENTS, env=env), Journal(), rounds(short=4, full=30)
@@ -36,7 +36,7 @@ def test_killed_under_load_again_and_again(start_server: StartServer, figure: Fi
         server.restart()
         verdict = judge(journal, read_back(server))
         verdict.check()
-    kind = "sealed" if secret else "plain"
+    kind = "encrypted" if secret else "plain"
     figure(f"kill -9 under load, {kind}: kills", kills)
     figure(f"kill -9 under load, {kind}: acknowledged / lost", f"{verdict.acknowledged} / 0")
 

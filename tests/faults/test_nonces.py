@@ -8,15 +8,15 @@ BLOCK = 64
 SEALS = 200
 
 
-def nonces(sealed: bytes) -> list[bytes]:
+def nonces(encrypted: bytes) -> list[bytes]:
     """The nonce of each block."""
-    return [sealed[start : start + NONCE] for start in range(0, len(sealed), BLOCK + OVERHEAD)]
+    return [encrypted[start : start + NONCE] for start in range(0, len(encrypted), BLOCK + OVERHEAD)]
 
 
 def test_no_nonce_occurs_twice() -> None:
     used: list[bytes] = []
     for _ in range(SEALS):
         cipher = Cipher("always the same secret", block_size=BLOCK)
-        used += nonces(cipher.seal(bytes(10 * BLOCK), context=bytes(CONTEXT), block_size=BLOCK))
-        used += nonces(cipher.seal(bytes(10 * BLOCK), context=digest(b"elsewhere"), block_size=BLOCK))
+        used += nonces(cipher.encrypt(bytes(10 * BLOCK), context=bytes(CONTEXT), block_size=BLOCK))
+        used += nonces(cipher.encrypt(bytes(10 * BLOCK), context=digest(b"elsewhere"), block_size=BLOCK))
     assert len(used) == len(set(used)) == SEALS * 20

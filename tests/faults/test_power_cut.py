@@ -65,14 +65,14 @@ def look(disk: LoopDisk, journal: Journal, env: Mapping[str, str] = PLAIN) -> Ve
         server.close()
 
 
-@pytest.mark.parametrize("env", [PLAIN, SECRET], ids=["plain", "sealed"])
+@pytest.mark.parametrize("env", [PLAIN, SECRET], ids=["plain", "encrypted"])
 def test_a_power_cut_loses_nothing(loop_disk: LoopDisk, figure: Figure, env: Mapping[str, str]) -> None:
     journal, cuts = Journal(), rounds(short=2, full=10)
     for _ in range(cuts):
         cut_power_under_load(loop_disk, journal, env=env)
         verdict = look(loop_disk, journal, env)
         verdict.check()
-    kind = "sealed" if env else "plain"
+    kind = "encrypted" if env else "plain"
     assert {status for status, _ in journal.refusals} == {503}
     figure(f"power cuts, fsync=always, {kind}: cuts", cuts)
     figure(f"power cuts, fsync=always, {kind}: acknowledged / lost", f"{verdict.acknowledged} / 0")

@@ -51,7 +51,7 @@ class Patient:
 
     Parameters:
         place: where it is.
-        secret: what it is sealed with; empty if it is plain.
+        secret: what it is encrypted with; empty if it is plain.
         state: the log to start from; None for none.
         first, kept: the first and last event that it must have.
     """
@@ -118,10 +118,10 @@ def kill_at_each_call(patient: Patient) -> int:
     return len(calls)
 
 
-@pytest.mark.parametrize("secret", ["", "a secret"], ids=["plain", "sealed"])
+@pytest.mark.parametrize("secret", ["", "a secret"], ids=["plain", "encrypted"])
 def test_killed_at_each_call_of_its_life(tmp_path: Path, figure: Figure, secret: str) -> None:
     kills = kill_at_each_call(Patient(tmp_path / "log", secret))
-    figure(f"killed at each system call of a log's life, {'sealed' if secret else 'plain'}: calls", kills)
+    figure(f"killed at each system call of a log's life, {'encrypted' if secret else 'plain'}: calls", kills)
 
 
 def test_killed_at_each_call_of_a_recovery(tmp_path: Path, figure: Figure) -> None:

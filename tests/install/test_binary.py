@@ -80,14 +80,14 @@ def test_looking_after_files_without_python(sandbox: Sandbox) -> None:
 
 
 @needs_debian
-def test_sealed_logs_without_python(sandbox: Sandbox) -> None:
+def test_encrypted_logs_without_python(sandbox: Sandbox) -> None:
     with _idle(sandbox) as idle:
         idle.succeed("sh", "-c", "echo secret >key")
-    with _serving(sandbox, "sealed", "--secret-key-file", "key") as container:
+    with _serving(sandbox, "encrypted", "--secret-key-file", "key") as container:
         container.succeed("bus", "put", "--subject", "github.test", "--data", '"very private"')
     with _idle(sandbox) as idle:
-        assert idle.execute("grep", "--recursive", "very private", "sealed").returncode == 1
-        dump = idle.succeed("bus", "dump", "--path", "sealed", "--secret-key-file", "key", "--output", "-")
+        assert idle.execute("grep", "--recursive", "very private", "encrypted").returncode == 1
+        dump = idle.succeed("bus", "dump", "--path", "encrypted", "--secret-key-file", "key", "--output", "-")
     assert "very private" in dump
 
 
@@ -161,16 +161,16 @@ def test_a_killed_server_ends_with_its_launcher_and_is_cleared_up_after(binary: 
     process.kill()
     _end(process)
     (left,) = (tmp_path / "tmp").iterdir()
-    foreign = tmp_path / "tmp" / "_MEIforeign"
-    foreign.mkdir()
+    others = tmp_path / "tmp" / "_MEIothers"
+    others.mkdir()
     long_ago = time.time() - 3600
-    for directory in (left, foreign):
+    for directory in (left, others):
         os.utime(directory, (long_ago, long_ago))
     running = _start(binary, tmp_path)
-    (used,) = set((tmp_path / "tmp").iterdir()) - {foreign, left}
+    (used,) = set((tmp_path / "tmp").iterdir()) - {others, left}
     os.utime(used, (long_ago, long_ago))
     subprocess.run([binary, "--version"], env=clean_environment(TMPDIR=str(tmp_path / "tmp")), check=True)
-    assert set((tmp_path / "tmp").iterdir()) == {foreign, used}
+    assert set((tmp_path / "tmp").iterdir()) == {others, used}
     running.terminate()
     assert _end(running)[0] == 0
 

@@ -110,7 +110,7 @@ def test_the_compose_file_starts_the_server_it_describes(image: Stage, volume: P
     with _run(image, volume, **given) as container:
         line = container.wait_for("listening on http://")
         assert line.split()[-4:] == [
-            "namespaces=orders,users,notifications", "path=/storage", "fsync=always", "sealed=yes"
+            "namespaces=orders,users,notifications", "path=/storage", "fsync=always", "encrypted=yes"
         ]  # fmt: skip
         assert service["healthcheck"]["test"] == ["CMD", *REFERENCE_CHECK]
         container.succeed(*service["healthcheck"]["test"][1:])

@@ -64,7 +64,7 @@ def test_what_is_let_go_of_is_not_behind(start_server: StartServer) -> None:
     for _ in range(40):
         stored(server, "app.a", "x" * 1000)
     assert _behind(server, "w") >= 7
-    server.wait_for_log("let go of")
+    server.wait_for_log("retention deleted")
     namespaces = msgspec.json.decode(request(server, "GET", "/v1/namespaces").body)["namespaces"]
     (app,) = [found for found in namespaces if found["namespace"] == "app"]
     assert _behind(server, "w") == app["events"] < 40

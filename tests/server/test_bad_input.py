@@ -131,7 +131,7 @@ SUBSCRIPTIONS: dict[str, tuple[str, int, str]] = {
     "others' inboxes": ("/?subject=_bus_.*", 400, "others' inboxes"),
     "65 patterns": ("/?subject=" + ",".join(f"app.a{n}" for n in range(65)), 400, "64 is the most"),
     "unknown start": ("/?subject=app.a&start=e_000000000001aaaaaaaaaa", 404, "never existed"),
-    "start of a foreign id": ("/?subject=app.a&start=nobody-sent-this", 404, "never existed"),
+    "start of a client-supplied id": ("/?subject=app.a&start=nobody-sent-this", 404, "never existed"),
     "start beyond the end": ("/?subject=app.a&start=999999", 404, "beyond the end"),
     "unreadable start": ("/?subject=app.a&start=2026-01-31+noon", 400, "can't be read"),
     "index with a leading zero": ("/?subject=app.a&start=01", 400, "whole number"),

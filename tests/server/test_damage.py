@@ -18,7 +18,7 @@ from tests.support import ServerProcess, request, subscribe
 
 EVENTS = 60
 WHOLE = target("app.a", start="oldest", follow="false")
-SEALED = {"BUS_SECRET_KEY": "a secret of the tests"}
+ENCRYPTED = {"BUS_SECRET_KEY": "a secret of the tests"}
 
 Told = list[tuple[str, Any]]
 """What a stream said, in order: indexes of events, gaps as (first, last) with their reason, and its end."""
@@ -70,9 +70,9 @@ READ: dict[str, Callable[[ServerProcess], Told]] = {
 class Damaged:
     """A log of `EVENTS` events, one a batch, to be damaged while no server runs."""
 
-    def __init__(self, start_server: StartServer, path: Path, *, sealed: bool = False) -> None:
+    def __init__(self, start_server: StartServer, path: Path, *, encrypted: bool = False) -> None:
         self._start = start_server
-        self._options: dict[str, Any] = {"flags": ["--segment-size", "8KiB"], "env": SEALED if sealed else {}}
+        self._options: dict[str, Any] = {"flags": ["--segment-size", "8KiB"], "env": ENCRYPTED if encrypted else {}}
         self.path = path / "data"
         server = self._start(self.path, **self._options)
         for number in range(EVENTS):
@@ -114,12 +114,12 @@ DAMAGE: dict[str, tuple[int, Callable[[bytes], list[int]]]] = {
 }
 
 
-@pytest.mark.parametrize("sealed", [False, True], ids=["plain", "sealed"])
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "encrypted"])
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_every_reader_is_told_of_damage_once(
-    start_server: StartServer, tmp_path: Path, damage: str, sealed: bool
+    start_server: StartServer, tmp_path: Path, damage: str, encrypted: bool
 ) -> None:
-    log = Damaged(start_server, tmp_path, sealed=sealed)
+    log = Damaged(start_server, tmp_path, encrypted=encrypted)
     log.flip(*DAMAGE[damage])
     server = log.serve()
     answers = {name: read(server) for name, read in READ.items()}

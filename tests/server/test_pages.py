@@ -18,7 +18,7 @@ IMAGE: dict[str, Any] = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-c
 NEIGHBOUR = {"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "script"}
 LINK = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
 BLIND = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "empty"}
-FOREIGN: dict[str, Any] = {
+CROSS_SITE: dict[str, Any] = {
     "Origin": EVIL,
     "Sec_Fetch_Site": "cross-site",
     "Sec_Fetch_Mode": "cors",
@@ -26,12 +26,12 @@ FOREIGN: dict[str, Any] = {
 }
 OLD_BROWSER: dict[str, Any] = {"Origin": EVIL}
 SANDBOX = {"Origin": "null"}
-ALLOWED = FOREIGN | {"Origin": PAGE}
+ALLOWED = CROSS_SITE | {"Origin": PAGE}
 TYPED = {"Sec_Fetch_Site": "none", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}
 OWN = {"Origin": "https://bus.example", "Sec_Fetch_Site": "same-origin", "Sec_Fetch_Mode": "cors"}
 
 EMBEDDED: list[dict[str, Any]] = [IMAGE, NEIGHBOUR, LINK, BLIND]
-STRANGERS: list[dict[str, Any]] = [*EMBEDDED, FOREIGN, OLD_BROWSER, SANDBOX]
+STRANGERS: list[dict[str, Any]] = [*EMBEDDED, CROSS_SITE, OLD_BROWSER, SANDBOX]
 WELCOME: list[dict[str, Any]] = [{}, ALLOWED, TYPED, OWN]
 
 CHANGES = [
@@ -93,7 +93,7 @@ def test_nothing_takes_part_in_a_consumer_by_being_embedded(
 
 
 def test_pages_of_any_origin_may_publish_by_default(bus: ServerProcess, subject: str) -> None:
-    for page in (FOREIGN, OLD_BROWSER):
+    for page in (CROSS_SITE, OLD_BROWSER):
         assert request(bus, "POST", "/", draft(subject), **page).status == 202
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.every_engine
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A server with events 1 to 6 on ``app.a``, an hour apart, and their ids; the third is a foreign one."""
+    """A server with events 1 to 6 on ``app.a``, an hour apart, and their ids; a client supplied the third."""
 
     server: ServerProcess
     ids: list[str]

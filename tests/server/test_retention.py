@@ -29,7 +29,7 @@ def test_old_segments_are_let_go_of(start_server: StartServer, limit: str) -> No
     fill(server)
     assert server.stop() == 0
     server = start_server(flags=[*SMALL, "--retention", limit])
-    server.wait_for_log("let go of")
+    server.wait_for_log("retention deleted")
     assert first_index(server) > 1
     assert len(list(server.path.glob("app/*.log"))) < 6
 
@@ -41,7 +41,7 @@ def test_nothing_is_let_go_of_that_a_durable_consumer_needs(start_server: StartS
         consumer = stream.headers["x-bus-consumer-id"]
         for _ in range(20):
             acknowledge(server, consumer, msgspec.json.decode(stream.take(1)[0].data)["id"])
-        server.wait_for_log("let go of")
+        server.wait_for_log("retention deleted")
         assert 1 < first_index(server) <= 21
     with subscribe(server, "app.a", ack="manual", consumer="billing", prefetch=40) as stream:
         left = [msgspec.json.decode(event.data)["id"] for event in stream.take(20)]
@@ -53,7 +53,7 @@ def test_it_is_let_go_of_all_the_same_when_told_so(start_server: StartServer) ->
     with subscribe(server, "app.a", ack="manual", consumer="billing", redelivery="60s"):
         pass
     fill(server)
-    server.wait_for_log("let go of")
+    server.wait_for_log("retention deleted")
     assert server.stop() == 0
     server.start()
     with subscribe(server, "app.a", ack="manual", consumer="billing") as stream:
@@ -96,7 +96,7 @@ def test_what_is_gone_stays_listed_until_it_is_dropped(start_server: StartServer
         event_id = stream.take(1)[0].id
         assert acknowledge(server, stream.headers["x-bus-consumer-id"], event_id, action="reject").status == 202
         fill(server)
-        server.wait_for_log("let go of")
+        server.wait_for_log("retention deleted")
         answer = request(server, "POST", "/v1/consumers/billing/dead")
         assert msgspec.json.decode(answer.body) == {"redriven": 0, "gone": [1]}
         assert msgspec.json.decode(request(server, "GET", "/v1/consumers/billing/dead").body)["count"] == 1

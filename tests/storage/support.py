@@ -57,7 +57,7 @@ def make_batch(
     time: int = 0,
     subjects: Sequence[bytes] = (),
     keyed: bool = False,
-    foreign: Sequence[tuple[int, int]] = (),
+    client_ids: Sequence[tuple[int, int]] = (),
 ) -> Batch:
     """A batch of *frames*; *subjects* has one for each, or is empty if all have the same."""
     given = list(subjects) or [SUBJECT] * len(frames)
@@ -67,7 +67,7 @@ def make_batch(
     if len(distinct) > 1:
         which = bytes(numbers) if len(distinct) <= 256 else array("H", numbers)
     lengths = array("I", map(len, frames))
-    return Batch(first, time, b"".join(frames), lengths, distinct, which, keyed, tuple(foreign))
+    return Batch(first, time, b"".join(frames), lengths, distinct, which, keyed, tuple(client_ids))
 
 
 def fill(log: Log, count: int, *, events: int = 1, size: int = 40, sync: bool = True) -> list[Batch]:

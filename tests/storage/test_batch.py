@@ -15,8 +15,8 @@ from bus.storage.batch import HEAD_SIZE, MAGIC, BatchCodec, read_batch_head
 from .support import make_batch
 
 PLAIN = BatchCodec(bytes(16), 12345, None, 0)
-SEALED = BatchCodec(bytes(16), 12345, Cipher("secret", block_size=64), 64)
-CODECS = pytest.mark.parametrize("codec", [PLAIN, SEALED], ids=["plain", "sealed"])
+ENCRYPTED = BatchCodec(bytes(16), 12345, Cipher("secret", block_size=64), 64)
+CODECS = pytest.mark.parametrize("codec", [PLAIN, ENCRYPTED], ids=["plain", "encrypted"])
 
 subjects = st.binary(max_size=8) | st.integers(0, 400).map(b"subject.%d".__mod__)
 events = st.lists(st.tuples(st.binary(max_size=100), subjects), min_size=1, max_size=400)
@@ -27,9 +27,9 @@ def batches(draw: st.DrawFn) -> Batch:
     frames, named = zip(*draw(events), strict=True)
     first = draw(st.integers(1, 1 << 60))
     number = st.integers(0, (1 << 64) - 1)
-    foreign = draw(st.lists(st.tuples(number, st.integers(first, first + len(frames) - 1)), max_size=5))
+    client_ids = draw(st.lists(st.tuples(number, st.integers(first, first + len(frames) - 1)), max_size=5))
     time = draw(st.integers(0, (1 << 63) - 1))
-    return make_batch(first, frames, time=time, subjects=named, keyed=draw(st.booleans()), foreign=foreign)
+    return make_batch(first, frames, time=time, subjects=named, keyed=draw(st.booleans()), client_ids=client_ids)
 
 
 def decode(codec: BatchCodec, data: bytes, batch: Batch, *, offset: int) -> list[Batch]:
@@ -43,7 +43,7 @@ def test_a_batch_comes_back_as_it_was(codec: BatchCodec, batch: Batch, offset: i
     assert decode(codec, data, batch, offset=offset) == [batch]
     (head,) = codec.heads(data, offset=offset, expected=batch.first)
     assert (head.first, head.next, head.time, head.keyed) == (batch.first, batch.next, batch.time, batch.keyed)
-    assert (head.size, head.synced, head.foreign) == (len(data), offset, len(batch.foreign))
+    assert (head.size, head.synced, head.client_ids) == (len(data), offset, len(batch.client_ids))
 
 
 @CODECS
@@ -64,8 +64,8 @@ def test_a_batch_of_another_segment_or_index_is_none(codec: BatchCodec) -> None:
 
 def test_a_batch_with_another_salt_does_not_open() -> None:
     batch = make_batch(7)
-    data = SEALED.encode(batch, offset=500, synced=0)
-    assert decode(replace(SEALED, salt=b"another salt 16b"), data, batch, offset=500) == []
+    data = ENCRYPTED.encode(batch, offset=500, synced=0)
+    assert decode(replace(ENCRYPTED, salt=b"another salt 16b"), data, batch, offset=500) == []
 
 
 @CODECS

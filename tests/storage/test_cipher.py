@@ -1,4 +1,4 @@
-"""Sealed blocks open in their place, with their key, and in no other way."""
+"""Encrypted blocks open in their place, with their key, and in no other way."""
 
 from __future__ import annotations
 
@@ -6,55 +6,55 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.storage.cipher import CONTEXT, OVERHEAD, Cipher, SealBrokenError, digest, hash_id, sealed_size
+from bus.storage.cipher import CONTEXT, OVERHEAD, Cipher, DecryptionError, digest, encrypted_size, hash_id
 
 CIPHER = Cipher("secret")
 HERE, THERE = digest(b"here"), digest(b"there")
 STEP = 64 + OVERHEAD
 
 
-def seal(plain: bytes) -> bytes:
-    return CIPHER.seal(plain, context=HERE, block_size=64)
+def encrypt(plain: bytes) -> bytes:
+    return CIPHER.encrypt(plain, context=HERE, block_size=64)
 
 
-def unseal(sealed: bytes, *, cipher: Cipher = CIPHER, context: bytes = HERE) -> bytes:
-    return cipher.open(sealed, context=context, block_size=64)
+def decrypt(encrypted: bytes, *, cipher: Cipher = CIPHER, context: bytes = HERE) -> bytes:
+    return cipher.open(encrypted, context=context, block_size=64)
 
 
 @given(st.binary(min_size=1, max_size=500))
-def test_what_is_sealed_opens_again(plain: bytes) -> None:
-    sealed = seal(plain)
-    assert unseal(sealed) == plain
-    assert len(sealed) == sealed_size(len(plain), 64)
-    assert sealed != seal(plain)
+def test_what_is_encrypted_opens_again(plain: bytes) -> None:
+    encrypted = encrypt(plain)
+    assert decrypt(encrypted) == plain
+    assert len(encrypted) == encrypted_size(len(plain), 64)
+    assert encrypted != encrypt(plain)
 
 
 def test_the_block_size_is_the_plaintext_a_block_holds() -> None:
-    assert len(CIPHER.seal(bytes(8192), context=HERE, block_size=4096)) == 2 * (4096 + OVERHEAD)
+    assert len(CIPHER.encrypt(bytes(8192), context=HERE, block_size=4096)) == 2 * (4096 + OVERHEAD)
     assert Cipher("secret").block_size == 4096
 
 
 def test_a_text_and_its_bytes_are_one_secret() -> None:
-    assert unseal(seal(b"plain"), cipher=Cipher(b"secret")) == b"plain"
+    assert decrypt(encrypt(b"plain"), cipher=Cipher(b"secret")) == b"plain"
 
 
 def test_another_key_does_not_open() -> None:
-    with pytest.raises(SealBrokenError, match="does not open with this key"):
-        unseal(seal(b"plain"), cipher=Cipher("Secret"))
+    with pytest.raises(DecryptionError, match="does not open with this key"):
+        decrypt(encrypt(b"plain"), cipher=Cipher("Secret"))
 
 
 def test_another_place_does_not_open() -> None:
-    with pytest.raises(SealBrokenError, match="sealed for another place"):
-        unseal(seal(b"plain"), context=THERE)
+    with pytest.raises(DecryptionError, match="encrypted for another place"):
+        decrypt(encrypt(b"plain"), context=THERE)
 
 
-def blocks_of(sealed: bytes) -> list[bytes]:
-    return [sealed[at : at + STEP] for at in range(0, len(sealed), STEP)]
+def blocks_of(encrypted: bytes) -> list[bytes]:
+    return [encrypted[at : at + STEP] for at in range(0, len(encrypted), STEP)]
 
 
-FOUR = blocks_of(seal(bytes(range(256))))
-OTHER = blocks_of(seal(bytes(256)))
-NOT_WHAT_WAS_SEALED = {
+FOUR = blocks_of(encrypt(bytes(range(256))))
+OTHER = blocks_of(encrypt(bytes(256)))
+NOT_WHAT_WAS_ENCRYPTED = {
     "moved": [FOUR[1], FOUR[0], FOUR[2], FOUR[3]],
     "repeated": [FOUR[0], FOUR[0], FOUR[2], FOUR[3]],
     "repeated at the end": [*FOUR, FOUR[3]],
@@ -66,23 +66,23 @@ NOT_WHAT_WAS_SEALED = {
 }
 
 
-@pytest.mark.parametrize("name", NOT_WHAT_WAS_SEALED)
+@pytest.mark.parametrize("name", NOT_WHAT_WAS_ENCRYPTED)
 def test_blocks_that_are_not_in_their_place_are_refused(name: str) -> None:
-    with pytest.raises(SealBrokenError):
-        unseal(b"".join(NOT_WHAT_WAS_SEALED[name]))
+    with pytest.raises(DecryptionError):
+        decrypt(b"".join(NOT_WHAT_WAS_ENCRYPTED[name]))
 
 
 def test_the_control_for_that_opens() -> None:
-    assert unseal(b"".join(FOUR)) == bytes(range(256))
+    assert decrypt(b"".join(FOUR)) == bytes(range(256))
 
 
 def test_every_flipped_bit_is_refused() -> None:
-    sealed = seal(bytes(100))
-    for bit in range(8 * len(sealed)):
-        flipped = bytearray(sealed)
+    encrypted = encrypt(bytes(100))
+    for bit in range(8 * len(encrypted)):
+        flipped = bytearray(encrypted)
         flipped[bit // 8] ^= 1 << bit % 8
-        with pytest.raises(SealBrokenError):
-            unseal(bytes(flipped))
+        with pytest.raises(DecryptionError):
+            decrypt(bytes(flipped))
 
 
 def test_the_digest_of_an_id_takes_the_secret() -> None:

@@ -48,7 +48,9 @@ def live(files: FaultyFiles, cipher: Cipher | None, promise: Promise) -> None:
         log = Log.open(DIRECTORY, files=files, cipher=cipher, segment_bytes=1500)
         for step in range(5):
             for _ in range(1 + step % 3):
-                promise.appended.append(make_batch(log.next, [b"%d" % log.next * 90], foreign=[(log.next, log.next)]))
+                promise.appended.append(
+                    make_batch(log.next, [b"%d" % log.next * 90], client_ids=[(log.next, log.next)])
+                )
                 log.append(promise.appended[-1])
             log.sync()
             promise.synced = len(promise.appended)

@@ -141,7 +141,7 @@ def test_a_segment_that_is_there_already_is_never_replaced(place: Place) -> None
 def test_a_disk_that_can_not_be_read_is_said_so(place: Place, files: FaultyFiles, call: str) -> None:
     with place.open() as log:
         for first in range(1, 200):
-            log.append(make_batch(first, keyed=True, foreign=[(5, first)]))
+            log.append(make_batch(first, keyed=True, client_ids=[(5, first)]))
     log = place.open()
     files.fail = {call: EIO}
     with pytest.raises(StorageError, match=r"event 1 .* failed: .*Input/output error: check the disk"):
@@ -150,8 +150,8 @@ def test_a_disk_that_can_not_be_read_is_said_so(place: Place, files: FaultyFiles
         log.find_time(0)
     with pytest.raises(StorageError, match="reading duplicate keys in /log failed"):
         list(log.keyed_batches())
-    with pytest.raises(StorageError, match="reading foreign ids in /log failed"):
-        log.find_foreign(5)
+    with pytest.raises(StorageError, match="reading client-supplied ids in /log failed"):
+        log.find_client_id(5)
     with pytest.raises(StorageError, match="opening the log in /log failed"):
         place.open()
     files.fail = {}

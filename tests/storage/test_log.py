@@ -1,4 +1,4 @@
-"""A log on disk, in memory, plain and sealed: what goes in comes out, and is found."""
+"""A log on disk, in memory, plain and encrypted: what goes in comes out, and is found."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_an_empty_log_has_nothing_to_read(place: Place) -> None:
         assert (log.first, log.next, log.time, log.size, log.segments) == (1, 1, 0, 0, ())
         assert log.read(1) == []
         assert log.find_time(0) == 1
-        assert log.find_foreign(7) == []
+        assert log.find_client_id(7) == []
         assert list(log.keyed_batches()) == []
 
 
@@ -97,25 +97,25 @@ def test_of_batches_with_one_time_the_first_is_found(memory: Place) -> None:
     assert (log.find_time(0), log.find_time(1), log.find_time(2)) == (1, 500, 1000)
 
 
-def test_foreign_ids_are_found_newest_first_before_and_after_a_restart(place: Place) -> None:
+def test_client_supplied_ids_are_found_newest_first_before_and_after_a_restart(place: Place) -> None:
     with place.open() as log:
         for first in range(1, 201):
-            log.append(make_batch(first, foreign=[(log.hash_id(b"e_%d" % (first % 150)), first)]))
-        assert log.find_foreign(log.hash_id(b"e_7")) == [157, 7]
+            log.append(make_batch(first, client_ids=[(log.hash_id(b"e_%d" % (first % 150)), first)]))
+        assert log.find_client_id(log.hash_id(b"e_7")) == [157, 7]
     with place.open() as log:
-        assert log.find_foreign(log.hash_id(b"e_7")) == [157, 7]
-        assert log.find_foreign(log.hash_id(b"e_100")) == [100]
-        assert log.find_foreign(log.hash_id(b"e_999")) == []
+        assert log.find_client_id(log.hash_id(b"e_7")) == [157, 7]
+        assert log.find_client_id(log.hash_id(b"e_100")) == [100]
+        assert log.find_client_id(log.hash_id(b"e_999")) == []
 
 
-def test_a_foreign_id_twice_in_one_segment_is_found_twice(place: Place) -> None:
+def test_a_client_supplied_id_twice_in_one_segment_is_found_twice(place: Place) -> None:
     with place.open(segment_bytes=1 << 20) as log:
-        log.append(make_batch(1, [b"a", b"b", b"c"], foreign=[(5, 1), (9, 2), (5, 3)]))
-        log.append(make_batch(4, foreign=[(5, 4)]))
+        log.append(make_batch(1, [b"a", b"b", b"c"], client_ids=[(5, 1), (9, 2), (5, 3)]))
+        log.append(make_batch(4, client_ids=[(5, 4)]))
     with place.open(segment_bytes=1 << 20) as log:
-        assert log.find_foreign(5) == [4, 3, 1]
+        assert log.find_client_id(5) == [4, 3, 1]
         log.roll()
-        assert log.find_foreign(5) == [4, 3, 1]
+        assert log.find_client_id(5) == [4, 3, 1]
 
 
 def test_keyed_batches_come_newest_first_and_no_others(place: Place) -> None:
@@ -138,7 +138,7 @@ def test_the_listing_of_segments_is_complete(place: Place) -> None:
         assert segment.bytes == len(place.get(segment.path))
         assert segment.first_time == segment.first * SECOND
         assert segment.last_time == (segment.next - 1) * SECOND
-        assert segment.sealed == (place.cipher is not None)
+        assert segment.encrypted == (place.cipher is not None)
     with place.open() as log:
         assert log.segments == listed
         assert log.size == sum(segment.bytes for segment in listed)

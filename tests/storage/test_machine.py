@@ -20,10 +20,10 @@ events = st.lists(st.tuples(st.binary(max_size=60), st.sampled_from(NAMES)), min
 class LogMachine(RuleBasedStateMachine):
     """``batches`` is all that was ever appended and not lost; the log begins at ``first``."""
 
-    @initialize(sealed=st.booleans(), segment_bytes=st.integers(400, 3000))
-    def begin(self, sealed: bool, segment_bytes: int) -> None:
+    @initialize(encrypted=st.booleans(), segment_bytes=st.integers(400, 3000))
+    def begin(self, encrypted: bool, segment_bytes: int) -> None:
         self.disk = ForgetfulFiles()
-        self.cipher = Cipher("secret", block_size=64) if sealed else None
+        self.cipher = Cipher("secret", block_size=64) if encrypted else None
         self.segment_bytes = segment_bytes
         self.batches: list[Batch] = []
         self.synced = 0
@@ -38,14 +38,14 @@ class LogMachine(RuleBasedStateMachine):
     def kept(self) -> list[Batch]:
         return [batch for batch in self.batches if batch.first >= self.log.first]
 
-    @rule(events=events, keyed=st.booleans(), foreign=st.integers(0, 3), passed=st.integers(0, 2))
-    def append(self, events: list[tuple[bytes, bytes]], keyed: bool, foreign: int, passed: int) -> None:
+    @rule(events=events, keyed=st.booleans(), client_ids=st.integers(0, 3), passed=st.integers(0, 2))
+    def append(self, events: list[tuple[bytes, bytes]], keyed: bool, client_ids: int, passed: int) -> None:
         self.time += passed
         frames, subjects = zip(*events, strict=True)
         first = self.log.next
         batch = make_batch(
             first, frames, time=self.time, subjects=subjects, keyed=keyed,
-            foreign=[(digest, first) for digest in range(foreign)],
+            client_ids=[(digest, first) for digest in range(client_ids)],
         )  # fmt: skip
         self.log.append(batch)
         self.batches.append(batch)
@@ -102,9 +102,9 @@ class LogMachine(RuleBasedStateMachine):
         assert self.log.find_time(time) == next(later, self.log.next)
 
     @rule(digest=st.integers(0, 3))
-    def find_foreign(self, digest: int) -> None:
-        found = [batch.first for batch in reversed(self.kept) if (digest, batch.first) in batch.foreign]
-        assert self.log.find_foreign(digest) == found
+    def find_client_id(self, digest: int) -> None:
+        found = [batch.first for batch in reversed(self.kept) if (digest, batch.first) in batch.client_ids]
+        assert self.log.find_client_id(digest) == found
 
     @rule()
     def find_keyed(self) -> None:

@@ -19,12 +19,12 @@ SEGMENT = 128 * 1024
 
 
 def make(*, segments: int, size: int) -> Place:
-    """A closed log of so many segments, with events of *size* bytes, all with foreign ids and keys."""
+    """A closed log of so many segments, with events of *size* bytes, all with client-supplied ids and keys."""
     place = Place(FaultyFiles(MemoryFiles()))
     log = place.open(segment_bytes=SEGMENT)
     while len(log.segments) < segments:
         first = log.next
-        log.append(make_batch(first, [bytes(size)], time=first * SECOND, keyed=True, foreign=[(first, first)]))
+        log.append(make_batch(first, [bytes(size)], time=first * SECOND, keyed=True, client_ids=[(first, first)]))
     fill(log, 1)
     log.close()
     return place
@@ -87,15 +87,15 @@ def test_finding_by_id_reads_indexes_and_bisects() -> None:
     place = make(segments=15, size=1000)
     log = place.open(segment_bytes=SEGMENT)
     with reading_at_most(place, 15 * (HEADER_SIZE + SIDECAR_SIZE + INDEX + 500)):
-        assert log.find_foreign(log.next // 2) == [log.next // 2]
+        assert log.find_client_id(log.next // 2) == [log.next // 2]
 
 
-def test_segments_without_keys_or_foreign_ids_are_not_opened() -> None:
+def test_segments_without_keys_or_client_supplied_ids_are_not_opened() -> None:
     place = Place(FaultyFiles(MemoryFiles()))
     log = place.open()
     fill(log, 300)
     with reading_at_most(place, 0):
-        assert log.find_foreign(1) == []
+        assert log.find_client_id(1) == []
         assert list(log.keyed_batches()) == []
 
 

@@ -1,4 +1,4 @@
-"""What retention lets go: whole segments, oldest first, never the last."""
+"""What retention deletes: whole segments, oldest first, never the last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def segment(number: int) -> SegmentInfo:
     first = 10 * number - 9
     return SegmentInfo(
         path=Path(f"{first}.log"), first=first, next=first + 10, bytes=1000, first_time=(number - 1) * SECOND,
-        last_time=number * SECOND, keyed=False, foreign=0, sealed=False, active=number == 5,
+        last_time=number * SECOND, keyed=False, client_ids=0, encrypted=False, active=number == 5,
     )  # fmt: skip
 
 
@@ -85,7 +85,9 @@ def test_a_search_that_meets_a_removal_goes_on_behind_it(memory: Place) -> None:
     """As when another thread removes a segment after this one has listed it."""
     log = memory.open()
     for first in range(1, 201):
-        log.append(make_batch(first, time=first * SECOND, keyed=first == 1, foreign=[(7, first)] if first < 3 else []))
+        log.append(
+            make_batch(first, time=first * SECOND, keyed=first == 1, client_ids=[(7, first)] if first < 3 else [])
+        )
     listed = log._view
     log.drop_before(100)
     left, log._view = log._view, listed
@@ -95,7 +97,7 @@ def test_a_search_that_meets_a_removal_goes_on_behind_it(memory: Place) -> None:
     with pytest.raises(OutOfLogError, match="event 1 was removed from the log, which begins at"):
         log._segment_with(listed, 1)
     assert log.find_time(SECOND) == log.first
-    assert (log.find_foreign(7), list(log.keyed_batches())) == ([], [])
+    assert (log.find_client_id(7), list(log.keyed_batches())) == ([], [])
 
 
 def test_a_reader_of_a_segment_that_was_dropped_goes_on_until_it_lets_go(place: Place) -> None:

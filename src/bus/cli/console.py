@@ -80,7 +80,7 @@ def writing() -> Iterator[None]:
 
 
 def forget_output() -> None:
-    """Let go of what is still buffered, or the interpreter would try once more as it exits and complain."""
+    """Drop what is still buffered, or the interpreter would try once more as it exits and complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

@@ -1,6 +1,6 @@
 """``bus copy``: from a directory or a server to another, and from one secret key to another.
 
-directory ─▶ directory      batch by batch, opened and sealed anew, indexes kept; durable consumers come along
+directory ─▶ directory      batch by batch, opened and encrypted anew, indexes kept; durable consumers come along
 our server ─▶ directory     event by event, each checked, indexes kept
 anything ─▶ server          event by event, each checked, under new indexes
 others' server ─▶ anywhere  the same

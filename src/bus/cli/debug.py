@@ -119,7 +119,7 @@ _NAMESPACE: tuple[TableColumn[NamespaceOverview], ...] = (
     TableColumn("files", lambda row: str(row.segments), number=True),
     TableColumn("from", lambda row: _shown_time(row.first_time), wraps=True),
     TableColumn("to", lambda row: _shown_time(row.last_time), wraps=True),
-    TableColumn("sealed", lambda row: {True: "yes", False: "no", None: ""}[row.sealed]),
+    TableColumn("encrypted", lambda row: {True: "yes", False: "no", None: ""}[row.encrypted]),
 )
 _SEGMENT: tuple[TableColumn[SegmentOverview], ...] = (
     TableColumn("file", lambda row: row.file),
@@ -127,7 +127,7 @@ _SEGMENT: tuple[TableColumn[SegmentOverview], ...] = (
     TableColumn("size", lambda row: format_size(row.bytes), number=True),
     TableColumn("from", lambda row: _shown_time(row.first_time), wraps=True),
     TableColumn("to", lambda row: _shown_time(row.last_time), wraps=True),
-    TableColumn("sealed", lambda row: "yes" if row.sealed else "no"),
+    TableColumn("encrypted", lambda row: "yes" if row.encrypted else "no"),
 )
 _SUBJECT: tuple[TableColumn[SubjectCount], ...] = (
     TableColumn("subject", lambda row: row.subject),

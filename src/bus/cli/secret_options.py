@@ -23,12 +23,12 @@ block_size_option = click.option(
     type=parse_block_size,
     default="4096",
     metavar="SIZE",
-    help="Plaintext bytes a sealed block holds.  [BUS_BLOCK_SIZE; 4096]",
+    help="Plaintext bytes an encrypted block holds.  [BUS_BLOCK_SIZE; 4096]",
 )
 
 
 def make_cipher(secret: Secret, block_size: int = DEFAULT_BLOCK) -> Cipher | None:
-    """What opens and seals logs with *secret*; None if that is empty, and logs are plain."""
+    """What opens and encrypts logs with *secret*; None if that is empty, and logs are plain."""
     return Cipher(secret, block_size=block_size) if secret else None
 
 
@@ -46,7 +46,7 @@ def secret_options(side: str = "", *, of: str) -> Callable[[Command], Command]:
             _warn_if_shown(key)
             return command(**options, **{f"{side}secret": read_secret(Secret(given or ""), path)})
 
-        return _option(key, f"Secret that {of} is sealed with.", "KEY", str)(
+        return _option(key, f"Secret that {of} is encrypted with.", "KEY", str)(
             _option(file, "File that holds the secret.", "FILE", Path)(with_secret)
         )
 

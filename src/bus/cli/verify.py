@@ -31,7 +31,7 @@ Examples:
 @namespace_option("Verify this namespace only; may be repeated.")
 @secret_options(of="the directory")
 def verify(*, path: Path, only: Sequence[str], secret: Secret) -> int:
-    """Check every checksum, every seal and every index, and name what is damaged or missing.
+    """Check every checksum, every authentication tag and every index, and name what is damaged or missing.
 
     Prints a line for each finding, with file, offset and the events it costs, and a summary. The exit status is 1 if
     there is any finding. Nothing is changed, and a server may be using the directory.

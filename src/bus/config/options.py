@@ -68,7 +68,7 @@ OPTIONS = (
         "Namespaces to serve, separated by commas; live:memory keeps one in memory alone.",
         shown="required",
     ),
-    Option("secret_key", Secret, "BUS_SECRET_KEY", "", "Secret that seals the log.", shown="not sealed"),
+    Option("secret_key", Secret, "BUS_SECRET_KEY", "", "Secret that encrypts the log.", shown="not encrypted"),
     Option(
         "secret_key_file",
         lambda text: Path(text) if text else None,
@@ -77,7 +77,7 @@ OPTIONS = (
         "File that holds the secret.",
         shown="none",
     ),
-    Option("block_size", parse_block_size, "BUS_BLOCK_SIZE", "4096", "Plaintext bytes a sealed block holds."),
+    Option("block_size", parse_block_size, "BUS_BLOCK_SIZE", "4096", "Plaintext bytes an encrypted block holds."),
     Option(
         "log_level", lambda text: parse_choice(LogLevel, text), "BUS_LOG_LEVEL", "INFO", "DEBUG, INFO, WARN or ERROR."
     ),
@@ -103,7 +103,7 @@ OPTIONS = (
         parse_flag,
         "BUS_RETENTION_FORCE",
         "false",
-        "Let go also of events that a durable consumer has yet to settle.",
+        "Lelete also events that a durable consumer has yet to settle.",
         is_switch=True,
     ),
     Option(

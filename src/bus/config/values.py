@@ -93,10 +93,10 @@ def parse_flag(text: str) -> bool:
 
 
 def parse_block_size(text: str) -> int:
-    """The plaintext size of a sealed block, in bytes. Raises `ConfigError` out of 256 bytes to 1 MiB."""
+    """The plaintext size of an encrypted block, in bytes. Raises `ConfigError` out of 256 bytes to 1 MiB."""
     size = parse_size(text)
     if not 256 <= size <= 1 << 20:
-        raise ConfigError(f"{text!r} is out of range: a sealed block holds 256 bytes to 1 MiB")
+        raise ConfigError(f"{text!r} is out of range: an encrypted block holds 256 bytes to 1 MiB")
     return size
 
 

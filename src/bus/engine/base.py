@@ -206,13 +206,13 @@ class Engine(Protocol):
         """Why some namespace takes no events, None if all do."""
 
     def retain(self, *, now: int) -> None:
-        """Let go of what needn't be kept any more; called once in a while. *now* is in ns."""
+        """Delete what needn't be kept any more (retention); called once in a while. *now* is in ns."""
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events and hand out no more deliveries; call *idle* when every publisher is answered."""
 
     def close(self) -> None:
-        """Keep what there is to keep, and let go of everything. Nothing is called from then on."""
+        """Write what there is to keep, and close everything. Nothing is called from then on."""
 
     def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
         """Store *drafts*, which are of one namespace, and tell *publisher*. *now* is the time in ns.

@@ -80,7 +80,7 @@ class Namespace(ABC):
     def read(self, index: int) -> Sequence[Batch]:
         """Committed batches from the one that holds *index* on, about `READ_BYTES`; none at the tail.
 
-        If the event at *index* was let go of or is damaged, they begin with the next that can be read.
+        If the event at *index* was deleted by retention or is damaged, they begin with the next that can be read.
         Raises `StorageError`.
         """
         if index >= self.next:

@@ -92,7 +92,7 @@ class Server:
     def _announce(self, listening: asyncio.Server) -> None:
         settings = self._settings.engine
         log.info(
-            "listening on %s namespaces=%s path=%s fsync=%s sealed=%s",
+            "listening on %s namespaces=%s path=%s fsync=%s encrypted=%s",
             _url(listening), ",".join(map(_declared, settings.namespaces.items())),
             settings.path if Storage.DISK in settings.namespaces.values() else "none", settings.fsync,
             "yes" if settings.secret_key else "no",

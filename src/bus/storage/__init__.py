@@ -12,8 +12,8 @@ is a frame of bytes. The format is described in ``docs/format.md``; each file dr
      sidecar          the index of a segment on disk
      index            the index of a segment in memory
      header           what opens a segment
-     batch            the unit of append, checksum, sealing and recovery
-     cipher           sealing at rest
+     batch            the unit of append, checksum, encryption and recovery
+     cipher           encryption at rest
      retention_policy how much to keep
      verify           checking every byte
      damage           what can be wrong, as values

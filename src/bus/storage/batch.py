@@ -1,11 +1,11 @@
-"""The batch: the unit of append, checksum, sealing and recovery.
+"""The batch: the unit of append, checksum, encryption and recovery.
 
 A batch is a fixed header and a body; the body is a table and the frames, contiguous, as they will go out
 on the wire. All numbers are little endian.
 
      header   0       4       8       12      16      20      24
               +-------+-------+-------+-------+-------+-------+
-              | magic | crc   | body  | table | count |foreign|   u32 each; magic is FF "BUS"
+              | magic | crc   | body  | table | count |  ids  |   u32 each; magic is FF "BUS"
               +-------+-------+-------+-------+-------+-------+
               24              32              40      44    46    48
               +---------------+---------------+-------+-----+-----+
@@ -15,7 +15,7 @@ on the wire. All numbers are little endian.
      body     table                                                            frames
               +-------------+-----------+----------+----------+-------------+-----------------+
               | u32 * count | u16 * sub | subjects | u8/u16 * | 2 u64 *     |  frame by frame |
-              | lengths of  | lengths   |          | count    | foreign     |                 |
+              | lengths of  | lengths   |          | count    | ids         |                 |
               | the frames  |           |          | which    | hash, index |                 |
               +-------------+-----------+----------+----------+-------------+-----------------+
 
@@ -23,8 +23,8 @@ on the wire. All numbers are little endian.
   (the CRC of its salt and base) xor the offset of the batch in the file. For given bytes a CRC is a
   bijection of its start, so a batch at a wrong offset fails for certain, and one of another segment with
   probability 1 - 2^-32. ``first`` is covered and must continue the count, so position is checked twice.
-* ``body``: bytes stored after the header; ``table``: bytes of the table before sealing; ``count``: events.
-* ``foreign``: how many events have an id that doesn't carry their index; the table has a pair for each.
+* ``body``: bytes stored after the header; ``table``: bytes of the table before encryption; ``count``: events.
+* ``ids``: how many events have an id that doesn't carry their index; the table has a pair for each.
 * ``first``, ``time``: index of the first event; nanoseconds since the epoch, never less than before.
 * ``synced``: everything in the file before this offset was durable when the batch was written. It tells
   damage from a crash (``recovery.py``).
@@ -32,8 +32,8 @@ on the wire. All numbers are little endian.
 * ``flg``: bit 0, some event carries a duplicate key.
 
 The magic begins with a byte that UTF-8 never uses, so that no frame of text can pass for a batch.
-In a sealed segment the body is the same bytes in sealed blocks (``cipher.py``); their context is the digest
-of the salt and the header from ``body`` on, so the header is sealed to its body.
+In an encrypted segment the body is the same bytes in encrypted blocks (``cipher.py``); their context is the digest
+of the salt and the header from ``body`` on, so the header is bound to its body.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from typing import NamedTuple
 import msgspec
 from crc32c import crc32c
 
-from bus.storage.cipher import Cipher, SealBrokenError, digest, sealed_size
+from bus.storage.cipher import Cipher, DecryptionError, digest, encrypted_size
 
 if sys.byteorder != "little":
     raise ImportError("bus.storage reads its tables as machine words and needs a little-endian machine")
@@ -62,7 +62,7 @@ MANY_BATCHES = 1 << 32
 """More than any chunk of a log holds."""
 
 _HEAD = Struct("<4sIIIIIQqIHH")
-_SEAL = Struct("<4sI")
+_CHECKED = Struct("<4sI")
 _FIELDS = Struct("<IIIIQqIHH")
 HEAD_SIZE = _HEAD.size
 _unpack = _HEAD.unpack_from
@@ -80,7 +80,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         which: for each event which of ``subjects`` it has: empty if there is only one, bytes up to 256,
             ``array("H")`` beyond.
         keyed: some event carries a duplicate key.
-        foreign: (digest of the id, index) of each event whose id doesn't carry its index.
+        client_ids: (digest of the id, index) of each event whose id doesn't carry its index.
     """
 
     first: int
@@ -90,7 +90,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     subjects: tuple[bytes, ...]
     which: bytes | array[int]
     keyed: bool
-    foreign: tuple[tuple[int, int], ...] = ()
+    client_ids: tuple[tuple[int, int], ...] = ()
 
     @property
     def count(self) -> int:
@@ -142,7 +142,7 @@ class BatchHead(NamedTuple):
     body: int
     table: int
     events: int
-    foreign: int
+    client_ids: int
     first: int
     time: int
     synced: int
@@ -172,8 +172,8 @@ class BatchCodec:
     Parameters:
         salt: the random bytes that tell this segment from any other.
         seed: where the CRC starts at offset 0.
-        cipher: opens and seals the bodies; None if they are plain.
-        block_size: plaintext bytes of a sealed block.
+        cipher: opens and encrypts the bodies; None if they are plain.
+        block_size: plaintext bytes of an encrypted block.
     """
 
     salt: bytes
@@ -186,19 +186,19 @@ class BatchCodec:
         table = _pack_table(batch)
         body, frames = len(table) + len(batch.frames), batch.frames
         if self.cipher:
-            body = sealed_size(body, self.block_size)
+            body = encrypted_size(body, self.block_size)
         if body > MAX_BODY:
             raise ValueError(f"a batch of {body} bytes is too large, cut it into smaller ones")
         fields = _FIELDS.pack(
-            body, len(table), len(batch.lengths), len(batch.foreign), batch.first, batch.time, synced,
+            body, len(table), len(batch.lengths), len(batch.client_ids), batch.first, batch.time, synced,
             len(batch.subjects), KEYED if batch.keyed else 0,
         )  # fmt: skip
         if self.cipher:
             context = digest(self.salt + fields)
-            frames = self.cipher.seal(table + frames, context=context, block_size=self.block_size)
+            frames = self.cipher.encrypt(table + frames, context=context, block_size=self.block_size)
             table = b""
         crc = crc32c(frames, crc32c(fields + table, self.seed ^ offset))
-        return b"".join((_SEAL.pack(MAGIC, crc), fields, table, frames))
+        return b"".join((_CHECKED.pack(MAGIC, crc), fields, table, frames))
 
     def decode(
         self,
@@ -228,7 +228,7 @@ class BatchCodec:
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
         last = size - HEAD_SIZE
         while at <= last:
-            magic, crc, body, table, count, foreign, first, time, _, subjects, flags = _unpack(chunk, at)
+            magic, crc, body, table, count, client_ids, first, time, _, subjects, flags = _unpack(chunk, at)
             end = at + HEAD_SIZE + body
             if first != expected or magic != MAGIC or end > size:
                 break
@@ -245,7 +245,7 @@ class BatchCodec:
                     if not plain:
                         break
                 frames = plain[start + table : stop]
-                lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, foreign)
+                lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, client_ids)
                 batches.append(Batch(first, time, frames, lengths, names, which, flags & KEYED != 0, pairs))
                 if len(batches) == most:
                     break
@@ -272,7 +272,7 @@ class BatchCodec:
         context = digest(self.salt + view[at + 8 : at + HEAD_SIZE])
         try:
             return cipher.open(bytes(view[at + HEAD_SIZE : end]), context=context, block_size=self.block_size)
-        except SealBrokenError:
+        except DecryptionError:
             return b""
 
 
@@ -289,29 +289,29 @@ _Table = tuple["array[int]", tuple[bytes, ...], "bytes | array[int]", tuple[tupl
 
 def _pack_table(batch: Batch) -> bytes:
     subjects = batch.subjects
-    if len(subjects) == 1 and not batch.foreign:
+    if len(subjects) == 1 and not batch.client_ids:
         subject = subjects[0]
         return b"".join((batch.lengths.tobytes(), len(subject).to_bytes(2, "little"), subject))
     if not 0 < len(subjects) <= MAX_SUBJECTS:
         raise ValueError(f"a batch of {len(subjects)} subjects can't be stored, cut it into smaller ones")
     names = array("H", map(len, subjects)).tobytes() + b"".join(subjects)
-    foreign = array("Q", (number for pair in batch.foreign for number in pair))
-    return b"".join((batch.lengths.tobytes(), names, bytes(memoryview(batch.which)), foreign.tobytes()))
+    client_ids = array("Q", (number for pair in batch.client_ids for number in pair))
+    return b"".join((batch.lengths.tobytes(), names, bytes(memoryview(batch.which)), client_ids.tobytes()))
 
 
-def _unpack_table(plain: bytes, start: int, count: int, subjects: int, foreign: int) -> _Table:
+def _unpack_table(plain: bytes, start: int, count: int, subjects: int, client_ids: int) -> _Table:
     at = start + 4 * count
     lengths = array("I", plain[start:at])
     if subjects == 1:
         end = at + 2 + plain[at] + (plain[at + 1] << 8)
-        return lengths, (plain[at + 2 : end],), b"", _pairs(plain, end, foreign) if foreign else ()
+        return lengths, (plain[at + 2 : end],), b"", _pairs(plain, end, client_ids) if client_ids else ()
     edges = list(accumulate(array("H", plain[at : at + 2 * subjects]), initial=at + 2 * subjects))
     names = tuple(plain[start:end] for start, end in pairwise(edges))
     end = edges[-1] + count * (1 if subjects <= 256 else 2)
     which = plain[edges[-1] : end]
-    return lengths, names, which if subjects <= 256 else array("H", which), _pairs(plain, end, foreign)
+    return lengths, names, which if subjects <= 256 else array("H", which), _pairs(plain, end, client_ids)
 
 
-def _pairs(plain: bytes, at: int, foreign: int) -> tuple[tuple[int, int], ...]:
-    numbers = array("Q", plain[at : at + 16 * foreign])
+def _pairs(plain: bytes, at: int, client_ids: int) -> tuple[tuple[int, int], ...]:
+    numbers = array("Q", plain[at : at + 16 * client_ids])
     return tuple(zip(numbers[::2], numbers[1::2], strict=True))

@@ -1,6 +1,6 @@
-"""Sealing at rest: XSalsa20-Poly1305 with the SHA-256 of a secret as the key.
+"""Encryption at rest: XSalsa20-Poly1305 with the SHA-256 of a secret as the key.
 
-A body is cut into blocks of ``block_size`` plaintext bytes (the last one may be shorter), each sealed
+A body is cut into blocks of ``block_size`` plaintext bytes (the last one may be shorter), each encrypted
 on its own:
 
      stored   +--------+-----------------------------------------------+
@@ -38,17 +38,17 @@ _PLACE = Struct("<16sII")
 OVERHEAD = NONCE + 16 + _PLACE.size
 
 
-class SealBrokenError(Exception):
-    """A block doesn't open with this key, or it stands in a place it wasn't sealed for."""
+class DecryptionError(Exception):
+    """A block doesn't open with this key, or it stands in a place it wasn't encrypted for."""
 
 
 class Cipher:
-    """Seals and opens bodies with one secret.
+    """Encrypts and opens bodies with one secret.
 
     Parameters:
         secret: any text or bytes; the key is its SHA-256.
-        block_size: plaintext bytes a sealed block holds, for what is written from now on; what is
-            stored keeps the size it was sealed with.
+        block_size: plaintext bytes an encrypted block holds, for what is written from now on; what is
+            stored keeps the size it was encrypted with.
     """
 
     __slots__ = ("_ids", "_key", "block_size")
@@ -62,26 +62,26 @@ class Cipher:
         self._ids = blake2b(key=self._key, digest_size=32, person=b"bus event ids").digest()
         self.block_size = block_size
 
-    def seal(self, plain: bytes, *, context: bytes, block_size: int) -> bytes:
-        """The sealed blocks of *plain*, which only open again with the same *context* (16 bytes)."""
+    def encrypt(self, plain: bytes, *, context: bytes, block_size: int) -> bytes:
+        """The encrypted blocks of *plain*, which only open again with the same *context* (16 bytes)."""
         blocks = count_blocks(len(plain), block_size)
         nonces = os.urandom(NONCE * blocks)
-        sealed: list[bytes] = []
+        encrypted: list[bytes] = []
         for block in range(blocks):
             nonce = nonces[NONCE * block : NONCE * (block + 1)]
             data = plain[block_size * block : block_size * (block + 1)]
-            sealed += (nonce, crypto_secretbox(_PLACE.pack(context, block, blocks) + data, nonce, self._key))
-        return b"".join(sealed)
+            encrypted += (nonce, crypto_secretbox(_PLACE.pack(context, block, blocks) + data, nonce, self._key))
+        return b"".join(encrypted)
 
-    def open(self, sealed: bytes, *, context: bytes, block_size: int) -> bytes:
-        """The bytes that were sealed with *context*; SealBrokenError if any block is not in its place."""
+    def open(self, encrypted: bytes, *, context: bytes, block_size: int) -> bytes:
+        """The bytes that were encrypted with *context*; DecryptionError if any block is not in its place."""
         step = block_size + OVERHEAD
-        blocks = -(-len(sealed) // step)
+        blocks = -(-len(encrypted) // step)
         plain = []
         for block in range(blocks):
-            data = self._open_block(sealed[step * block : step * (block + 1)])
+            data = self._open_block(encrypted[step * block : step * (block + 1)])
             if data[: _PLACE.size] != _PLACE.pack(context, block, blocks):
-                raise SealBrokenError(f"block {block} of {blocks} was sealed for another place")
+                raise DecryptionError(f"block {block} of {blocks} was encrypted for another place")
             plain.append(data[_PLACE.size :])
         return b"".join(plain)
 
@@ -93,7 +93,7 @@ class Cipher:
         try:
             return crypto_secretbox_open(block[NONCE:], block[:NONCE], self._key)
         except (CryptoError, ValueError, TypeError) as error:
-            raise SealBrokenError("a block does not open with this key") from error
+            raise DecryptionError("a block does not open with this key") from error
 
     def __repr__(self) -> str:
         return f"Cipher(block_size={self.block_size})"
@@ -104,13 +104,13 @@ def count_blocks(size: int, block_size: int) -> int:
     return -(-size // block_size)
 
 
-def sealed_size(size: int, block_size: int) -> int:
+def encrypted_size(size: int, block_size: int) -> int:
     """The stored size of a body of *size* plaintext bytes."""
     return size + OVERHEAD * count_blocks(size, block_size)
 
 
 def digest(data: bytes) -> bytes:
-    """The context that ties sealed blocks to *data*."""
+    """The context that ties encrypted blocks to *data*."""
     return blake2b(data, digest_size=CONTEXT, person=b"bus place").digest()
 
 

@@ -7,14 +7,14 @@
               +---------------+-----+-----+-------+---------------+------- - - ------+
               40
               +---------------------------------------- - - ----------+-------+
-              | box: the 40 bytes above, sealed; zeros if plain       | crc   |   108 bytes
+              | box: the 40 bytes above, encrypted; zeros if plain       | crc   |   108 bytes
               | 104 = nonce 24 + MAC 16 + place 24 + 40               | u32   |
               +---------------------------------------- - - ----------+-------+
 
 * ``ver`` stands in the same place in every version, so an unknown one is refused by name.
-* ``flg``: bit 0, the bodies of this segment are sealed; ``block`` is then their block size, else 0.
+* ``flg``: bit 0, the bodies of this segment are encrypted; ``block`` is then their block size, else 0.
 * ``base``: index of the first event, the same as in the file's name.
-* ``salt``: makes the checksums and seals of this segment unlike those of any other.
+* ``salt``: makes the checksums and tags of this segment unlike those of any other.
 * ``box``: only the right key opens it, so a wrong one is noticed before anything is read or written.
 * ``crc``: CRC-32C of all before it.
 
@@ -33,14 +33,14 @@ from crc32c import crc32c
 
 from bus.errors import LogVersionError, WrongKeyError
 from bus.storage.batch import BatchCodec
-from bus.storage.cipher import Cipher, SealBrokenError, digest, sealed_size
+from bus.storage.cipher import Cipher, DecryptionError, digest, encrypted_size
 
 LOG_VERSION = 1
 LOG_SUFFIX = ".log"
-SEALED = 1
+ENCRYPTED = 1
 _MAGIC = b"bus.log\n"
 _CLEAR = Struct("<8sHHIQ16s")
-_BOX = sealed_size(_CLEAR.size, _CLEAR.size)
+_BOX = encrypted_size(_CLEAR.size, _CLEAR.size)
 _COPY = _CLEAR.size + _BOX + 4
 HEADER_SIZE = 2 * _COPY
 
@@ -52,7 +52,7 @@ class Header:
     Parameters:
         base: index of the segment's first event.
         salt: 16 random bytes.
-        block_size: plaintext bytes of a sealed block; 0 if the segment is plain.
+        block_size: plaintext bytes of an encrypted block; 0 if the segment is plain.
         box: proof of the key; zeros if the segment is plain.
     """
 
@@ -65,11 +65,11 @@ class Header:
     def new(cls, base: int, cipher: Cipher | None) -> Header:
         """The header of a segment that begins with the event *base*."""
         plain = cls(base, os.urandom(16), cipher.block_size if cipher else 0, bytes(_BOX))
-        return cls(base, plain.salt, plain.block_size, plain._seal(cipher)) if cipher else plain
+        return cls(base, plain.salt, plain.block_size, plain._encrypt(cipher)) if cipher else plain
 
     @property
-    def sealed(self) -> bool:
-        """Whether the bodies are sealed."""
+    def encrypted(self) -> bool:
+        """Whether the bodies are encrypted."""
         return self.block_size > 0
 
     def encode(self) -> bytes:
@@ -79,29 +79,29 @@ class Header:
 
     def codec(self, path: Path, cipher: Cipher | None) -> BatchCodec:
         """What reads and writes this segment's batches; WrongKeyError if *cipher* isn't the one."""
-        if cipher is None and self.sealed:
-            raise WrongKeyError(f"{path} is sealed: give the secret key it was written with")
+        if cipher is None and self.encrypted:
+            raise WrongKeyError(f"{path} is encrypted: give the secret key it was written with")
         if cipher is not None:
             self._prove(path, cipher)
         seed = crc32c(self.salt + self.base.to_bytes(8, "little"))
         return BatchCodec(self.salt, seed, cipher, self.block_size)
 
     def _prove(self, path: Path, cipher: Cipher) -> None:
-        if not self.sealed:
-            raise WrongKeyError(f"{path} is not sealed, but a secret key was given: start without the key")
+        if not self.encrypted:
+            raise WrongKeyError(f"{path} is not encrypted, but a secret key was given: start without the key")
         clear = self._clear()
         try:
             cipher.open(self.box, context=digest(clear), block_size=len(clear))
-        except SealBrokenError:
-            raise WrongKeyError(f"{path} was sealed with another secret key: give that one") from None
+        except DecryptionError:
+            raise WrongKeyError(f"{path} was encrypted with another secret key: give that one") from None
 
-    def _seal(self, cipher: Cipher) -> bytes:
+    def _encrypt(self, cipher: Cipher) -> bytes:
         clear = self._clear()
-        return cipher.seal(clear, context=digest(clear), block_size=len(clear))
+        return cipher.encrypt(clear, context=digest(clear), block_size=len(clear))
 
     def _clear(self) -> bytes:
         return _CLEAR.pack(
-            _MAGIC, LOG_VERSION, SEALED if self.sealed else 0, self.block_size, self.base, self.salt
+            _MAGIC, LOG_VERSION, ENCRYPTED if self.encrypted else 0, self.block_size, self.base, self.salt
         )  # fmt: skip
 
 
@@ -145,6 +145,6 @@ def _read_copy(copy: bytes) -> Header | None:
     if len(copy) != _COPY or crc32c(copy[:-4]) != int.from_bytes(copy[-4:], "little"):
         return None
     magic, version, flags, block_size, base, salt = _CLEAR.unpack_from(copy)
-    if magic != _MAGIC or version != LOG_VERSION or bool(flags & SEALED) != (block_size > 0):
+    if magic != _MAGIC or version != LOG_VERSION or bool(flags & ENCRYPTED) != (block_size > 0):
         return None
     return Header(base, salt, block_size, copy[_CLEAR.size : -4])

@@ -44,7 +44,7 @@ class Extent:
         end: offset of the byte after its last batch.
         first_time, last_time: time of its first and last batch, in nanoseconds since the epoch.
         keyed: how many stretches have a batch with a duplicate key.
-        foreign: how many events have an id that doesn't carry their index.
+        client_ids: how many events have an id that doesn't carry their index.
     """
 
     next: int
@@ -52,10 +52,10 @@ class Extent:
     first_time: int = 0
     last_time: int = 0
     keyed: int = 0
-    foreign: int = 0
+    client_ids: int = 0
 
 
-class Foreign(Protocol):
+class ClientIds(Protocol):
     """The events whose id doesn't carry their index."""
 
     def __len__(self) -> int:
@@ -71,8 +71,8 @@ class Foreign(Protocol):
         ...
 
 
-class ForeignMap:
-    """The foreign ids of a segment that still grows, in memory."""
+class ClientIdMap:
+    """The client-supplied ids of a segment that still grows, in memory."""
 
     __slots__ = ("_count", "_indexes")
 
@@ -99,14 +99,14 @@ class ForeignMap:
 class Index:
     """The sparse index of one segment."""
 
-    __slots__ = ("firsts", "foreign", "keyed", "offsets", "times")
+    __slots__ = ("client_ids", "firsts", "keyed", "offsets", "times")
 
-    def __init__(self, foreign: Foreign) -> None:
+    def __init__(self, client_ids: ClientIds) -> None:
         self.firsts = array("Q")
         self.offsets = array("Q")
         self.times = array("q")
         self.keyed = bytearray()
-        self.foreign = foreign
+        self.client_ids = client_ids
 
     def find(self, index: int) -> int:
         """The number of the stretch that has the event *index*; -1 if damage before the first one has it."""
@@ -123,7 +123,7 @@ class Index:
     def extent(self, *, next: int, end: int, last_time: int) -> Extent:
         """The extent of a segment with this index."""
         first_time = self.times[0] if self.times else 0
-        return Extent(next, end, first_time, last_time, self.keyed.count(1), len(self.foreign))
+        return Extent(next, end, first_time, last_time, self.keyed.count(1), len(self.client_ids))
 
     def stretch(self, number: int, *, base: int, next: int, end: int) -> Stretch:
         """The stretch *number*; -1 is what there may be between the header and the first batch.
@@ -145,7 +145,7 @@ class GrowingIndex(Index):
     __slots__ = ("_map",)
 
     def __init__(self) -> None:
-        self._map = ForeignMap()
+        self._map = ClientIdMap()
         super().__init__(self._map)
 
     def add(self, batch: Batch | BatchHead, *, offset: int) -> None:
@@ -158,6 +158,6 @@ class GrowingIndex(Index):
         elif batch.keyed:
             self.keyed[-1] = 1
 
-    def add_foreign(self, pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> None:
+    def add_client_ids(self, pairs: tuple[tuple[int, int], ...] | list[tuple[int, int]]) -> None:
         """Takes in the (digest, index) pairs of a batch."""
         self._map.add(pairs)

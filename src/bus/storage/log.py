@@ -88,7 +88,7 @@ class Log(LogReader):
         Parameters:
             directory: holds this log and nothing else; created if missing, unless read only.
             files: the file system.
-            cipher: seals and opens the bodies; None for a plain log.
+            cipher: encrypts and opens the bodies; None for a plain log.
             segment_bytes: a segment is closed before it grows beyond this.
             read_only: write nothing, and end at the last batch that is whole now. This is safe beside a
                 process that writes the log.
@@ -175,7 +175,7 @@ class Log(LogReader):
         return tuple(dropped)
 
     def close(self) -> None:
-        """Syncs, writes the sidecar of the active segment, and lets go of the files; again does nothing."""
+        """Syncs, writes the sidecar of the active segment, and closes the files; again does nothing."""
         active = self._view.active
         try:
             if active and not self.failure:

@@ -139,14 +139,14 @@ class LogReader:
                 return self._opened(closed[number]).find_time(time)
         return self.find_time(time)  # the segment was removed meanwhile
 
-    def find_foreign(self, id_hash: int) -> list[int]:
+    def find_client_id(self, id_hash: int) -> list[int]:
         """Indexes of the events that have an id with this ``hash_id``, newest first.
 
-        Only ids that were given as ``Batch.foreign`` are found, and another id may have the same digest.
+        Only ids that were given as ``Batch.client_ids`` are found, and another id may have the same digest.
         """
-        with self._reading("foreign ids"):
-            segments = self._with(lambda info: info.foreign > 0)
-            return [index for segment in segments for index in segment.index.foreign.find(id_hash)]
+        with self._reading("client-supplied ids"):
+            segments = self._with(lambda info: info.client_ids > 0)
+            return [index for segment in segments for index in segment.index.client_ids.find(id_hash)]
 
     def keyed_batches(self) -> Iterator[Batch]:
         """The batches with a duplicate key, newest first; damaged ones are left out."""
@@ -155,7 +155,7 @@ class LogReader:
                 yield from segment.keyed_batches()
 
     def hash_id(self, id: bytes) -> int:
-        """The 64-bit digest of an event id; keyed by the secret if the log is sealed."""
+        """The 64-bit digest of an event id; keyed by the secret if the log is encrypted."""
         return self._cipher.hash_id(id) if self._cipher else hash_id(id)
 
     def _with(self, wanted: Callable[[SegmentInfo], bool]) -> Iterator[Segment]:

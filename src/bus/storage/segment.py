@@ -37,8 +37,8 @@ class SegmentInfo:
         bytes: its size, without the sidecar.
         first_time, last_time: time of its first and last batch, ns since the epoch; 0 if it is empty.
         keyed: whether some event in it carries a duplicate key.
-        foreign: how many of its events have an id that doesn't carry their index.
-        sealed: whether it is encrypted.
+        client_ids: how many of its events have an id that doesn't carry their index.
+        encrypted: whether it is encrypted.
         active: whether it is the one that is appended to.
     """
 
@@ -49,8 +49,8 @@ class SegmentInfo:
     first_time: int
     last_time: int
     keyed: bool
-    foreign: int
-    sealed: bool
+    client_ids: int
+    encrypted: bool
     active: bool
 
     @classmethod
@@ -64,8 +64,8 @@ class SegmentInfo:
             first_time=extent.first_time,
             last_time=extent.last_time,
             keyed=extent.keyed > 0,
-            foreign=extent.foreign,
-            sealed=header.sealed,
+            client_ids=extent.client_ids,
+            encrypted=header.encrypted,
             active=active,
         )
 
@@ -161,7 +161,7 @@ class Segment:
             if isinstance(item, FoundBatch) and index < item.head.next:
                 batch = scan.load(item)
                 if batch is None:
-                    raise DamagedLogError(broken_seal(self.path, item))
+                    raise DamagedLogError(undecryptable_batch(self.path, item))
                 return batch
         raise DamagedLogError(Damage(self.path, tail.end, index, tail.next, "the file ends too early"))
 
@@ -200,8 +200,8 @@ class ActiveSegment(Segment):
         data = self.codec.encode(batch, offset=offset, synced=self.synced)
         self.file.write(offset, data)
         self._index.add(batch, offset=offset)
-        if batch.foreign:
-            self._index.add_foreign(batch.foreign)
+        if batch.client_ids:
+            self._index.add_client_ids(batch.client_ids)
         self.tail = SegmentTail(batch.next, offset + len(data), batch.time)
         return self.tail
 
@@ -235,7 +235,7 @@ def hole_damage(path: Path, hole: Hole, *, promised: int) -> Damage:
     return Damage(path, hole.offset, hole.first, following, f"{hole.end - hole.offset} bytes are no valid batch")
 
 
-def broken_seal(path: Path, found: FoundBatch) -> Damage:
+def undecryptable_batch(path: Path, found: FoundBatch) -> Damage:
     """A batch that is intact by its checksum and yet doesn't open, as damage."""
     what = "a batch does not open with the secret key, though its checksum is right"
     return Damage(path, found.offset, found.head.first, found.head.next, what)

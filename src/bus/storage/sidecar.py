@@ -12,15 +12,15 @@ if they are gone, that is damage and no crash.
                +----------+-----+-----+---------+-------+-------+----------+------------+-----------+
                68        72        76        80        84        88      92
                +---------+---------+---------+---------+---------+-------+
-               | keyed   | foreign | entries | crc of  | crc of  | crc   |   u32 each; the last one is
-               | entries | m       | n       | entries | foreign |       |   of all that is before it
+               | keyed   |   ids   | entries | crc of  | crc of  | crc   |   u32 each; the last one is
+               | entries | m       | n       | entries |   ids   |       |   of all that is before it
                +---------+---------+---------+---------+---------+-------+
      entries   | firsts u64 * n | offsets u64 * n | times i64 * n | keyed u8 * n |      index.py
                +----------------+-----------------+---------------+--------------+
-     foreign   | digests u64 * m, sorted          | indexes u64 * m              |
+     ids       | digests u64 * m, sorted          | indexes u64 * m              |
                +----------------------------------+------------------------------+
 
-Salt and base must be those of the segment. The digests are keyed if the log is sealed (``cipher.py``).
+Salt and base must be those of the segment. The digests are keyed if the log is encrypted (``cipher.py``).
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ class Sidecar:
     extent: Extent
     entries: int
     entries_crc: int
-    foreign_crc: int
+    client_ids_crc: int
 
     def load(self, file: File) -> Index | None:
-        """The index in *file*, with the foreign ids left on disk; None if it is damaged."""
+        """The index in *file*, with the client-supplied ids left on disk; None if it is damaged."""
         columns = _read(file, SIDECAR_SIZE, self.entries * _ENTRY, self.entries_crc)
         if columns is None:
             return None
-        index = Index(ForeignTable(file, SIDECAR_SIZE + len(columns), self.extent.foreign))
+        index = Index(ClientIdTable(file, SIDECAR_SIZE + len(columns), self.extent.client_ids))
         _fill(index, columns, self.entries)
-        return index if self._foreign_intact(file) else None
+        return index if self._client_ids_intact(file) else None
 
     def load_growing(self, file: File) -> GrowingIndex | None:
         """The index in *file*, all in memory so that it can grow; None if it is damaged."""
@@ -77,19 +77,19 @@ class Sidecar:
         index = GrowingIndex()
         index.firsts, index.offsets, index.times = stored.firsts, stored.offsets, stored.times
         index.keyed = stored.keyed
-        if self.extent.foreign:
-            index.add_foreign(sorted(stored.foreign.pairs(), key=lambda pair: pair[1]))
+        if self.extent.client_ids:
+            index.add_client_ids(sorted(stored.client_ids.pairs(), key=lambda pair: pair[1]))
         return index
 
-    def _foreign_intact(self, file: File) -> bool:
-        at, left, crc = SIDECAR_SIZE + self.entries * _ENTRY, self.extent.foreign * _PAIR, 0
+    def _client_ids_intact(self, file: File) -> bool:
+        at, left, crc = SIDECAR_SIZE + self.entries * _ENTRY, self.extent.client_ids * _PAIR, 0
         while left and (data := file.read(at, min(left, _CHUNK))):
             crc, at, left = crc32c(data, crc), at + len(data), left - len(data)
-        return not left and crc == self.foreign_crc
+        return not left and crc == self.client_ids_crc
 
 
-class ForeignTable:
-    """The foreign ids of a segment in its sidecar, bisected where they are."""
+class ClientIdTable:
+    """The client-supplied ids of a segment in its sidecar, bisected where they are."""
 
     __slots__ = ("_digests", "_indexes")
 
@@ -152,13 +152,14 @@ def read_sidecar(path: Path, file: File, header: Header | None) -> Sidecar | Non
 def encode_sidecar(header: Header, extent: Extent, index: Index) -> bytes:
     """The bytes of the sidecar of a segment: the same for the same segment, always."""
     columns = (index.firsts.tobytes(), index.offsets.tobytes(), index.times.tobytes(), bytes(index.keyed))
-    entries, pairs = b"".join(columns), index.foreign.pairs()
-    foreign = array("Q", [pair[0] for pair in pairs]) + array("Q", [pair[1] for pair in pairs])
+    entries, pairs = b"".join(columns), index.client_ids.pairs()
+    client_ids = array("Q", [pair[0] for pair in pairs]) + array("Q", [pair[1] for pair in pairs])
     fields = _FIELDS.pack(
         _MAGIC, SIDECAR_VERSION, 0, header.salt, header.base, extent.next, extent.end, extent.first_time,
-        extent.last_time, extent.keyed, extent.foreign, len(index.firsts), crc32c(entries), crc32c(foreign.tobytes()),
+        extent.last_time, extent.keyed, extent.client_ids, len(index.firsts), crc32c(entries),
+        crc32c(client_ids.tobytes()),
     )  # fmt: skip
-    return b"".join((fields, crc32c(fields).to_bytes(4, "little"), entries, foreign.tobytes()))
+    return b"".join((fields, crc32c(fields).to_bytes(4, "little"), entries, client_ids.tobytes()))
 
 
 def write_sidecar(files: FileSystem, path: Path, data: bytes) -> None:

@@ -148,7 +148,7 @@ def open_stored(
 
     Returns:
         Unreadable if both copies of the header are damaged. WrongKeyError if *cipher* isn't the one it
-        was sealed with, LogVersionError if it or the sidecar is of another version.
+        was encrypted with, LogVersionError if it or the sidecar is of another version.
     """
     file = files.open(path, write=write)
     size = file.size()
@@ -171,8 +171,8 @@ def _open_sidecar(files: FileSystem, path: Path, header: Header) -> tuple[Sideca
 def _take_in(scan: SegmentScan, result: Survey, found: FoundBatch) -> None:
     result.synced = max(result.synced, found.head.synced)
     result.index.add(found.head, offset=found.offset)
-    if found.head.foreign and (batch := scan.load(found)):
-        result.index.add_foreign(batch.foreign)
+    if found.head.client_ids and (batch := scan.load(found)):
+        result.index.add_client_ids(batch.client_ids)
 
 
 def _was_durable(scan: SegmentScan, hole: Hole) -> bool:

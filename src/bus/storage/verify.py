@@ -2,7 +2,7 @@
 
 Opening a log believes the sidecars and looks at the tail only; this believes nothing:
 
-1. Each segment: both copies of the header, every batch, in a sealed log every block.
+1. Each segment: both copies of the header, every batch, in an encrypted log every block.
 2. Each sidecar: it is computed again from the segment, and must be the same to the byte.
 3. Between segments: the count must go on. Before and behind them: no sidecar without its segment.
 
@@ -22,7 +22,7 @@ from bus.storage.files import DISK, FileSystem
 from bus.storage.header import HEADER_SIZE, damaged_copies, segment_bases, segment_path
 from bus.storage.recovery import list_names, lost_segments, unreadable
 from bus.storage.scan import FoundBatch, SegmentScan
-from bus.storage.segment import SegmentInfo, broken_seal
+from bus.storage.segment import SegmentInfo, undecryptable_batch
 from bus.storage.sidecar import SIDECAR_SUFFIX, encode_sidecar
 from bus.storage.stored_segment import StoredSegment, Survey, UnreadableSegment, open_stored
 
@@ -70,7 +70,7 @@ def _check(files: FileSystem, stored: StoredSegment | UnreadableSegment, followi
     damage = (
         *_check_header(stored),
         *stored.damage(found.holes, found.extent, promised=promised),
-        *_check_seals(stored, found),
+        *_check_encryption(stored, found),
         *_check_sidecar(files, stored, found),
     )
     torn = Torn(stored.path, found.torn.offset, stored.size - found.torn.offset) if found.torn else None
@@ -83,12 +83,12 @@ def _check_header(stored: StoredSegment) -> Iterator[Damage]:
         yield Damage(stored.path, offset, stored.base, stored.base, what)
 
 
-def _check_seals(stored: StoredSegment, found: Survey) -> Iterator[Damage]:
-    """What is sealed and has the right checksum must open, too: a checksum can be made up, a seal can't."""
+def _check_encryption(stored: StoredSegment, found: Survey) -> Iterator[Damage]:
+    """What is encrypted and has the right checksum must open, too: a checksum can be made up, a tag can't."""
     scan = SegmentScan(stored.file, stored.codec, found.extent.end)
-    for item in scan.scan(offset=HEADER_SIZE, expected=stored.base) if stored.header.sealed else ():
+    for item in scan.scan(offset=HEADER_SIZE, expected=stored.base) if stored.header.encrypted else ():
         if isinstance(item, FoundBatch) and scan.load(item) is None:
-            yield broken_seal(stored.path, item)
+            yield undecryptable_batch(stored.path, item)
 
 
 def _check_sidecar(files: FileSystem, stored: StoredSegment, found: Survey) -> Iterator[Damage]:

@@ -30,7 +30,7 @@ class LogWriter:
         self._empty = not log.segments
         self._frames: list[bytes] = []
         self._events: list[StoredEvent] = []
-        self._foreign: list[tuple[int, int]] = []
+        self._client_ids: list[tuple[int, int]] = []
         self._size = 0
 
     def begin_at(self, index: int) -> None:
@@ -78,7 +78,7 @@ class LogWriter:
             event.id = event.id or self._make_id(index)
             event.created_at = event.created_at or created_at
             if index_in(event.id) != index:
-                self._foreign.append((self.log.hash_id(event.id.encode()), index))
+                self._client_ids.append((self.log.hash_id(event.id.encode()), index))
 
     def _flush(self, now: int) -> None:
         if not self._frames:
@@ -95,16 +95,16 @@ class LogWriter:
             subjects=tuple(subject.encode() for subject in subjects),
             which=narrow(map(subjects.__getitem__, names), len(subjects)),
             keyed=any(event.key and not event.dead for event in events),
-            foreign=tuple(self._foreign),
+            client_ids=tuple(self._client_ids),
         )
-        self._frames, self._events, self._foreign, self._size = [], [], [], 0
+        self._frames, self._events, self._client_ids, self._size = [], [], [], 0
         self.log.append(batch)
 
     def append(self, batches: Sequence[Batch], *, rehash: bool) -> None:
         """Store batches that follow one another, as they are; *rehash* if their log has another secret."""
         self.begin_at(batches[0].first)
         for batch in merge(batches):
-            self.log.append(self._rehashed(batch) if rehash and batch.foreign else batch)
+            self.log.append(self._rehashed(batch) if rehash and batch.client_ids else batch)
 
     def _rehashed(self, batch: Batch) -> Batch:
         """*batch* with the digests of its ids as this log's secret makes them."""
@@ -114,7 +114,7 @@ class LogWriter:
             at = index - batch.first
             return self.log.hash_id(id_of(batch.frames[edges[at] : edges[at + 1]]).encode())
 
-        return replace(batch, foreign=tuple((digest(index), index) for _, index in batch.foreign))
+        return replace(batch, client_ids=tuple((digest(index), index) for _, index in batch.client_ids))
 
     def close(self, *, now: int, flush: bool = True) -> None:
         """Make everything durable, unless not to *flush*: then what is gathered is left. Raises `StorageError`."""
@@ -164,5 +164,5 @@ def _join(batches: Sequence[Batch]) -> Batch:
         subjects=tuple(subjects),
         which=narrow(which, len(subjects)),
         keyed=any(batch.keyed for batch in batches),
-        foreign=tuple(pair for batch in batches for pair in batch.foreign),
+        client_ids=tuple(pair for batch in batches for pair in batch.client_ids),
     )

@@ -17,7 +17,7 @@ from bus.transfer.server_source import ServerSource
 from bus.units import format_time
 
 
-class SegmentOverview(msgspec.Struct):
+class SegmentOverview(msgspec.Struct, rename={"encrypted": "sealed"}):
     """A file of a log; times are RFC 3339, None if it has no events."""
 
     file: str
@@ -26,13 +26,13 @@ class SegmentOverview(msgspec.Struct):
     bytes: int
     first_time: str | None
     last_time: str | None
-    sealed: bool
+    encrypted: bool
 
     @classmethod
     def of(cls, info: SegmentInfo) -> SegmentOverview:
         """What the log says of it."""
         first, last = (format_time(time) if time else None for time in (info.first_time, info.last_time))
-        return cls(info.path.name, info.first, info.next - 1, info.bytes, first, last, info.sealed)
+        return cls(info.path.name, info.first, info.next - 1, info.bytes, first, last, info.encrypted)
 
 
 class SubjectCount(msgspec.Struct):
@@ -42,7 +42,7 @@ class SubjectCount(msgspec.Struct):
     events: int
 
 
-class NamespaceOverview(msgspec.Struct, omit_defaults=True):
+class NamespaceOverview(msgspec.Struct, omit_defaults=True, rename={"encrypted": "sealed"}):
     """A namespace. A server tells neither times nor files nor damage; subjects are there if they were counted."""
 
     namespace: str
@@ -53,7 +53,7 @@ class NamespaceOverview(msgspec.Struct, omit_defaults=True):
     segments: int
     first_time: str | None = None
     last_time: str | None = None
-    sealed: bool | None = None
+    encrypted: bool | None = None
     files: list[SegmentOverview] = []
     damage: list[str] = []
     subjects: list[SubjectCount] = []
@@ -88,7 +88,7 @@ def _of_directory(source: DirectorySource, name: str, damage: Sequence[Damage | 
         segments=len(files),
         first_time=times[0] if times else None,
         last_time=times[-1] if times else None,
-        sealed=any(file.sealed for file in files) if files else None,
+        encrypted=any(file.encrypted for file in files) if files else None,
         files=files,
         damage=list(found),
     )

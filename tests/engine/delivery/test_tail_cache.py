@@ -29,7 +29,7 @@ def test_what_is_read_is_what_was_committed(commits: list[list[int]], capacity: 
     kept = [index for index in range(1, end) if cache.read(index, limit, most)]
     assert kept == list(range(end - len(kept), end)), "what is kept has no hole and reaches to the end"
     sizes = [len(found.frames) for found in everything]
-    assert sum(sizes) > capacity or len(kept) == end - 1, "nothing is let go of while there is room"
+    assert sum(sizes) > capacity or len(kept) == end - 1, "nothing is dropped while there is room"
     assert not cache.read(end, limit, most)
     for index in kept:
         found = cache.read(index, limit, most)

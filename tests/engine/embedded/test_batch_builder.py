@@ -62,7 +62,7 @@ def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None
         assert fields["payload"] == msgspec.json.decode(draft.payload)
         assert fields["created_at"] == receipt.created_at == (draft.created_at or format_time(NOW))
         assert (fields.get("key"), fields.get("trace_id")) == (draft.key, draft.trace_id)
-        found = log.find_foreign(log.hash_id(receipt.id.encode()))
+        found = log.find_client_id(log.hash_id(receipt.id.encode()))
         assert index in found or index_in(receipt.id) == index, "an id that doesn't say where it is can be found"
     keyed = {(draft.subject, draft.key): receipt for draft, receipt in zip(drafts, receipts, strict=True) if draft.key}
     assert builder.claimed == keyed

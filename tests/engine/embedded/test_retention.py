@@ -45,7 +45,7 @@ def namespace(loop: ManualLoop) -> LogNamespace:
 
 
 def retain(loop: ManualLoop, namespace: LogNamespace, needs: Needs, *, force: bool = False) -> int:
-    """Let go of what is beyond ten events; returns the first index left."""
+    """Delete what is beyond ten events; returns the first index left."""
     Retention(FEW, force=force, durable=needs, anonymous=(), loop=loop).retain(namespace, now=0)
     loop.turn(3)
     return namespace.first

@@ -217,7 +217,7 @@ MISTAKES = (
         ("tests/faults/test_nonces.py",),
     ),
     Mistake(
-        "a sealed block opens in any place",
+        "an encrypted block opens in any place",
         "storage/cipher.py",
         (("if data[: _PLACE.size] != _PLACE.pack(context, block, blocks):", "if not data:"),),
         (CIPHER,),
@@ -226,7 +226,7 @@ MISTAKES = (
         "a key is not proved before the log is touched",
         "storage/header.py",
         (("            self._prove(path, cipher)\n", "            pass\n"),),
-        ("tests/storage/test_sealing.py",),
+        ("tests/storage/test_encryption.py",),
     ),
     Mistake(
         "a duplicate key is used up before its event is stored",
@@ -461,7 +461,7 @@ MISTAKES = (
         ("tests/engine/consumer/test_consumer.py",),
     ),
     Mistake(
-        "retention lets go of what a durable consumer needs",
+        "retention deletes what a durable consumer needs",
         "engine/embedded/retention.py",
         (("                cut = needed\n", "                pass\n"),),
         ("tests/engine/embedded/test_retention.py",),

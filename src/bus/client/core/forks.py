@@ -1,7 +1,7 @@
 """What a forked child does with clients it inherited.
 
 A fork copies the sockets of its parent, and the locks as they were held by threads that the child doesn't have.
-So each client and stream is told in the child: it lets go of the connections without a word on the wire, because
+So each client and stream is told in the child: it drops the connections without a word on the wire, because
 closing one in earnest would close the parent's, and makes its own when it is used.
 """
 

@@ -77,7 +77,7 @@ class BatchBuilder:
 
     __slots__ = (
         "_hash_id", "_make_id", "_subjects",
-        "claimed", "durability", "first", "foreign", "frames", "size", "time", "waiters",
+        "claimed", "client_ids", "durability", "first", "frames", "size", "time", "waiters",
     )  # fmt: skip
 
     def __init__(
@@ -94,7 +94,7 @@ class BatchBuilder:
         self.time = time
         self.frames: list[bytes] = []
         self.size = 0
-        self.foreign: list[tuple[int, int]] = []
+        self.client_ids: list[tuple[int, int]] = []
         self.claimed: dict[Key, Receipt] = {}
         self.waiters: list[tuple[Publisher, list[Receipt]]] = []
         self._subjects: list[bytes] = []
@@ -126,7 +126,7 @@ class BatchBuilder:
         if event.key:
             self.claimed[event.key] = receipt
         if event.event_id and index_in(event.event_id) != receipt.index:
-            self.foreign.append((self._hash_id(event.event_id.encode()), receipt.index))
+            self.client_ids.append((self._hash_id(event.event_id.encode()), receipt.index))
 
     def answer(self, failure: BusError | None = None) -> None:
         """Tell everyone who waits for this batch, once; if telling one fails, it is told that."""
@@ -156,7 +156,7 @@ class BatchBuilder:
             subjects=subjects,
             which=narrow(map(numbers.__getitem__, self._subjects), len(subjects)),
             keyed=bool(self.claimed),
-            foreign=tuple(self.foreign),
+            client_ids=tuple(self.client_ids),
         )
 
     def __repr__(self) -> str:

@@ -2,7 +2,7 @@
 
     consumers.db    table consumer (id BLOB PRIMARY KEY, state BLOB, crc INTEGER)    user_version 2
 
-A state is the consumer's `ConsumerState` in MessagePack, sealed if the server has a key, so that neither
+A state is the consumer's `ConsumerState` in MessagePack, encrypted if the server has a key, so that neither
 names nor patterns stand there in clear; the id is a digest of the name. The CRC-32C of the state as it is stored
 tells a position from bytes that were damaged. Every write is a transaction that is synced. A crash falls back
 to an older state, which repeats deliveries and skips none, because a state never says more is settled than was.
@@ -145,7 +145,7 @@ class ConsumerStore:
     def load(self) -> Iterator[ConsumerState]:
         """Every consumer, those that are damaged with the oldest position there is.
 
-        Raises `WrongKeyError` if they were sealed with another key, `StorageError` if the file is broken.
+        Raises `WrongKeyError` if they were encrypted with another key, `StorageError` if the file is broken.
         """
         for row in self._rows():
             body = self._body(row)
@@ -176,7 +176,7 @@ class ConsumerStore:
         except (CryptoError, ValueError):
             if not self._is_whole(row):
                 return b""
-            raise WrongKeyError(f"{self._path} is sealed with another key: check the secret key") from None
+            raise WrongKeyError(f"{self._path} is encrypted with another key: check the secret key") from None
 
     def _salvage(self, row: Any, found: _Identity | None) -> ConsumerState | None:
         """The consumer of a damaged row, at the oldest position, if it can be told which one that is."""
@@ -234,15 +234,17 @@ class ConsumerStore:
     def _write(self, row: bytes, state: bytes) -> None:
         self._forgotten.discard(row)
         if state:
-            sealed = self._seal(state)
-            self._database.execute("INSERT OR REPLACE INTO consumer VALUES (?, ?, ?)", (row, sealed, crc32c(sealed)))
+            encrypted = self._encrypt(state)
+            self._database.execute(
+                "INSERT OR REPLACE INTO consumer VALUES (?, ?, ?)", (row, encrypted, crc32c(encrypted))
+            )
         else:
             self._database.execute("DELETE FROM consumer WHERE id = ?", (row,))
 
     def _id(self, name: str) -> bytes:
         return hash_id(name.encode(), key=self._key or b"").to_bytes(8, "big")
 
-    def _seal(self, state: bytes) -> bytes:
+    def _encrypt(self, state: bytes) -> bytes:
         return bytes(self._box.encrypt(state)) if self._box else state
 
     def close(self) -> None:

@@ -49,7 +49,7 @@ class DataDirectory:
 
 
 class DirectoryLock:
-    """The lock on a data directory; the kernel lets go of it when the process ends, however it ends.
+    """The lock on a data directory; the kernel releases it when the process ends, however it ends.
 
     A directory may be removed, replaced or made read-only under a running server, which would go on writing into
     files that nobody finds again: *watched* are the directories that have to stay where they are.

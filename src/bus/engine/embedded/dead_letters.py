@@ -5,7 +5,7 @@
     its event is gone ─────────────────────────┘
 
 Until its letter is stored, an event counts as pending: a crash in between delivers it again. An event that the
-log has let go of leaves no letter, only what is known of it; it is listed until it is dropped, because nobody can
+retention has deleted leaves no letter, only what is known of it; it is listed until it is dropped, because nobody can
 get it again. So is one whose letter has gone as well.
 """
 
@@ -35,7 +35,7 @@ from bus.wire import Durability
 log = logging.getLogger("bus.engine")
 
 DELETED = "deleted by retention"
-"""Why an event is given up that the log has let go of."""
+"""Why an event is given up that retention has deleted."""
 
 
 RETRY_SECONDS = 5.0
@@ -93,12 +93,12 @@ class DeadLetters:
         self._changed(durable.consumer)
 
     def lose(self, durable: DurableConsumer, lost: Iterable[Delivery], subjects: Mapping[int, str]) -> None:
-        """List events that retention has let go of before they were settled."""
+        """List events that retention has deleted before they were settled."""
         for delivery in lost:
             self.record(durable, _dead(delivery, subjects.get(delivery.index, ""), DELETED))
 
     def redrive(self, durable: DurableConsumer, indexes: Iterable[int] | None) -> Redriven:
-        """Make dead events pending again, or their letters where the log has let go of them."""
+        """Make dead events pending again, or their letters where retention has deleted them."""
         chosen = durable.choose(indexes)
         sent = [dead.index for dead in chosen if _readmit(durable.consumer, dead)]
         self.drop(durable, sent)

@@ -335,8 +335,8 @@ class Consumers:
                 lost = durable.consumer.lose(first)
                 self._letters.lose(durable, lost, subjects)
                 log.warning(
-                    "namespace %s: events %d to %d are let go of before consumer %s settled them; %d pending ones "
-                    "are among its dead letters, without payload",
+                    "namespace %s: events %d to %d are deleted by retention before consumer %s settled them; %d "
+                    "pending ones are among its dead letters, without payload",
                     namespace.name, oldest, first - 1, durable.name, len(lost),
                 )  # fmt: skip
 

@@ -211,7 +211,7 @@ class EmbeddedEngine:
     # -- retention
 
     def retain(self, *, now: int) -> None:
-        """Let go of what needn't be kept any more, whole segments at a time. *now* is in ns."""
+        """Delete what needn't be kept any more, whole segments at a time. *now* is in ns."""
         self._check_directory()
         for namespace in self._namespaces.values():
             self._retention.retain(namespace, now=now)
@@ -253,7 +253,7 @@ class EmbeddedEngine:
             namespace.stop(partial(one_idle, name))
 
     def close(self) -> None:
-        """Close the logs and let go of the directory."""
+        """Close the logs and unlock the directory."""
         if self._consumers is not None:
             self._consumers.close()
         for namespace in self._namespaces.values():

@@ -73,7 +73,7 @@ class Inbox:
         self.size += len(frame)
 
     def note_read(self) -> None:
-        """Let go of most of what every reader that is there was sent."""
+        """Drop most of what every reader that is there was sent."""
         self.read = max(self.read, min([reader.next_index for reader in self.readers], default=self.read))
         while self.first < self.read and (self.read - self.first > KEPT_REPLIES or self.size > KEPT_BYTES):
             self.size -= len(self.frames.popleft())

@@ -275,7 +275,7 @@ class LogNamespace(Namespace):
         return next((found.first for found in self.store.damage if found.first < found.next == self.first), None)
 
     def find_id(self, event_id: str) -> Sequence[int]:
-        return self.store.find_foreign(self.store.hash_id(event_id.encode()))[::-1]
+        return self.store.find_client_id(self.store.hash_id(event_id.encode()))[::-1]
 
     def find_time(self, time: int) -> int:
         return min(self.store.find_time(time), self.next)

@@ -21,7 +21,7 @@ from bus.wire import Durability
 log = logging.getLogger("bus.engine")
 
 SEGMENTS_IN_MEMORY = 8
-"""Of how many segments a full log in memory is made: it lets go of one at a time."""
+"""Of how many segments a full log in memory is made: retention deletes one at a time."""
 
 LEAST_SEGMENT = 64 * 1024
 
@@ -44,9 +44,9 @@ def open_on_disk(name: str, directory: Path, settings: EngineSettings, loop: Abs
 def open_in_memory(
     name: str, settings: EngineSettings, loop: AbstractEventLoop, *, grown: Callable[[], None]
 ) -> LogNamespace:
-    """A namespace that ends with the server; *grown* is called when it has begun a segment, to let go of others.
+    """A namespace that ends with the server; *grown* is called when it has begun a segment, to delete others.
 
-    Nothing of it reaches a disk, so nothing is sealed.
+    Nothing of it reaches a disk, so nothing is encrypted.
     """
     size = limits_in_memory(settings.retention, name).size or 0
     segment = min(settings.segment_size, max(size // SEGMENTS_IN_MEMORY, LEAST_SEGMENT))

@@ -56,7 +56,7 @@ class RetentionNeeds(Protocol):
 
 
 class Retention:
-    """Keeps logs within their limits: *keep* by namespace, ``*`` for the others; *force* lets go of what is needed."""
+    """Keeps logs within their limits: *keep* by namespace, ``*`` for the others; *force* deletes what is needed."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Retention:
         self._loop = loop
 
     def retain(self, namespace: LogNamespace, *, now: int) -> None:
-        """Let go of what *namespace* needn't keep at *now* (ns)."""
+        """Delete what *namespace* needn't keep at *now* (ns)."""
         find, force = (limits_in_memory, True) if namespace.is_volatile else (limits_on_disk, self._force)
         keep = find(self._keep, namespace.name)
         if keep is None or namespace.failure:
@@ -103,7 +103,8 @@ class Retention:
         if removed:
             log.log(
                 logging.DEBUG if namespace.is_volatile else logging.INFO,
-                "namespace %s: let go of %d segments, before event %d", namespace.name, len(removed), namespace.first,
+                "namespace %s: retention deleted %d segments, before event %d",
+                namespace.name, len(removed), namespace.first,
             )  # fmt: skip
             self._loop.call_soon_threadsafe(self._tell, namespace, subjects)
 

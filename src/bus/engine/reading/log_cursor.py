@@ -58,7 +58,7 @@ class LogCursor:
     def fetch(self) -> bool:
         """Read the next chunk of the log; False at its end. Raises `StorageError`.
 
-        What the log has let go of may be in memory still, but whoever was told that it is missing won't get it.
+        What retention has deleted may be in memory still, but whoever was told that it is missing won't get it.
         """
         batches = self._namespace.read(max(self.cursor, self._namespace.first))
         if gap := gap_between(self._namespace, self.cursor, batches):

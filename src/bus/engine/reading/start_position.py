@@ -73,7 +73,7 @@ def _why_missing(namespace: Namespace, index: int) -> str:
 
 
 def gap_between(namespace: Namespace, index: int, batches: Sequence[Batch]) -> Gap | None:
-    """What is missing when a reader at *index* got *batches*: events let go of, or damaged, maybe to the end."""
+    """What is missing when a reader at *index* got *batches*: deleted by retention, or damaged, maybe to the end."""
     following = batches[0].first if batches else namespace.next
     if following <= index:
         return None

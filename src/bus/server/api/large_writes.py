@@ -34,7 +34,7 @@ class Pieces:
         return self._at >= self._size
 
     def next(self) -> bytes:
-        """The next piece. Raises `StorageError` if the log has let go of it."""
+        """The next piece. Raises `StorageError` if retention has deleted it."""
         data = self._data or self._again()
         if len(data) != self._size:
             raise StorageError("the rest of an event is no longer in the log: subscribe again")
@@ -61,7 +61,7 @@ class KeptPieces:
         self.bytes = 0
 
     def note(self, pieces: Pieces, size: int) -> None:
-        """*pieces* has moved and keeps *size* bytes; if that is too much, who moved longest ago lets go of its own."""
+        """*pieces* has moved and keeps *size* bytes; if that is too much, who moved longest ago forgets its own."""
         self.forget(pieces)
         if size:
             self._sizes[pieces] = size

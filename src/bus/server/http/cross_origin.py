@@ -34,7 +34,7 @@ def check_page(request: Request, origins: Sequence[str], *, changes: bool) -> No
         return
     if _is_embedded(head):
         raise ForbiddenError("a page of another origin may not embed what takes part in a consumer")
-    if "*" not in origins and _is_foreign(head, origins):
+    if "*" not in origins and _is_cross_origin(head, origins):
         raise ForbiddenError(
             f"origin {(head.origin or 'of another site')[:80]!a} may not change anything here: "
             "name it with --cors-origins if it should"
@@ -48,7 +48,7 @@ def _is_embedded(head: Head) -> bool:
     return head.header(b"sec-fetch-dest") not in ("", "empty") or head.header(b"sec-fetch-mode") == "no-cors"
 
 
-def _is_foreign(head: Head, origins: Sequence[str]) -> bool:
+def _is_cross_origin(head: Head, origins: Sequence[str]) -> bool:
     """Whether it comes from a page of an origin that is neither among *origins* nor the server's own."""
     site = head.header(b"sec-fetch-site")
     if head.origin:

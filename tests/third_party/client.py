@@ -12,14 +12,14 @@ from urllib.parse import urlencode
 
 from playwright.sync_api import Page
 
-from tests.foreign.readers import BrokenError, Heard, Reader
 from tests.server.support import target
 from tests.support import PATIENCE
+from tests.third_party.readers import BrokenError, Heard, Reader
 
-FOREIGN = Path(__file__).parent
+HERE = Path(__file__).parent
 
 
-class Foreign(Protocol):
+class ThirdPartyClient(Protocol):
     """A client of the server at the base URL it was made with."""
 
     def publish(self, subject: str, payload: object) -> str:
@@ -35,7 +35,7 @@ class Foreign(Protocol):
         """Acknowledge an event; returns the status of the answer."""
 
 
-def hear(client: Foreign, count: int) -> list[Heard]:
+def hear(client: ThirdPartyClient, count: int) -> list[Heard]:
     """The next *count* messages; what else is heard is passed over."""
     messages: list[Heard] = []
     while len(messages) < count:
@@ -114,7 +114,7 @@ class InNode(Elsewhere):
     def __init__(self, base: str) -> None:
         super().__init__(base)
         self._process = subprocess.Popen(
-            ["node", str(FOREIGN / "js" / "node.js")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            ["node", str(HERE / "js" / "node.js")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def call(self, name: str, *given: object) -> Any:

@@ -1,7 +1,7 @@
-"""What sealing costs: publishing to and replaying from a real server, plain and with three block sizes.
+"""What encryption costs: publishing to and replaying from a real server, plain and with three block sizes.
 
-    python benchmarks/sealed.py             300,000 events, three rounds in turn, medians
-    python benchmarks/sealed.py 50000 1     fewer events, fewer rounds
+    python benchmarks/encrypted.py             300,000 events, three rounds in turn, medians
+    python benchmarks/encrypted.py 50000 1     fewer events, fewer rounds
 
 Events are published as NDJSON under ``fsync=always`` and replayed by one subscriber from the start.
 """
@@ -26,12 +26,12 @@ BLOCK_SIZES = ("plain", "4096", "8192", "16384")
 
 @contextmanager
 def server(block_size: str) -> Iterator[int]:
-    """A server on an empty directory, sealed unless *block_size* is ``plain``; yields its port."""
-    directory = tempfile.mkdtemp(prefix="bus-sealed-")
-    sealed = {} if block_size == "plain" else {"BUS_SECRET_KEY": "benchmark", "BUS_BLOCK_SIZE": block_size}
+    """A server on an empty directory, encrypted unless *block_size* is ``plain``; yields its port."""
+    directory = tempfile.mkdtemp(prefix="bus-encrypted-")
+    encrypted = {} if block_size == "plain" else {"BUS_SECRET_KEY": "benchmark", "BUS_BLOCK_SIZE": block_size}
     command = [sys.executable, "-m", "bus", "server", "--addr", "127.0.0.1:0", "--path", directory]
     process = subprocess.Popen(
-        [*command, "--namespaces", "app"], stderr=subprocess.PIPE, text=True, env={**os.environ, **sealed}
+        [*command, "--namespaces", "app"], stderr=subprocess.PIPE, text=True, env={**os.environ, **encrypted}
     )
     assert process.stderr
     try:

@@ -1,4 +1,4 @@
-"""A browser, pages for it, and every foreign client in turn."""
+"""A browser, pages for it, and every third-party client in turn."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import trustme
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.conftest import StartServer
-from tests.foreign.client import FOREIGN, Foreign, InBrowser, InNode, InPython
-from tests.foreign.readers import READERS
 from tests.proxies.support import SITE, Proxy, is_installed
 from tests.support import PATIENCE, ServerProcess
+from tests.third_party.client import HERE, InBrowser, InNode, InPython, ThirdPartyClient
+from tests.third_party.readers import READERS
 
 IN_BROWSER = {
     "EventSource same-origin": "EventSource",
@@ -50,7 +50,7 @@ def site(server: ServerProcess, tmp_path: Path) -> Iterator[Proxy]:
     """A web site whose pages are the files of this directory, with the bus under /bus/."""
     if not is_installed("nginx"):
         pytest.skip("nginx isn't installed")
-    site = Proxy(SITE, server, tmp_path / "site", trustme.CA(), root=FOREIGN)
+    site = Proxy(SITE, server, tmp_path / "site", trustme.CA(), root=HERE)
     site.start()
     yield site
     site.stop()
@@ -68,7 +68,7 @@ def page(site: Proxy, browser: Browser) -> Iterator[Page]:
 
 
 @pytest.fixture(params=[*READERS, "eventsource", *IN_BROWSER])
-def foreign(request: pytest.FixtureRequest, server: ServerProcess) -> Iterator[Foreign]:
+def client(request: pytest.FixtureRequest, server: ServerProcess) -> Iterator[ThirdPartyClient]:
     """A client of `server` that nobody here wrote."""
     name: str = request.param
     with ExitStack() as stack:
@@ -95,5 +95,5 @@ def _in_browser(request: pytest.FixtureRequest, server: ServerProcess, name: str
 
 def need_packages() -> None:
     """Skip the test unless Node.js and the packages it runs are here."""
-    if not shutil.which("node") or not (FOREIGN / "node_modules").is_dir():
-        pytest.skip("the packages of tests/foreign/package.json aren't installed")
+    if not shutil.which("node") or not (HERE / "node_modules").is_dir():
+        pytest.skip("the packages of tests/third_party/package.json aren't installed")

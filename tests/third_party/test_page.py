@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage
 
 from tests.docs.blocks import ROOT, Block, blocks_of
-from tests.foreign.client import FOREIGN
-from tests.foreign.conftest import need_packages
 from tests.proxies.support import SITE, Proxy
 from tests.support import PATIENCE, ServerProcess
+from tests.third_party.client import HERE
+from tests.third_party.conftest import need_packages
 
 PAGE = ROOT / "docs" / "any-language.md"
 BLOCKS = blocks_of(PAGE, languages=["javascript"])
@@ -36,7 +36,7 @@ def test_it_runs_in_a_browser(block: Block, server: ServerProcess, browser: Brow
 @pytest.mark.parametrize("block", [block for block in BLOCKS if block.marker == "node"], ids=str)
 def test_it_runs_in_node(block: Block, server: ServerProcess, tmp_path: Path) -> None:
     need_packages()
-    (tmp_path / "node_modules").symlink_to(FOREIGN / "node_modules")
+    (tmp_path / "node_modules").symlink_to(HERE / "node_modules")
     (tmp_path / "block.mjs").write_text(block.on(server).text)
     done = subprocess.run(["node", "block.mjs"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stderr) == (0, "")

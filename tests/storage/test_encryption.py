@@ -1,4 +1,4 @@
-"""What stands on disk of a sealed log, and what doesn't open it."""
+"""What stands on disk of an encrypted log, and what doesn't open it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bus.storage.header import HEADER_SIZE
 
 from .support import Place, content, fill, make_batch
 
-SEALED, PLAIN = Cipher("secret"), None
+ENCRYPTED, PLAIN = Cipher("secret"), None
 ROOM = 1 << 20
 
 
@@ -31,9 +31,9 @@ def make(cipher: Cipher | None) -> Place:
 
 
 KEYS = {
-    "wrong": (SEALED, Cipher("Secret"), "was sealed with another secret key"),
-    "missing": (SEALED, PLAIN, "is sealed: give the secret key"),
-    "for a plain log": (PLAIN, SEALED, "is not sealed, but a secret key was given"),
+    "wrong": (ENCRYPTED, Cipher("Secret"), "was encrypted with another secret key"),
+    "missing": (ENCRYPTED, PLAIN, "is encrypted: give the secret key"),
+    "for a plain log": (PLAIN, ENCRYPTED, "is not encrypted, but a secret key was given"),
 }
 
 
@@ -53,7 +53,7 @@ def test_a_key_that_does_not_fit_is_refused_and_nothing_is_touched(which: str, r
 
 
 def test_the_control_for_that_the_right_key_opens_and_cuts() -> None:
-    place = make(SEALED)
+    place = make(ENCRYPTED)
     last = place.segments()[-1]
     place.remove(last.with_suffix(".idx"))
     place.put(last, place.get(last)[:-1])
@@ -63,22 +63,22 @@ def test_the_control_for_that_the_right_key_opens_and_cuts() -> None:
 SUBJECT, ID, PAYLOAD = b"app.users.created", b"e_2QkzYgYJgA", b"a payload that no one should read"
 
 
-@pytest.mark.parametrize("cipher", [SEALED, PLAIN], ids=["sealed", "plain"])
+@pytest.mark.parametrize("cipher", [ENCRYPTED, PLAIN], ids=["encrypted", "plain"])
 def test_subjects_frames_ids_and_digests_are_nowhere_in_clear(cipher: Cipher | None, tmp_path: Path) -> None:
     place = Place(DISK, tmp_path, cipher)
     frame = b"id: " + ID + b"\ndata: " + PAYLOAD + b"\n\n"
     with place.open() as log:
         for first in range(1, 100):
-            foreign = [(log.hash_id(ID), first)]
-            log.append(make_batch(first, [frame], subjects=[SUBJECT], foreign=foreign, keyed=True))
+            client_ids = [(log.hash_id(ID), first)]
+            log.append(make_batch(first, [frame], subjects=[SUBJECT], client_ids=client_ids, keyed=True))
     stored = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     digest = hash_id(ID).to_bytes(8, "little")
     found = [word for word in (SUBJECT, ID, PAYLOAD, digest, b"secret", b"data: ") if word in stored]
     assert found == ([] if cipher else [SUBJECT, ID, PAYLOAD, digest, b"data: "])
 
 
-def test_equal_batches_are_sealed_to_unequal_bytes() -> None:
-    place = Place(MemoryFiles(), cipher=SEALED)
+def test_equal_batches_are_encrypted_to_unequal_bytes() -> None:
+    place = Place(MemoryFiles(), cipher=ENCRYPTED)
     with place.open() as log:
         for first in range(1, 50):
             log.append(make_batch(first, [bytes(64)]))
@@ -88,7 +88,7 @@ def test_equal_batches_are_sealed_to_unequal_bytes() -> None:
     assert len(pieces) - len(set(pieces)) < 50 * HEAD_SIZE
 
 
-def test_a_log_keeps_the_block_size_its_segments_were_sealed_with() -> None:
+def test_a_log_keeps_the_block_size_its_segments_were_encrypted_with() -> None:
     place = Place(MemoryFiles(), cipher=Cipher("secret", block_size=64))
     with place.open() as log:
         batches = fill(log, 100)
@@ -141,8 +141,8 @@ def test_a_batch_of_another_segment_is_noticed(cipher: Cipher | None) -> None:
     assert (damage.first, damage.next) == (3, 4)
 
 
-def test_sealed_blocks_that_change_places_are_noticed_behind_a_right_checksum() -> None:
-    """Whoever writes to the disk can compute a checksum; only the seal stops this."""
+def test_encrypted_blocks_that_change_places_are_noticed_behind_a_right_checksum() -> None:
+    """Whoever writes to the disk can compute a checksum; only encryption stops this."""
     place = Place(MemoryFiles(), cipher=Cipher("secret", block_size=64))
     log = place.open(segment_bytes=ROOM)
     batches = fill(log, 3, size=300)
@@ -152,7 +152,7 @@ def test_sealed_blocks_that_change_places_are_noticed_behind_a_right_checksum() 
     start, step = HEADER_SIZE + size + HEAD_SIZE, 64 + OVERHEAD
     one, two = slice(start, start + step), slice(start + step, start + 2 * step)
     data[one], data[two] = data[two], data[one]
-    reseal(data, offset=HEADER_SIZE + size, size=size, seed=active.codec.seed)
+    re_encrypt(data, offset=HEADER_SIZE + size, size=size, seed=active.codec.seed)
     place.put(place.path(1), bytes(data))
     log = place.open(segment_bytes=ROOM)
     with pytest.raises(DamagedLogError, match="does not open with the secret key, though its checksum is right"):
@@ -162,21 +162,21 @@ def test_sealed_blocks_that_change_places_are_noticed_behind_a_right_checksum() 
     assert [(damage.first, damage.next) for damage in checked.damage] == [(2, 3)]
 
 
-def test_a_forged_header_of_a_sealed_batch_is_noticed() -> None:
-    place = Place(MemoryFiles(), cipher=SEALED)
+def test_a_forged_header_of_an_encrypted_batch_is_noticed() -> None:
+    place = Place(MemoryFiles(), cipher=ENCRYPTED)
     log = place.open(segment_bytes=ROOM)
     fill(log, 3)
     active = log._view.active
     assert active is not None
     data, size = bytearray(place.get(place.path(1))), (log.size - HEADER_SIZE) // 3
     data[HEADER_SIZE + size + 32] ^= 1
-    reseal(data, offset=HEADER_SIZE + size, size=size, seed=active.codec.seed)
+    re_encrypt(data, offset=HEADER_SIZE + size, size=size, seed=active.codec.seed)
     place.put(place.path(1), bytes(data))
     with pytest.raises(DamagedLogError, match="does not open"):
         place.open(segment_bytes=ROOM).read(2)
 
 
-def reseal(data: bytearray, *, offset: int, size: int, seed: int) -> None:
+def re_encrypt(data: bytearray, *, offset: int, size: int, seed: int) -> None:
     """Gives the batch at *offset* the checksum of what it is now."""
     from crc32c import crc32c
 
