@@ -122,6 +122,10 @@ class ServerProcess:
     def stop(self) -> int:
         """End it by SIGTERM and return its exit status."""
         self.signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Wait until it ends, and return its exit status."""
         return self._ended()
 
     def signal(self, number: signal.Signals) -> None:

@@ -11,8 +11,6 @@ from tests.conftest import StartServer
 from tests.server.support import acknowledge, dial, draft, stored, upload
 from tests.support import ServerProcess, request, subscribe
 
-pytestmark = pytest.mark.every_engine
-
 
 def _about(server: ServerProcess, name: str) -> dict[str, Any]:
     found: dict[str, Any] = msgspec.json.decode(request(server, "GET", f"/v1/consumers/{name}").body)

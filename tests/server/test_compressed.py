@@ -21,8 +21,6 @@ from tests.conftest import StartServer
 from tests.server.support import Peer, dial, draft, post, read, refusal, stored
 from tests.support import ServerProcess, request, subscribe
 
-pytestmark = pytest.mark.every_engine
-
 ZEROS = gzip.compress(bytes(1 << 24))
 """16 MiB in 16 kB."""
 

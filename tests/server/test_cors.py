@@ -8,8 +8,6 @@ from tests.conftest import StartServer
 from tests.server.support import dial, draft, target
 from tests.support import Answer, ServerProcess, request
 
-pytestmark = pytest.mark.every_engine
-
 PAGE = "https://chat.example"
 HEADERS = ("X-BUS-EVENT-ID", "X-BUS-EVENT-CREATED-AT", "X-BUS-EVENT-INDEX", "X-BUS-CONSUMER-ID")
 

@@ -11,7 +11,7 @@ from tests.server.go_clients import READERS, GoEvent, go_subscribe
 from tests.server.support import acknowledge, draft, post, publish, stored, target
 from tests.support import ServerProcess, request, subscribe
 
-pytestmark = [pytest.mark.every_engine, pytest.mark.parametrize("release", READERS)]
+pytestmark = pytest.mark.parametrize("release", READERS)
 
 INBOX = "_bus_.go"
 YOUNGER = (b'"attempts"', b'"error"', b'"dead"')

@@ -55,7 +55,7 @@ def test_an_idle_server_stops_at_once(server: ServerProcess, number: signal.Sign
     with dial(server) as idle:
         server.signal(number)
         assert idle.rest() == b""
-    assert server.stop() == 0
+    assert server.wait() == 0
 
 
 def test_a_publisher_that_waits_is_answered(server: ServerProcess) -> None:
