@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bus.engine.consumer.delivery import KeptDelivery
 from bus.engine.embedded.consumer_recovery import corrections, fit
-from bus.engine.embedded.consumer_store import ConsumerState, Dead
+from bus.engine.embedded.consumer_store import ConsumerState, GivenUpEvent
 
 indexes = st.integers(1, 50)
 states = st.builds(
@@ -22,7 +22,7 @@ states = st.builds(
     pending=st.lists(st.builds(KeptDelivery, indexes, st.integers(0, 3)), max_size=5),
     dead=st.lists(
         st.builds(
-            Dead, index=indexes, event_id=st.just("e"), subject=st.just("app.a"), attempts=st.just(3),
+            GivenUpEvent, index=indexes, event_id=st.just("e"), subject=st.just("app.a"), attempts=st.just(3),
             reason=st.just("rejected"), time=st.just(0), letter=st.integers(0, 60),
         ),
         max_size=5,

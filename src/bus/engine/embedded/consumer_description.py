@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from bus.engine.administration import ConsumerDescription, DeadLetter
 from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.why import why
-from bus.engine.embedded.consumer_store import Dead
+from bus.engine.embedded.consumer_store import GivenUpEvent
 from bus.engine.embedded.durable_consumer import DurableConsumer
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class DescribedConsumer:
     """One consumer to describe; *loop* has the time."""
 
     durable: DurableConsumer
@@ -48,6 +48,6 @@ class About:
         )
 
 
-def describe_dead(dead: Dead) -> DeadLetter:
+def describe_dead(dead: GivenUpEvent) -> DeadLetter:
     """What there is to say of an event that was given up."""
     return DeadLetter(dead.index, dead.event_id, dead.subject, dead.attempts, dead.reason, dead.time, dead.letter)

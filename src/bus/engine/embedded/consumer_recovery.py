@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from bus.engine.embedded.consumer_store import ConsumerState, Dead
+from bus.engine.embedded.consumer_store import ConsumerState, GivenUpEvent
 
 
 def fit(state: ConsumerState, *, next: int) -> ConsumerState:
@@ -27,7 +27,7 @@ def fit(state: ConsumerState, *, next: int) -> ConsumerState:
     )
 
 
-def _fit_letter(dead: Dead, next: int) -> Dead:
+def _fit_letter(dead: GivenUpEvent, next: int) -> GivenUpEvent:
     """A letter beyond the end is lost; what it is about may still be there."""
     return replace(dead, letter=0) if dead.letter >= next else dead
 

@@ -45,7 +45,7 @@ _CREATE = "CREATE TABLE IF NOT EXISTS consumer (id BLOB PRIMARY KEY, state BLOB,
 _HELP = "restore it from a backup, or move it away to begin all consumers anew"
 
 
-class Dead(msgspec.Struct, frozen=True, omit_defaults=True):
+class GivenUpEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event a consumer gave up: its index, its letter's index, and why. ``time`` is in ns.
 
     There is no letter, and its index is 0, if the event was gone by then.
@@ -75,7 +75,7 @@ class ConsumerState(msgspec.Struct):
     by_key: bool
     cursor: int
     pending: list[KeptDelivery] = []
-    dead: list[Dead] = []
+    dead: list[GivenUpEvent] = []
     given: list[str] = []
 
 

@@ -23,7 +23,7 @@ from bus.engine.base import Outcome, Settled
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
 from bus.engine.embedded.batch_builder import CheckedDraft
-from bus.engine.embedded.consumer_store import Dead
+from bus.engine.embedded.consumer_store import GivenUpEvent
 from bus.engine.embedded.durable_consumer import DurableConsumer
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import BusError
@@ -86,7 +86,7 @@ class DeadLetters:
             f"event {delivery.event_id} is delivered again, for its dead letter can't be stored: {error}"
         )
 
-    def record(self, durable: DurableConsumer, dead: Dead) -> None:
+    def record(self, durable: DurableConsumer, dead: GivenUpEvent) -> None:
         """*dead* is one of those that *durable* gave up."""
         durable.burying.pop(dead.index, None)
         durable.dead[dead.index] = dead
@@ -121,7 +121,7 @@ class _Burial:
     letters: DeadLetters
     durable: DurableConsumer
     gone: GivenUp
-    dead: Dead
+    dead: GivenUpEvent
     settled: Settled
 
     def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
@@ -133,16 +133,16 @@ class _Burial:
         self.settled(self.letters.keep(self.durable, self.gone, error))
 
 
-def _dead(delivery: Delivery, subject: str, reason: str) -> Dead:
-    return Dead(delivery.index, delivery.event_id, subject, delivery.attempts, reason, time.time_ns())
+def _dead(delivery: Delivery, subject: str, reason: str) -> GivenUpEvent:
+    return GivenUpEvent(delivery.index, delivery.event_id, subject, delivery.attempts, reason, time.time_ns())
 
 
-def _readmit(consumer: Consumer, dead: Dead) -> bool:
+def _readmit(consumer: Consumer, dead: GivenUpEvent) -> bool:
     """Whether the event or its letter is left to be delivered."""
     return consumer.readmit(dead.index) or (dead.letter > 0 and consumer.readmit(dead.letter))
 
 
-def _address(consumer: Consumer, letter: FrameFields, dead: Dead) -> CheckedDraft:
+def _address(consumer: Consumer, letter: FrameFields, dead: GivenUpEvent) -> CheckedDraft:
     """The letter: the event's payload under the consumer's dead-letter subject, with what befell it."""
     about = {
         "consumer": consumer.name,

@@ -9,7 +9,7 @@ from operator import attrgetter
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, DeliveryState, KeptDelivery
 from bus.engine.consumer.terms import Terms
-from bus.engine.embedded.consumer_store import ConsumerState, Dead
+from bus.engine.embedded.consumer_store import ConsumerState, GivenUpEvent
 from bus.units import SECOND_NS
 
 LONGEST_NACK_DELAY = 7 * 86400.0
@@ -22,7 +22,7 @@ class DurableConsumer:
 
     consumer: Consumer
     terms: Terms
-    dead: dict[int, Dead] = field(default_factory=dict)
+    dead: dict[int, GivenUpEvent] = field(default_factory=dict)
     burying: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -62,7 +62,7 @@ class DurableConsumer:
         pending = (delivery.index for delivery in self.consumer.pending)
         return min((*pending, *self.burying, self.consumer.cursor))
 
-    def choose(self, indexes: Iterable[int] | None) -> list[Dead]:
+    def choose(self, indexes: Iterable[int] | None) -> list[GivenUpEvent]:
         """The dead events of these indexes, all of them for None."""
         if indexes is None:
             return list(self.dead.values())

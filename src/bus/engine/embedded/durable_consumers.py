@@ -23,7 +23,7 @@ from bus.engine.consumer.delivery import Delivery, GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
-from bus.engine.embedded.consumer_description import About, describe_dead
+from bus.engine.embedded.consumer_description import DescribedConsumer, describe_dead
 from bus.engine.embedded.consumer_listing import ConsumerListing
 from bus.engine.embedded.consumer_recovery import corrections, fit
 from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore
@@ -52,7 +52,7 @@ FLUSH_SECONDS = 0.25
 _NAME = re.compile(r"[\w-]{1,128}")
 
 
-class Consumers:
+class DurableConsumers:
     """All durable consumers of a server, as their `ConsumerOwner`.
 
     *left* is told the id of each connection that is gone, *refused* of the events that were given up.
@@ -309,8 +309,8 @@ class Consumers:
         (about,) = await ConsumerListing(lambda: found, self._turns).ask()
         return about
 
-    def _about(self, durable: DurableConsumer) -> About:
-        return About(durable, self._loop)
+    def _about(self, durable: DurableConsumer) -> DescribedConsumer:
+        return DescribedConsumer(durable, self._loop)
 
     async def why(self, name: str) -> str:
         """Why nothing is being delivered, in a line. Raises `UnknownConsumerError`."""
@@ -347,4 +347,4 @@ class Consumers:
         return len(self._durables)
 
     def __repr__(self) -> str:
-        return f"<Consumers {', '.join(self._durables)}>"
+        return f"<DurableConsumers {', '.join(self._durables)}>"

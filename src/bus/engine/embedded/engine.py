@@ -31,7 +31,7 @@ from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.embedded.ack_routing import AckRouter
 from bus.engine.embedded.consumer_store import ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
-from bus.engine.embedded.durable_consumers import Consumers
+from bus.engine.embedded.durable_consumers import DurableConsumers
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.embedded.namespace_opening import open_in_memory, open_on_disk
@@ -67,7 +67,7 @@ class EmbeddedEngine:
         self._namespaces: dict[str, LogNamespace] = {}
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
-        self._consumers: Consumers | None = None
+        self._consumers: DurableConsumers | None = None
         self._anonymous = AnonymousConsumers(loop=loop, left=self._settling.forget, refused=self._refuse_request)
 
     @classmethod
@@ -93,7 +93,7 @@ class EmbeddedEngine:
         """Logs first: they know whether the key is right before anything else is touched."""
         for name in self._settings.namespaces:
             self._namespaces[name] = self._open_namespace(name, directory)
-        self._consumers = Consumers(
+        self._consumers = DurableConsumers(
             self._open_store(directory), self._namespaces, loop=self._loop, turns=self._turns,
             left=self._settling.forget, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
@@ -104,7 +104,7 @@ class EmbeddedEngine:
         )  # fmt: skip
 
     @property
-    def consumers(self) -> Consumers:
+    def consumers(self) -> DurableConsumers:
         """The durable consumers."""
         assert self._consumers is not None, "the engine is not open"
         return self._consumers
