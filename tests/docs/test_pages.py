@@ -169,3 +169,21 @@ def test_the_layers_are_those_that_are_checked(page: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     checked = project["tool"]["importlinter"]["contracts"][0]["layers"]
     assert drawn and [line.partition("  ")[0] for line in drawn[1].splitlines()] == checked[1:]
+
+
+def test_files_that_contributors_are_sent_to_are_there() -> None:
+    page = (ROOT / "CONTRIBUTING.md").read_text()
+    files = set(re.findall(r"`([a-z_/]+(?:\.py|\.json|\.md))`", page)) - {"conftest.py"}
+    assert len(files) > 40
+    missing = [name for name in files if not any((ROOT / place / name).exists() for place in ("", "src", "src/bus"))]
+    assert not missing
+
+
+def test_what_the_glossary_names_is_where_it_says() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text().partition("## Glossary")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (\*\*.+?) \| (.+?) \| (.+?) \|$", table, re.MULTILINE)
+    assert len(rows) > 30
+    for _, meaning, homes in rows:
+        source = "".join((ROOT / "src" / "bus" / home).read_text() for home in re.findall(r"`(.+?)`", homes))
+        for name in re.findall(r"`([A-Z][A-Za-z]+)`", meaning):
+            assert re.search(rf"^(?:class )?{name}\b", source, re.MULTILINE), name
