@@ -45,6 +45,8 @@ class Namespace(ABC):
         self.live = FanOut(loop)
         self.confirmations = Confirmations()
         self.published = 0
+        self.committed_at = -1.0
+        self._loop = loop
         self._tail = TailCache(TAIL_BYTES)
         self._single_events = SingleEvents(self.read)
 
@@ -98,6 +100,7 @@ class Namespace(ABC):
         end = batches[-1].next
         self.published += end - self.next
         self.next = end
+        self.committed_at = self._loop.time()
         self._tail.extend(batches)
         try:
             if before:

@@ -39,6 +39,7 @@ from bus.engine.embedded.no_consumer_store import NoConsumerStore
 from bus.engine.embedded.retention import Retention
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
+from bus.engine.reading.paced_turns import PacedTurns
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
 from bus.errors import (
@@ -63,6 +64,7 @@ class EmbeddedEngine:
         self._settings = settings
         self._loop = loop
         self._turns = RoundRobin(loop)
+        self._replays = PacedTurns(loop, committed_at=self._committed_at)
         self._lock = directory.lock() if directory else None
         self._namespaces: dict[str, LogNamespace] = {}
         self._inboxes = Inboxes(loop)
@@ -126,6 +128,10 @@ class EmbeddedEngine:
     def _retain(self, name: str) -> None:
         self._retention.retain(self._namespaces[name], now=time.time_ns())
 
+    def _committed_at(self) -> float:
+        """When the last commit was, whatever the namespace: all of them share the loop."""
+        return max(namespace.committed_at for namespace in self._namespaces.values())
+
     # -- publishing
 
     def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
@@ -182,7 +188,7 @@ class EmbeddedEngine:
         namespace = self._namespace(name)
         if wanted.ack is AckMode.MANUAL:
             return self._consume(namespace, wanted, sink)
-        return PlainSubscription(namespace, wanted, sink, turns=self._turns, closed=self._settling.forget)
+        return PlainSubscription(namespace, wanted, sink, turns=self._replays, closed=self._settling.forget)
 
     def _consume(self, namespace: LogNamespace, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
         if wanted.consumer:

@@ -75,7 +75,6 @@ class LogNamespace(Namespace):
         self._broken: StorageError | None = None
         self._committer = committer
         self._duplicates = duplicates
-        self._loop = loop
         self._make_id = id_maker()
         self._gathering: list[BatchBuilder] = []
         self._gathered_bytes = 0

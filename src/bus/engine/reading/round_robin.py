@@ -23,14 +23,18 @@ class RoundRobin:
     def add(self, piece: Callable[[], None]) -> None:
         """Do *piece* after those that were added before."""
         if not self._due:
-            self._loop.call_soon(self._do_next)
+            self._call_next()
         self._due.append(piece)
 
     def _do_next(self) -> None:
         piece = self._due.popleft()
         if self._due:
-            self._loop.call_soon(self._do_next)
+            self._call_next()
         piece()
 
+    def _call_next(self) -> None:
+        """Let the loop do the next piece."""
+        self._loop.call_soon(self._do_next)
+
     def __repr__(self) -> str:
-        return f"<RoundRobin {len(self._due)} due>"
+        return f"<{type(self).__name__} {len(self._due)} due>"
