@@ -533,6 +533,24 @@ MISTAKES = (
         ("tests/engine/consumer/test_hand_out.py",),
     ),
     Mistake(
+        "a commit in place is answered before it is synced",
+        "engine/embedded/group_commit.py",
+        (("committed(*self._append(batches))", "committed(*_append(self._store, batches, sync=False))"),),
+        ("tests/engine/embedded/test_adaptive_committer.py",),
+    ),
+    Mistake(
+        "a slow disk holds the loop",
+        "engine/embedded/sync_speed.py",
+        (("if self.mean > SLOW:", "if False:"),),
+        ("tests/engine/embedded/test_sync_speed.py::test_one_long_sync_is_enough_for_slow",),
+    ),
+    Mistake(
+        "the loop commits while the thread works on the log",
+        "engine/embedded/group_commit.py",
+        (("self._speed.is_fast and self.is_idle and", "self._speed.is_fast and"),),
+        ("tests/engine/embedded/test_adaptive_committer.py::test_while_the_thread_works_on_the_log_nobody_else_does",),
+    ),
+    Mistake(
         "replays leave no room for publishers",
         "engine/reading/paced_turns.py",
         (("if now < self._last + PAUSE and now < self._committed_at() + QUIET:", "if False:"),),

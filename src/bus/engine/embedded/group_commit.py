@@ -6,8 +6,12 @@ transactions. At most one commit is under way per log:
     loop     gather ─┐          gather ─┐ answer 1   gather ─┐ answer 2
     thread           └─ append 1, sync ─┘└─ append 2, sync ──┘└─ …
 
-Under ``fsync=always`` the commit runs on a thread of its own, which holds no lock while the disk works.
-Under ``fsync=interval`` the same thread answers before it syncs, and syncs when the interval is over.
+Under ``fsync=always`` the commit runs on a thread of its own, which holds no lock while the disk works; while the
+disk is so fast that waking two threads would take longer than the sync, a small commit is done in place:
+
+    loop     gather, append 1, sync, answer 1   gather, append 2, sync, answer 2   …
+
+Under ``fsync=interval`` the thread answers before it syncs, and syncs when the interval is over.
 Under ``fsync=never`` appending is a copy into the page cache, cheaper than waking a thread, and is done in
 place. Whoever changes a log does it here, so that a log has one writer.
 """
@@ -23,12 +27,16 @@ from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from bus.config import Fsync
+from bus.engine.embedded.sync_speed import SyncSpeed
 from bus.engine.guard import as_bus_error
 from bus.errors import LogFailedError, StorageError
 from bus.storage.batch import Batch
 from bus.storage.log import Log
 
 log = logging.getLogger("bus.engine")
+
+SMALL = 64 * 1024
+"""Frames of a commit that may be done on the loop: copying and checking them is no more than a sync's time."""
 
 Committed = Callable[[int, StorageError | None], None]
 """Called on the loop with how many batches are stored, in order, and what stopped the rest."""
@@ -51,7 +59,9 @@ def make_committer(store: Log, *, fsync: Fsync, interval: float, loop: AbstractE
     """The committer for a policy; *interval* is in seconds and counts under ``fsync=interval``."""
     if fsync is Fsync.NEVER:
         return InlineCommitter(store)
-    return ThreadCommitter(store, loop, interval=interval if fsync is Fsync.INTERVAL else None)
+    if fsync is Fsync.INTERVAL:
+        return ThreadCommitter(store, loop, interval=interval)
+    return AdaptiveCommitter(store, loop)
 
 
 class InlineCommitter:
@@ -93,20 +103,31 @@ class ThreadCommitter:
         self._interval = interval
         self._sync_due: float | None = None
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._handed = 0
+        self._done = 0
         self._writer = threading.Thread(target=self._run, name=f"commit {store!r}", daemon=True)
         self._writer.start()
 
     def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
-        self._work.put(lambda: self._commit(batches, committed))
+        self.maintain(lambda: self._commit(batches, committed))
 
     def maintain(self, work: Callable[[], None]) -> None:
+        self._handed += 1
         self._work.put(work)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether the thread has done all it was handed. Each count has one writer, so neither needs a lock."""
+        return self._handed == self._done
+
     def _commit(self, batches: Sequence[Batch], committed: Committed) -> None:
-        outcome = _append(self._store, batches, sync=self._interval is None)
+        outcome = self._append(batches)
         self._loop.call_soon_threadsafe(committed, *outcome)
         if self._interval is not None and self._sync_due is None:
             self._sync_due = time.monotonic() + self._interval
+
+    def _append(self, batches: Sequence[Batch]) -> tuple[int, StorageError | None]:
+        return _append(self._store, batches, sync=self._interval is None)
 
     def _run(self) -> None:
         while True:
@@ -121,6 +142,7 @@ class ThreadCommitter:
                 work()
             except Exception as error:
                 log.error("%s", as_bus_error(error, f"maintaining {self._store!r}"))
+            self._done += 1
 
     def _patience(self) -> float | None:
         """How long to wait for work before the next sync; one that is due comes before more work."""
@@ -143,6 +165,36 @@ class ThreadCommitter:
     def close(self) -> None:
         self._work.put(None)
         self._writer.join()
+
+
+class AdaptiveCommitter(ThreadCommitter):
+    """Syncs before each answer: in place while the disk is fast, else on the thread.
+
+    Only one of them writes at a time: while the thread has anything left to do, commits go there.
+    *clock* tells seconds.
+    """
+
+    def __init__(self, store: Log, loop: AbstractEventLoop, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._speed = SyncSpeed()
+        self._clock = clock
+        super().__init__(store, loop, interval=None)
+
+    def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
+        if self._speed.is_fast and self.is_idle and _is_small(batches):
+            committed(*self._append(batches))
+        else:
+            super().commit(batches, committed)
+
+    def _append(self, batches: Sequence[Batch]) -> tuple[int, StorageError | None]:
+        started = self._clock()
+        outcome = super()._append(batches)
+        if _is_small(batches):
+            self._speed.note(self._clock() - started)
+        return outcome
+
+
+def _is_small(batches: Sequence[Batch]) -> bool:
+    return len(batches) == 1 and len(batches[0].frames) <= SMALL
 
 
 def _append(store: Log, batches: Sequence[Batch], *, sync: bool) -> tuple[int, StorageError | None]:
