@@ -7,8 +7,10 @@ import re
 from itertools import takewhile
 from typing import Any
 
+import msgspec
 import pytest
 
+from bus.engine.administration import ConsumerDescription, DeadLetter, NamespaceStats
 from bus.errors import (
     BusError,
     ConfigError,
@@ -18,6 +20,7 @@ from bus.errors import (
     RejectError,
     WrongKeyError,
 )
+from bus.event import Dead
 from bus.server.api.openapi import read_openapi
 from tests.docs.blocks import ROOT
 
@@ -66,6 +69,17 @@ def test_the_fields_are_those_of_the_description() -> None:
     schemas = DESCRIPTION["components"]["schemas"]
     assert set(_names(_table("field | meaning | if left out"))) == set(schemas["Draft"]["properties"])
     assert set(_names(_table("field |", below="Subscribe"))) == set(schemas["Event"]["properties"])
+
+
+@pytest.mark.parametrize(
+    ("name", "struct"),
+    [("Namespace", NamespaceStats), ("Consumer", ConsumerDescription), ("DeadLetter", DeadLetter), ("Dead", Dead)],
+)
+def test_what_is_answered_has_the_fields_of_the_description(name: str, struct: type[msgspec.Struct]) -> None:
+    schema = DESCRIPTION["components"]["schemas"][name]
+    fields = msgspec.structs.fields(struct)
+    assert list(schema["properties"]) == [field.encode_name for field in fields]
+    assert schema["required"] == [field.encode_name for field in fields if field.required]
 
 
 def test_the_requests_around_it_are_those_of_the_description() -> None:
