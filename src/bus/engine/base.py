@@ -70,7 +70,7 @@ class StartKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartPoint:
     """Where a subscription begins; ``event_id``, ``index`` and ``time`` (ns) belong to their kinds."""
 
     kind: StartKind
@@ -88,7 +88,7 @@ class Subscribe:
     """
 
     filter: Filter
-    start: Start = Start(StartKind.NEWEST)
+    start: StartPoint = StartPoint(StartKind.NEWEST)
     resume_after: str | None = None
     ack: AckMode = AckMode.NONE
     redelivery: tuple[float, ...] | None = None

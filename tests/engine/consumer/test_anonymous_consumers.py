@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from bus.engine.base import AckMode, Acknowledge, Action, Start, StartKind, Subscribe
+from bus.engine.base import AckMode, Acknowledge, Action, StartKind, StartPoint, Subscribe
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.errors import BusError
 from bus.subject import Filter
 from tests.engine.support import ManualLoop, RecordingSink, event_id, fill, open_namespace
 
 WANTED = Subscribe(
-    filter=Filter.parse(["app.>"]), start=Start(StartKind.OLDEST), ack=AckMode.MANUAL, redelivery_count=1
+    filter=Filter.parse(["app.>"]), start=StartPoint(StartKind.OLDEST), ack=AckMode.MANUAL, redelivery_count=1
 )
 
 

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from bus.config import Settings
-from bus.engine.base import AckMode, Acknowledge, Action, Start, StartKind, Subscribe, Subscription
+from bus.engine.base import AckMode, Acknowledge, Action, StartKind, StartPoint, Subscribe, Subscription
 from bus.engine.consumer.hand_out import TURN_BYTES, TURN_EVENTS
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
@@ -95,7 +95,7 @@ def publish(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop, count: int,
 
 def join(engine: EmbeddedEngine, sink: Socket, **wanted: Any) -> Subscription:
     plain = Subscribe(
-        filter=Filter.parse(["app.a"]), start=Start(StartKind.OLDEST), ack=AckMode.MANUAL,
+        filter=Filter.parse(["app.a"]), start=StartPoint(StartKind.OLDEST), ack=AckMode.MANUAL,
         consumer="c", prefetch=10_000, redelivery=(600.0,),
     )  # fmt: skip
     subscribing = Subscribing()

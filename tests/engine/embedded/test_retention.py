@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from bus.config import Keep
-from bus.engine.base import AckMode, Start, StartKind, Subscribe
+from bus.engine.base import AckMode, StartKind, StartPoint, Subscribe
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.embedded.log_namespace import LogNamespace
@@ -73,7 +73,9 @@ def test_an_anonymous_consumer_is_told_what_it_lost(loop: ManualLoop, namespace:
     refused: list[GivenUp] = []
     consumers = AnonymousConsumers(loop=loop, left=lambda _: None, refused=lambda _, gone: refused.append(gone))
     sink = RecordingSink()
-    wanted = Subscribe(filter=Filter.parse(["app.>"]), start=Start(StartKind.OLDEST), ack=AckMode.MANUAL, prefetch=2)
+    wanted = Subscribe(
+        filter=Filter.parse(["app.>"]), start=StartPoint(StartKind.OLDEST), ack=AckMode.MANUAL, prefetch=2
+    )
     consumers.join(namespace, wanted, sink).start()
     loop.turn(3)
     Retention(FEW, force=False, durable=Needs(), anonymous=consumers, loop=loop).retain(namespace, now=0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bus.engine.base import MUCH, Start, StartKind, Subscribe
+from bus.engine.base import MUCH, StartKind, StartPoint, Subscribe
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
@@ -33,7 +33,7 @@ def subscribe(loop: ManualLoop, namespace: LogNamespace, closed: list[str]) -> S
     turns = RoundRobin(loop)
 
     def subscribe(sink: RecordingSink, **options: Any) -> PlainSubscription:
-        wanted = Subscribe(filter=Filter.parse(["app.>"]), start=Start(StartKind.OLDEST), **options)
+        wanted = Subscribe(filter=Filter.parse(["app.>"]), start=StartPoint(StartKind.OLDEST), **options)
         subscription = PlainSubscription(namespace, wanted, sink, turns=turns, closed=closed.append)
         subscription.start()
         return subscription

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bus.engine.base import Gap, Start, StartKind, Subscribe
+from bus.engine.base import Gap, StartKind, StartPoint, Subscribe
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.start_position import StartPosition, find, gap_between, locate
 from bus.errors import UnknownEventError
@@ -16,7 +16,7 @@ EVERYTHING = Filter.parse(["app.>"])
 
 
 def subscribe(kind: StartKind, *, event_id: str = "", index: int = 0, time: int = 0) -> Subscribe:
-    return Subscribe(filter=EVERYTHING, start=Start(kind, event_id=event_id, index=index, time=time))
+    return Subscribe(filter=EVERYTHING, start=StartPoint(kind, event_id=event_id, index=index, time=time))
 
 
 @pytest.fixture

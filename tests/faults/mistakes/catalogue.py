@@ -541,7 +541,7 @@ MISTAKES = (
     Mistake(
         "a slow disk holds the loop",
         "engine/embedded/sync_speed.py",
-        (("if self.mean > SLOW:", "if False:"),),
+        (("if self.mean > SLOW_SYNC:", "if False:"),),
         ("tests/engine/embedded/test_sync_speed.py::test_one_long_sync_is_enough_for_slow",),
     ),
     Mistake(

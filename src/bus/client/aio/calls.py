@@ -13,7 +13,7 @@ from bus.client.aio.connection import AsyncPool
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.aio.stream import AsyncStream
 from bus.client.core import forks
-from bus.client.core.draft import EventFields, encode_batch, encode_line
+from bus.client.core.draft import EventFields, encode_batch, encode_draft_line
 from bus.client.core.get_options import GetOptions
 from bus.client.core.outcomes import check, receipt_in
 from bus.client.core.request import Acknowledgement, Endpoint, Requests
@@ -66,7 +66,7 @@ class AsyncCalls:
         """Publish *events* independently, as concurrent puts are."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._seconds(timeout)
-        items = [Put(*encode_line(event), deadline, loop.create_future()) for event in events]
+        items = [Put(*encode_draft_line(event), deadline, loop.create_future()) for event in events]
         for item in items:
             self._puts.add(item)
         return await asyncio.gather(*(_outcome(item.future) for item in items))

@@ -8,7 +8,7 @@ from itertools import islice
 from time import monotonic, sleep
 
 from bus.client.blocking.connection import Pool
-from bus.client.core.draft import EventFields, encode_line
+from bus.client.core.draft import EventFields, encode_draft_line
 from bus.client.core.publish_batch import PublishBatch, fitting
 from bus.client.core.request import Requests
 from bus.client.core.retry import Backoff, NotConnectedError
@@ -37,7 +37,7 @@ def publish_each(
     Raises `InvalidEventError` before anything is sent when one can't be written as JSON, `NotConnectedError`
     when the server can't be reached at all. One that is lost later is named in the outcomes.
     """
-    items = [_Line(*encode_line(event)) for event in events]
+    items = [_Line(*encode_draft_line(event)) for event in events]
     sent = 0
     while sent < len(items):
         chunk = items[sent : sent + fitting(islice(items, sent, None))]

@@ -88,7 +88,7 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
         raise InvalidEventError(f"not the fields of an event: {_reason(error)}") from None
 
 
-def encode_line(event: Mapping[str, Any] | Draft) -> tuple[bytes, bool]:
+def encode_draft_line(event: Mapping[str, Any] | Draft) -> tuple[bytes, bool]:
     """One event as a line of JSON, and whether it has a key. Raises `InvalidEventError`."""
     if isinstance(event, Draft):
         return one_line(_encoder.encode(event)), bool(event.key)
@@ -97,7 +97,7 @@ def encode_line(event: Mapping[str, Any] | Draft) -> tuple[bytes, bool]:
 
 def encode_batch(events: Iterable[Mapping[str, Any] | Draft]) -> bytes:
     """Several events as a JSON array. Raises `InvalidEventError`."""
-    return b"[%b]" % b",".join([encode_line(event)[0] for event in events])
+    return b"[%b]" % b",".join([encode_draft_line(event)[0] for event in events])
 
 
 def _reason(error: TypeError) -> str:

@@ -40,7 +40,7 @@ INBOX_REPLIES = 1024
 """Replies of one inbox that may be unread."""
 
 KEPT_REPLIES = 64
-KEPT_BYTES = 64 * 1024
+KEPT_REPLY_BYTES = 64 * 1024
 """How much of what was read is kept for a reader whose connection broke while it was on its way."""
 
 TOTAL_BYTES = 64 * 1024 * 1024
@@ -75,7 +75,7 @@ class Inbox:
     def note_read(self) -> None:
         """Drop most of what every reader that is there was sent."""
         self.read = max(self.read, min([reader.next_index for reader in self.readers], default=self.read))
-        while self.first < self.read and (self.read - self.first > KEPT_REPLIES or self.size > KEPT_BYTES):
+        while self.first < self.read and (self.read - self.first > KEPT_REPLIES or self.size > KEPT_REPLY_BYTES):
             self.size -= len(self.frames.popleft())
             self.first += 1
 

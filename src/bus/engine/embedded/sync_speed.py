@@ -9,10 +9,10 @@ and a disk that is at the border doesn't change sides with every commit. A disk 
 
 from __future__ import annotations
 
-SLOW = 0.001
+SLOW_SYNC = 0.001
 """Mean seconds of a commit above which it may not hold the loop."""
 
-FAST = 0.0005
+FAST_SYNC = 0.0005
 """Mean seconds below which it may again: little more than waking a thread and the loop costs."""
 
 _WEIGHT = 1 / 8
@@ -24,15 +24,15 @@ class SyncSpeed:
     __slots__ = ("is_fast", "mean")
 
     def __init__(self) -> None:
-        self.mean = SLOW
+        self.mean = SLOW_SYNC
         self.is_fast = False
 
     def note(self, seconds: float) -> None:
         """A commit took so long."""
         self.mean += (seconds - self.mean) * _WEIGHT
-        if self.mean > SLOW:
+        if self.mean > SLOW_SYNC:
             self.is_fast = False
-        elif self.mean < FAST:
+        elif self.mean < FAST_SYNC:
             self.is_fast = True
 
     def __repr__(self) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bus.engine.base import Gap, Start, StartKind, Subscribe
+from bus.engine.base import Gap, StartKind, StartPoint, Subscribe
 from bus.engine.namespace import Namespace
 from bus.errors import UnknownEventError
 from bus.event import index_in
@@ -42,7 +42,7 @@ def _resume(namespace: Namespace, event_id: str) -> StartPosition:
     return _at(namespace, index + 1)
 
 
-def _begin(namespace: Namespace, start: Start) -> StartPosition:
+def _begin(namespace: Namespace, start: StartPoint) -> StartPosition:
     match start.kind:
         case StartKind.OLDEST:
             return _at(namespace, namespace.oldest_damage() or namespace.first)

@@ -1,7 +1,7 @@
 """Much data for one stream, sent in pieces, and not kept in memory while the client doesn't read.
 
 An event may be as large as a body, and a client that doesn't read leaves it unsent. So only a piece is handed to
-the connection at a time. The rest is kept while it moves; of all that doesn't, no more than `KEPT_BYTES` is, and
+the connection at a time. The rest is kept while it moves; of all that doesn't, no more than `UNSENT_BYTES` is, and
 what had to go is made once more from the log when its client reads on.
 """
 
@@ -14,7 +14,7 @@ from bus.errors import StorageError
 LARGE_PIECE = 256 * 1024
 """Bytes handed to a connection at a time."""
 
-KEPT_BYTES = 16 * 1024 * 1024
+UNSENT_BYTES = 16 * 1024 * 1024
 
 
 class Pieces:
@@ -55,7 +55,7 @@ class Pieces:
 class KeptPieces:
     """Who keeps data, the one that moved last at the end."""
 
-    def __init__(self, most: int = KEPT_BYTES) -> None:
+    def __init__(self, most: int = UNSENT_BYTES) -> None:
         self._most = most
         self._sizes: dict[Pieces, int] = {}
         self.bytes = 0

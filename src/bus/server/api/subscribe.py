@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 
-from bus.engine.base import AckMode, Engine, Start, StartKind, Subscribe, Subscription
+from bus.engine.base import AckMode, Engine, StartKind, StartPoint, Subscribe, Subscription
 from bus.errors import BusError, InvalidParameterError, StoppingError
 from bus.event import check_id
 from bus.frame import Format
@@ -120,28 +120,28 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
     return wanted
 
 
-def read_start(text: str, *, now: int) -> Start:
+def read_start(text: str, *, now: int) -> StartPoint:
     """``oldest``, ``newest``, an index, an RFC 3339 time, an age or an event id; *now* is in ns."""
     if text in ("", "newest"):
-        return Start(StartKind.NEWEST)
+        return StartPoint(StartKind.NEWEST)
     if text == "oldest":
-        return Start(StartKind.OLDEST)
+        return StartPoint(StartKind.OLDEST)
     if text.isdecimal():
-        return Start(StartKind.INDEX, index=max(parse_whole(text, what="start"), 1))
+        return StartPoint(StartKind.INDEX, index=max(parse_whole(text, what="start"), 1))
     if text.startswith("e_"):
-        return Start(StartKind.AFTER, event_id=read_id(text, "start"))
+        return StartPoint(StartKind.AFTER, event_id=read_id(text, "start"))
     return _read_moment(text, now)
 
 
-def _read_moment(text: str, now: int) -> Start:
+def _read_moment(text: str, now: int) -> StartPoint:
     """A time, an age, or an id that the publisher chose."""
     for read in (parse_time, lambda age: now - int(parse_duration(age) * SECOND_NS)):
         try:
-            return Start(StartKind.TIME, time=read(text))
+            return StartPoint(StartKind.TIME, time=read(text))
         except InvalidParameterError:
             continue
     try:
-        return Start(StartKind.AFTER, event_id=check_id(text, "start"))
+        return StartPoint(StartKind.AFTER, event_id=check_id(text, "start"))
     except BusError:
         raise InvalidParameterError(
             f"start {text[:80]!a} can't be read: oldest, newest, an event id, an index, a time or an age like 15m"
