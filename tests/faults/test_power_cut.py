@@ -12,7 +12,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
-from bus.engine.embedded.durable_consumers import FLUSH_SECONDS
+from bus.engine.embedded.checkpoints import FLUSH_SECONDS
 from tests.conftest import StartServer
 from tests.faults.conftest import Figure
 from tests.faults.disks import LoopDisk, needs_mount

@@ -250,7 +250,7 @@ MISTAKES = (
     Mistake(
         "a new consumer gets events before it is written down",
         "engine/embedded/durable_consumers.py",
-        (("self._store.save({name: self._encode_state(durable)}", "self._store.save({}"),),
+        (("            self._checkpoints.write(name, self._encode_state(durable))\n", "            pass\n"),),
         (CONSUMERS,),
     ),
     Mistake(

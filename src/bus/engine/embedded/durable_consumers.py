@@ -1,7 +1,7 @@
 """Durable consumers: found by name, and kept over restarts, unless their namespace is in memory.
 
-Positions are written behind the deliveries, a few times a second: a crash may repeat a delivery and
-never skips one. A new consumer is written before its first delivery, or its start would be forgotten.
+Their positions are written behind the deliveries (`checkpoints`). A new consumer is written before its first delivery,
+or its start would be forgotten.
 """
 
 from __future__ import annotations
@@ -9,10 +9,8 @@ from __future__ import annotations
 import logging
 import re
 import time
-from asyncio import AbstractEventLoop, Future, TimerHandle
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 
 import msgspec
 
@@ -23,6 +21,7 @@ from bus.engine.consumer.delivery import Delivery, GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
+from bus.engine.embedded.checkpoints import Checkpoints
 from bus.engine.embedded.consumer_description import DescribedConsumer, describe_dead
 from bus.engine.embedded.consumer_listing import ConsumerListing
 from bus.engine.embedded.consumer_recovery import corrections, fit
@@ -45,9 +44,6 @@ from bus.errors import (
 from bus.subject import Filter
 
 log = logging.getLogger("bus.engine")
-
-FLUSH_SECONDS = 0.25
-"""How far what is written may be behind: as much as a crash may repeat."""
 
 _NAME = re.compile(r"[\w-]{1,128}")
 
@@ -82,11 +78,7 @@ class DurableConsumers:
         self._letters = DeadLetters(namespaces, self.changed)
         self._durables: dict[str, DurableConsumer] = {}
         self._unserved: dict[str, ConsumerState] = {}
-        self._dirty: set[str] = set()
-        self._turn = 0
-        self._timer: TimerHandle | None = None
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="consumers")
-        self._writing: Future[None] | None = None
+        self._checkpoints = Checkpoints(store, self._encode, loop)
 
     # -- opening
 
@@ -109,11 +101,10 @@ class DurableConsumers:
 
     def _rewrite(self, state: ConsumerState) -> None:
         try:
-            self._store.save({state.name: msgspec.msgpack.encode(state)}, turn=self._next_turn())
+            self._checkpoints.write(state.name, msgspec.msgpack.encode(state))
         except StorageError as error:  # a full disk; it is tried again
             log.error("%s", error)
-            self._dirty.add(state.name)
-            self._flush_later()
+            self._checkpoints.write_behind(state.name)
 
     def _revive(self, namespace: LogNamespace, state: ConsumerState) -> DurableConsumer:
         terms = Terms(
@@ -164,7 +155,7 @@ class DurableConsumers:
             )
         durable = self._make(namespace, name, Terms.of(wanted), position)
         if not namespace.is_volatile:
-            self._store.save({name: self._encode_state(durable)}, turn=self._next_turn())
+            self._checkpoints.write(name, self._encode_state(durable))
         self._durables[name] = durable
         return durable.consumer.join(wanted, sink, position.gap)
 
@@ -191,31 +182,12 @@ class DurableConsumers:
         """A connection is gone; the consumer stays."""
         self._left(subscription.consumer_id)
 
-    # -- writing behind
+    # -- checkpoints
 
     def changed(self, consumer: SharedConsumer) -> None:
         """Write it with the others that have changed."""
-        if not consumer.name or self._namespaces[consumer.namespace.name].is_volatile:
-            return
-        self._dirty.add(consumer.name)
-        self._flush_later()
-
-    def _flush_later(self) -> None:
-        if self._timer is None and self._writing is None:
-            self._timer = self._loop.call_later(FLUSH_SECONDS, self._flush)
-
-    def _flush(self) -> None:
-        self._timer = None
-        names, self._dirty = self._dirty, set()
-        states = {name: self._encode(name) for name in names}
-        self._writing = self._loop.run_in_executor(
-            self._writer, partial(self._store.save, states, turn=self._next_turn())
-        )
-        self._writing.add_done_callback(lambda writing: self._flushed(writing, names))
-
-    def _next_turn(self) -> int:
-        self._turn += 1
-        return self._turn
+        if consumer.name and not self._namespaces[consumer.namespace.name].is_volatile:
+            self._checkpoints.write_behind(consumer.name)
 
     def _encode(self, name: str) -> bytes:
         durable = self._durables.get(name)
@@ -224,15 +196,6 @@ class DurableConsumers:
     def _encode_state(self, durable: DurableConsumer) -> bytes:
         return msgspec.msgpack.encode(durable.state(now=self._loop.time(), wall=time.time_ns()))
 
-    def _flushed(self, writing: Future[None], names: set[str]) -> None:
-        """Write what has changed meanwhile, and what could not be written, the next time."""
-        self._writing = None
-        if error := writing.exception():
-            log.error("positions of consumers are not written: %s", error)
-            self._dirty |= names
-        if self._dirty:
-            self._flush_later()
-
     def stop(self) -> None:
         """Hand out nothing more: connections that end from now on are ended by the server."""
         for durable in self._durables.values():
@@ -240,17 +203,10 @@ class DurableConsumers:
 
     def close(self) -> None:
         """Write what is left and close the file."""
-        if self._timer:
-            self._timer.cancel()
-        self._writer.shutdown(wait=True)
+        self._checkpoints.finish()
         for durable in self._durables.values():
             durable.consumer.close()
-        try:
-            states = {name: self._encode(name) for name in self._dirty | set(self._kept())}
-            self._store.save(states, turn=self._next_turn())
-        except StorageError as error:
-            log.error("%s", error)
-        self._store.close()
+        self._checkpoints.close(self._kept())
 
     def _kept(self) -> Iterator[str]:
         """The names of consumers that outlive the server."""
@@ -297,7 +253,7 @@ class DurableConsumers:
             durable.consumer.end("deleted")
             durable.consumer.close()
             del self._durables[name]
-        self._store.save({name: b""}, turn=self._next_turn())
+        self._checkpoints.write(name, b"")
 
     async def describe(self) -> Sequence[ConsumerDescription]:
         """Every durable consumer, for ``/v1/consumers``."""
