@@ -491,6 +491,18 @@ MISTAKES = (
         ("tests/server/test_turns.py::test_one_large_request_is_handled_a_turn",),
     ),
     Mistake(
+        "long turns follow each other without a pause",
+        "server/http/duty_cycle.py",
+        (("if began < self._free_at:", "if False:"),),
+        ("tests/server/test_duty_cycle.py",),
+    ),
+    Mistake(
+        "uploads don't rest behind long turns",
+        "server/api/upload_turns.py",
+        (("self._loop.call_soon(self._duty.take_turn, self._turn)", "self._loop.call_soon(self._turn)"),),
+        ("tests/server/test_duty_cycle.py::test_uploads_and_large_requests_share_the_pauses",),
+    ),
+    Mistake(
         "receipts nobody takes have no bound",
         "server/api/publish_ndjson.py",
         (("return self._receipts.held < self._memory.most // limits.UPLOAD_SHARE", "return True"),),

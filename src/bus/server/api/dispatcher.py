@@ -32,6 +32,7 @@ from bus.server.http.connection import Connection
 from bus.server.http.connection_limits import Admission
 from bus.server.http.cors import Cors
 from bus.server.http.decompression import Inflater, WholeBody, check_coding
+from bus.server.http.duty_cycle import DutyCycle, RestingTurns
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -50,7 +51,8 @@ class Dispatcher:
         self.unread = Memory(limits.UNREAD_BYTES, "unread answers")
         self.connections: set[Connection] = set()
         self.stopping = False
-        self.turns = RoundRobin(loop)
+        duty = DutyCycle(loop)
+        self.turns: RoundRobin = RestingTurns(loop, duty)
         self._deserted = asyncio.Event()
         self._loop = loop
         self._heartbeat = Heartbeat(settings.heartbeat)
@@ -58,7 +60,7 @@ class Dispatcher:
         self._opener = Streams(engine, self._heartbeat, loop)
         self._admission = Admission(settings.max_connections, settings.max_connections_per_address)
         self.table = all_routes(
-            EventRoutes(engine, self._opener, longest=self.max_body, memory=self.incoming, loop=loop),
+            EventRoutes(engine, self._opener, longest=self.max_body, memory=self.incoming, duty=duty, loop=loop),
             MonitoringRoutes(engine),
             MetricsRoute(engine, self.connections, self.streams, self.incoming),
             ConsumerRoutes(engine.consumers),

@@ -12,6 +12,7 @@ from bus.server.api.publish import Accepting, check_upload, publish_and_wait, re
 from bus.server.api.publish_ndjson import NdjsonUpload
 from bus.server.api.subscribe import Streams
 from bus.server.api.upload_turns import UploadTurns
+from bus.server.http.duty_cycle import DutyCycle
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -21,16 +22,24 @@ class EventRoutes:
     """Hands the events of requests to *engine*, and its own through *streams*.
 
     Lines of an upload are at most *longest* bytes; what is held of them counts in *memory*.
+    The work of uploads rests as *duty* says.
     """
 
     def __init__(
-        self, engine: Engine, streams: Streams, *, longest: int, memory: Memory, loop: AbstractEventLoop
+        self,
+        engine: Engine,
+        streams: Streams,
+        *,
+        longest: int,
+        memory: Memory,
+        duty: DutyCycle,
+        loop: AbstractEventLoop,
     ) -> None:
         self._engine = engine
         self._streams = streams
         self._longest = longest
         self._memory = memory
-        self._turns = UploadTurns(loop)
+        self._turns = UploadTurns(loop, duty)
         self._loop = loop
 
     def publish(self, request: Request, responder: Responder) -> None:

@@ -17,6 +17,7 @@ from typing import Protocol
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.server.http import limits
+from bus.server.http.duty_cycle import DutyCycle
 
 BYTES_A_LINE = 256
 """A longer line counts as several."""
@@ -33,10 +34,11 @@ class Uploader(Protocol):
 
 
 class UploadTurns:
-    """Shares the turns of the loop among uploads."""
+    """Shares the turns of the loop among uploads, which rest as *duty* says."""
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: AbstractEventLoop, duty: DutyCycle) -> None:
         self._loop = loop
+        self._duty = duty
         self._due: deque[Uploader] = deque()
         self._scheduled = False
         self._in_hand = 0
@@ -58,7 +60,7 @@ class UploadTurns:
     def _schedule(self) -> None:
         if self._due and not self._scheduled and self._in_hand < limits.UPLOAD_BYTES:
             self._scheduled = True
-            self._loop.call_soon(self._turn)
+            self._loop.call_soon(self._duty.take_turn, self._turn)
 
     def _turn(self) -> None:
         left = limits.UPLOAD_LINES_A_TURN
