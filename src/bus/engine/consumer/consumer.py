@@ -15,7 +15,7 @@ from enum import Enum
 from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.alarm import Alarm
 from bus.engine.consumer.all_settled import all_settled
-from bus.engine.consumer.delivery import Delivery, DeliveryState, GivenUp, KeptDelivery
+from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, GivenUp, KeptDelivery
 from bus.engine.consumer.hand_out import HandOut
 from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.owner import ConsumerOwner
@@ -41,6 +41,10 @@ class Turn(Enum):
     NONE = "nothing to hand out that is known of"
     DUE = "at the end of this turn of the loop"
     NEVER = "closed"
+
+
+NONE, DUE, NEVER = Turn
+"""Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
 
 
 class Consumer:
@@ -71,7 +75,7 @@ class Consumer:
         )  # fmt: skip
         self.lag = Lag(namespace, terms.filter, self._out.feed)
         self._alarm = Alarm(loop, self._expire)
-        self._turn = Turn.NONE
+        self._turn = NONE
 
     @property
     def cursor(self) -> int:
@@ -96,7 +100,7 @@ class Consumer:
         if subscription not in self.subscriptions:
             return
         self.subscriptions.remove(subscription)
-        if self._turn is Turn.NEVER:
+        if self._turn is NEVER:
             self.pending.recall(subscription.window)
         else:
             self.pending.release(subscription.window, now=self._loop.time())
@@ -185,14 +189,14 @@ class Consumer:
 
     def pump_soon(self) -> None:
         """Hand out what there is at the end of this turn of the loop."""
-        if self._turn is Turn.NONE and self.subscriptions:
-            self._turn = Turn.DUE
+        if self._turn is NONE and self.subscriptions:
+            self._turn = DUE
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        if self._turn is Turn.NEVER:
+        if self._turn is NEVER:
             return
-        self._turn = Turn.NONE
+        self._turn = NONE
         self._guard(self._hand_out)
         self._arm()
 
@@ -228,7 +232,7 @@ class Consumer:
         self.give_up(self.pending.expire(now=self._loop.time(), most=TURN_EXPIRED))
 
     def _arm(self) -> None:
-        if self._turn is not Turn.NEVER:
+        if self._turn is not NEVER:
             self._alarm.set(self.pending.next_due)
 
     def _guard(self, work: Callable[[], None]) -> None:
@@ -250,7 +254,7 @@ class Consumer:
         return (
             self.cursor >= until
             and not subscription.window.flying
-            and all(found.index >= until or found.state is DeliveryState.IN_FLIGHT for found in self.pending)
+            and all(found.index >= until or found.state is IN_FLIGHT for found in self.pending)
         )
 
     def _fail(self, error: BusError) -> None:
@@ -266,7 +270,7 @@ class Consumer:
 
     def close(self) -> None:
         """Stop waiting and timing; nothing is delivered any more. Connections that end now are ended by the server."""
-        self._turn = Turn.NEVER
+        self._turn = NEVER
         self.namespace.live.forget(self)
         self._alarm.stop()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import insort
 from operator import attrgetter
 
-from bus.engine.consumer.delivery import Delivery, DeliveryState, Window
+from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, Window
 
 _index = attrgetter("index")
 
@@ -47,6 +47,6 @@ class DeliveriesById:
 
 
 def _distance(delivery: Delivery, window: Window) -> int:
-    if delivery.state is not DeliveryState.IN_FLIGHT:
+    if delivery.state is not IN_FLIGHT:
         return 1
     return 0 if delivery.owner is window else 2

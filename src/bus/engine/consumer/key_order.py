@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from bus.engine.consumer.delivery import Delivery, DeliveryState
+from bus.engine.consumer.delivery import HELD, Delivery
 
 
 class KeyOrder:
@@ -19,14 +19,14 @@ class KeyOrder:
         if queue is None:
             self._held[delivery.key] = deque()
             return True
-        delivery.state = DeliveryState.HELD
+        delivery.state = HELD
         queue.append(delivery)
         return False
 
     def leave(self, delivery: Delivery) -> Delivery | None:
         """The delivery is gone: who goes on in its place. A HELD one only leaves its queue."""
         queue = self._held[delivery.key]
-        if delivery.state is DeliveryState.HELD:
+        if delivery.state is HELD:
             queue.remove(delivery)
             return None
         if queue:

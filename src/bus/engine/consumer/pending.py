@@ -45,7 +45,21 @@ from heapq import heappop, heappush
 
 from bus.engine.consumer.deadlines import Deadlines
 from bus.engine.consumer.deliveries_by_id import DeliveriesById
-from bus.engine.consumer.delivery import Delivery, DeliveryState, GivenUp, KeptDelivery, Loss, Window
+from bus.engine.consumer.delivery import (
+    AWAITED,
+    CROWD,
+    DELAYED,
+    HELD,
+    IN_FLIGHT,
+    READY,
+    SINGLE,
+    UNLOST,
+    Delivery,
+    DeliveryState,
+    GivenUp,
+    KeptDelivery,
+    Window,
+)
 from bus.engine.consumer.key_order import KeyOrder
 from bus.engine.consumer.windows import Windows
 from bus.errors import NotOwnerError, UnknownEventError
@@ -99,7 +113,7 @@ class Pending:
         if not self._enter(delivery):
             return
         if delay > 0:
-            self._set_aside(delivery, DeliveryState.DELAYED, now + delay)
+            self._set_aside(delivery, DELAYED, now + delay)
         else:
             self._put_down(delivery, now + RESTART_SECONDS)
 
@@ -122,7 +136,7 @@ class Pending:
             return self._begin(self._awaited[window.worker][0], window, now)
         while self._ready:
             delivery = self._deliveries.get(self._ready[0])
-            if delivery and delivery.state is DeliveryState.READY:
+            if delivery and delivery.state is READY:
                 if window.flying and (delivery.alone or delivery.loss) and delivery.wants_alone(window):
                     return None
                 heappop(self._ready)
@@ -143,7 +157,7 @@ class Pending:
             return None
         while window.timed_out:
             delivery = self._deliveries.get(heappop(window.timed_out))
-            if delivery and delivery.state is DeliveryState.READY and delivery.owner is window:
+            if delivery and delivery.state is READY and delivery.owner is window:
                 return self._begin(delivery, window, now)
         return None
 
@@ -160,14 +174,14 @@ class Pending:
         """Go on where an attempt was lost; False if that was the last one, and another worker's."""
         returned = delivery.returns_to(window)
         self._forget_awaited(delivery)
-        if not returned and delivery.loss is Loss.CROWD:
+        if not returned and delivery.loss is CROWD:
             delivery.alone = True
         elif not returned:
             if self._is_last(delivery):
                 return False
             delivery.attempts += 1
         if not (returned and window.silent):
-            delivery.loss = Loss.NONE
+            delivery.loss = UNLOST
         return True
 
     # -- what workers say
@@ -181,14 +195,14 @@ class Pending:
     def nack(self, event_id: str, window: Window, *, now: float, delay: float, reason: str = "") -> GivenUp | None:
         """The attempt failed: deliver again after *delay* seconds, or give the event up."""
         delivery = self._owned(event_id, window)
-        if delivery.state in (DeliveryState.HELD, DeliveryState.DELAYED):
+        if delivery.state in (HELD, DELAYED):
             return None
         return self._end_attempt(delivery, now=now, delay=delay, reason=reason or "not acknowledged")
 
     def extend(self, event_id: str, window: Window, *, now: float, delay: float | None) -> None:
         """The worker needs *delay* seconds from now, by default as long as the attempt had at first."""
         delivery = self._owned(event_id, window)
-        if delivery.state is DeliveryState.IN_FLIGHT:
+        if delivery.state is IN_FLIGHT:
             self._allow(delivery, now, self._patience(delivery) if delay is None else delay)
 
     def reject(self, event_id: str, window: Window, *, reason: str) -> GivenUp:
@@ -204,11 +218,7 @@ class Pending:
         delivery = self._by_id.find(event_id, window)
         if delivery is None:
             raise UnknownEventError(f"event {event_id} isn't awaiting an acknowledgement of this consumer")
-        if (
-            delivery.owner is not window
-            and delivery.state is DeliveryState.IN_FLIGHT
-            and not delivery.returns_to(window)
-        ):
+        if delivery.owner is not window and delivery.state is IN_FLIGHT and not delivery.returns_to(window):
             owner = delivery.owner.owner
             raise NotOwnerError(f"event {event_id} was delivered again to {owner}: it is that one's to settle")
         return delivery
@@ -219,7 +229,7 @@ class Pending:
         """End at most so many attempts and delays that are over at *now*; returns what is given up."""
         given_up = []
         for delivery in self._deadlines.take(now=now, most=most):
-            if delivery.state is not DeliveryState.IN_FLIGHT:
+            if delivery.state is not IN_FLIGHT:
                 self._make_ready(delivery)
             elif gone := self._time_out(delivery, delivery.owner, now):
                 given_up.append(gone)
@@ -230,7 +240,7 @@ class Pending:
             self.windows.miss(window)
         gone = None
         if window.silent and (delivery.loss or (window.crowded and not delivery.alone)):
-            delivery.loss = Loss.CROWD
+            delivery.loss = CROWD
             self._make_ready(delivery)
         else:
             reason = f"not acknowledged within {format_duration(self._patience(delivery))}"
@@ -305,24 +315,24 @@ class Pending:
         """The attempt counts."""
         if self._is_last(delivery):
             return self.give_up(delivery, reason=reason)
-        delivery.loss = Loss.NONE
+        delivery.loss = UNLOST
         if delay > 0:
-            self._set_aside(delivery, DeliveryState.DELAYED, now + delay)
+            self._set_aside(delivery, DELAYED, now + delay)
         else:
             self._make_ready(delivery)
         return None
 
     def _put_down(self, delivery: Delivery, until: float) -> None:
         """Make it READY, or AWAITED *until* then if its last attempt was lost and its worker may return."""
-        if delivery.loss is Loss.SINGLE and delivery.worker and self._is_last(delivery):
-            self._set_aside(delivery, DeliveryState.AWAITED, until)
+        if delivery.loss is SINGLE and delivery.worker and self._is_last(delivery):
+            self._set_aside(delivery, AWAITED, until)
             self._awaited.setdefault(delivery.worker, []).append(delivery)
         else:
             self._make_ready(delivery)
 
     def _make_ready(self, delivery: Delivery) -> None:
         self._leave(delivery)
-        delivery.state = DeliveryState.READY
+        delivery.state = READY
         if not delivery.queued:
             delivery.queued = True
             heappush(self._ready, delivery.index)
@@ -334,13 +344,13 @@ class Pending:
 
     def _leave(self, delivery: Delivery) -> None:
         """It is in no window any more, and awaited by nobody."""
-        if delivery.state is DeliveryState.IN_FLIGHT:
+        if delivery.state is IN_FLIGHT:
             delivery.owner.let_go(delivery)
         else:
             self._forget_awaited(delivery)
 
     def _forget_awaited(self, delivery: Delivery) -> None:
-        if delivery.state is DeliveryState.AWAITED:
+        if delivery.state is AWAITED:
             waiting = self._awaited[delivery.worker]
             waiting.remove(delivery)
             if not waiting:

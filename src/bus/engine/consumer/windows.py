@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bus.engine.consumer.delivery import Delivery, Loss, Window
+from bus.engine.consumer.delivery import UNLOST, Delivery, Window
 
 
 class Windows:
@@ -28,7 +28,7 @@ class Windows:
             window.timed_out.clear()
             self.heard += 1
             for delivery in window.flying.values():
-                delivery.loss = Loss.NONE
+                delivery.loss = UNLOST
 
     def miss(self, window: Window) -> None:
         """The connection is silent."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 
 from bus.engine.consumer.consumer import Consumer
-from bus.engine.consumer.delivery import Delivery, DeliveryState, KeptDelivery
+from bus.engine.consumer.delivery import DELAYED, Delivery, KeptDelivery
 from bus.engine.consumer.terms import Terms
 from bus.engine.embedded.consumer_store import ConsumerState, GivenUpEvent
 from bus.units import SECOND_NS
@@ -70,7 +70,7 @@ class DurableConsumer:
 
 
 def _due(delivery: Delivery, now: float, wall: int) -> int:
-    return wall + int((delivery.due - now) * SECOND_NS) if delivery.state is DeliveryState.DELAYED else 0
+    return wall + int((delivery.due - now) * SECOND_NS) if delivery.state is DELAYED else 0
 
 
 def _delay(kept: KeptDelivery, wall: int) -> float:
