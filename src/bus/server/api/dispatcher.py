@@ -86,7 +86,11 @@ class Dispatcher:
     # -- requests
 
     def handle(self, request: Request, responder: Responder) -> None:
-        self._gate.let_in(request, responder).respond(request, responder)
+        """Have *request* answered by its route; whatever is raised becomes the answer."""
+        try:
+            self._gate.let_in(request, responder).respond(request, responder)
+        except Exception as error:
+            responder.fail(as_bus_error(error, responder.what))
 
     def take_body(self, request: Request, responder: Responder) -> BodySink | None:
         self._gate.check_admission(request, responder)

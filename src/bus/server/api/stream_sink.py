@@ -112,7 +112,7 @@ class StreamSink:
 
     def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
         if again is None or len(data) <= MUCH:
-            self._send(data)
+            self.connection.transport.writelines(self._framed(data))
         else:
             self._pieces = Pieces(data, again, self._kept)
             self._send_pieces()

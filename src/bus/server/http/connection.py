@@ -16,11 +16,11 @@ from typing import Protocol, cast
 
 from bus.errors import BusError, MalformedError, RequestTimeoutError
 from bus.server.http import limits
-from bus.server.http.answer_queue import AnswerQueue, QueueState
+from bus.server.http.answer_queue import ENDED, AnswerQueue
 from bus.server.http.cors import Cors
 from bus.server.http.flow_control import FlowControl
 from bus.server.http.memory_limits import Memory
-from bus.server.http.request_reader import NEVER, ReadState, RequestHandler, RequestReader
+from bus.server.http.request_reader import BODY, CLOSED, HEAD, NEVER, RequestHandler, RequestReader
 from bus.server.http.responder import Responder
 
 
@@ -78,9 +78,9 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """A client that is done sending may still be waiting for its answers, unless they are a stream."""
-        if self._reader.state is ReadState.BODY:
+        if self._reader.state is BODY:
             self._reader.refuse(MalformedError("the body ended before it was complete"))
-        self._reader.state = ReadState.CLOSED
+        self._reader.state = CLOSED
         return bool(self._answers.waiting) and self.stream is None
 
     def pause_writing(self) -> None:
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
-        if self.stream or reader.state is ReadState.CLOSED:
+        if self.stream or reader.state is CLOSED:
             return
         reader.buffer = reader.buffer + data if reader.buffer else data
         reader.advance()
@@ -115,35 +115,35 @@ class Connection(asyncio.Protocol):
 
     def flush(self) -> None:
         """Write what is due, in the order of the requests."""
-        due = self._answers.take()
+        answers, reader = self._answers, self._reader
+        due = answers.take()
         if due is None:
             return
-        if self._answers.state is QueueState.CLOSED:
+        if answers.state is ENDED:
             self._close(due)
             return
         if due:
-            self._write(due)
-        if not self._answers.waiting:
+            self.transport.write(due)
+            if not self.writable and not self.stream:
+                self._flow.count_unread()
+        if not answers.waiting:
             self._rest()
-        if self._reader.buffer:
-            self._reader.advance_soon()
-
-    def _write(self, due: bytes) -> None:
-        self.transport.write(due)
-        if not self.writable and not self.stream:
-            self._flow.count_unread()
+        if reader.buffer:
+            reader.advance_soon()
 
     def _rest(self) -> None:
         """Everything is answered: wait for the next request, if there can be one."""
-        if self.draining or self._reader.state is ReadState.CLOSED:
+        if self.draining or self._reader.state is CLOSED:
             self.transport.close()
-        elif self._reader.state is ReadState.HEAD:
+        elif self._reader.state is HEAD:
             self.deadline = self._loop.time() + limits.IDLE_SECONDS
 
     def _close(self, due: bytes) -> None:
         """Write the last answer and hang up, at once or when the client has stopped sending."""
         self._reader.close()
-        self._write(due)
+        self.transport.write(due)
+        if not self.writable:
+            self._flow.count_unread()
         if self._reader.lingers:
             self.deadline = self._loop.time() + limits.LINGER_SECONDS
             self.transport.write_eof()
@@ -173,9 +173,9 @@ class Connection(asyncio.Protocol):
         """
         self.deadline = NEVER
         reader = self._reader
-        if refusal and reader.state is ReadState.HEAD and not self._answers.waiting:
+        if refusal and reader.state is HEAD and not self._answers.waiting:
             reader.refuse(refusal)
-        elif self.writable and (reader.buffer or reader.state is ReadState.BODY):
+        elif self.writable and (reader.buffer or reader.state is BODY):
             reader.refuse(RequestTimeoutError("the request did not arrive in time"))
         else:
             self.transport.abort()
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         """Answer what was asked, take nothing more, then close."""
         self.draining = True
         if not self._answers.waiting:
-            self._reader.state = ReadState.CLOSED
+            self._reader.state = CLOSED
             self.transport.close()
 
     def __repr__(self) -> str:

@@ -43,7 +43,7 @@ class RequestHandler(Protocol):
         """Who takes the body of *request* as it comes; None if it is to be handed over whole."""
 
     def handle(self, request: Request, responder: Responder) -> None:
-        """Answer *request* through *responder*, now or later. Raises what it is answered with instead."""
+        """Answer *request* through *responder*, now or later."""
 
 
 class ReadState(Enum):
@@ -52,6 +52,10 @@ class ReadState(Enum):
     HEAD = auto()
     BODY = auto()
     CLOSED = auto()
+
+
+HEAD, BODY, CLOSED = ReadState
+"""Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
 
 
 class RequestReader:
@@ -75,7 +79,7 @@ class RequestReader:
     ) -> None:
         self.buffer = b""
         self.lingers = False
-        self.state = ReadState.HEAD
+        self.state = HEAD
         self._answers = answers
         self._body: Body | None = None
         self._carrier = carrier
@@ -95,7 +99,7 @@ class RequestReader:
         answers.corked = True
         self._credit = limits.REQUESTS_A_TURN
         try:
-            while self.buffer and self._step():
+            while self.buffer and not flow.blocked and self._take():
                 pass
             if self.buffer or self._body or flow.incoming.size:
                 self._count_incoming()
@@ -130,34 +134,46 @@ class RequestReader:
         kept = self._body.size if self._body else 0
         self._flow.incoming.resize(len(self.buffer) + kept)
 
-    def _step(self) -> bool:
-        """Take a head or a piece of a body; False if more bytes are needed, or none wanted for now."""
-        if self._flow.blocked:
-            return False
-        if self.state is ReadState.BODY:
+    def _take(self) -> bool:
+        """Take a request, or a piece of a body; False if more bytes are needed, or none wanted for now."""
+        if self.state is HEAD and self._credit:
+            return self._take_request()
+        if self.state is BODY:
             return self._take_body()
         if not self._credit:
             self._take_turn()
-            return False
-        return self.state is ReadState.HEAD and self._take_head()
+        return False
 
-    # -- heads
+    # -- requests
 
-    def _take_head(self) -> bool:
-        """Take a head; empty lines before it are passed over (RFC 9112, section 2.2)."""
+    def _take_request(self) -> bool:
+        """Take a head, and handle its request if all of it is here; else see to its body."""
         buffer = self.buffer
         if buffer.startswith(b"\r\n"):
-            self.buffer = buffer = _EMPTY_LINES.sub(b"", buffer, count=1)
-            self._searched = 0
-        end = buffer.find(b"\r\n\r\n", self._searched) + 4
-        if end < 4:
+            buffer = self._skip_empty_lines()
+        body = buffer.find(b"\r\n\r\n", self._searched) + 4
+        if body < 4:
             self._wait_for_head()
             return False
         self._searched = 0
         self._credit -= 1
+        head = read_known_head(buffer[:body]) if body <= LONGEST_REMEMBERED else read_head(buffer[:body])
+        self._answers.waiting.append(responder := Responder(self._carrier, head, not head.keep_alive))
+        end = body + head.length
+        if end > len(buffer) or head.length > self._most_at_once or not head.at_once:
+            self.buffer = buffer[body:]
+            self._begin_body(head, responder)
+            return True
         self.buffer = buffer[end:]
-        self._begin_request(read_known_head(buffer[:end]) if end <= LONGEST_REMEMBERED else read_head(buffer[:end]))
+        self._await_next(head)
+        self._handler.handle(Request(head, buffer[body:end]), responder)
         return True
+
+    def _skip_empty_lines(self) -> bytes:
+        """Pass over empty lines before a head (RFC 9112, section 2.2)."""
+        self.buffer = _EMPTY_LINES.sub(b"", self.buffer, count=1)
+        self._searched = 0
+        return self.buffer
 
     def _wait_for_head(self) -> None:
         if len(self.buffer) > limits.HEAD_BYTES:
@@ -172,21 +188,9 @@ class RequestReader:
             return RequestLineTooLongError(f"the request line is longer than {limits.REQUEST_LINE_BYTES} bytes")
         return HeadTooLargeError(f"the headers are longer than {limits.HEAD_BYTES} bytes")
 
-    def _begin_request(self, head: Head) -> None:
-        """Handle a request that is all here at once; else see to its body."""
-        responder = Responder(self._carrier, head, not head.keep_alive)
-        self._answers.waiting.append(responder)
-        length = head.length
-        if length <= len(self.buffer) and length <= self._most_at_once and head.at_once:
-            body, self.buffer = self.buffer[:length], self.buffer[length:]
-            self._await_next(head)
-            responder.run(self._handler.handle, Request(head, body), responder)
-        else:
-            self._begin_body(head, responder)
-
     def _await_next(self, head: Head) -> None:
         """The request is complete: what comes now is the next one."""
-        self.state = ReadState.HEAD if head.keep_alive else ReadState.CLOSED
+        self.state = HEAD if head.keep_alive else CLOSED
         carrier = self._carrier
         carrier.deadline = NEVER if carrier.writable else self._loop.time() + limits.UNREAD_SECONDS
         if head.path != "/":
@@ -202,7 +206,7 @@ class RequestReader:
         self._flow.uploading = sink is not None
         if not sink:
             self._handler.incoming.check(head.length)
-        self.state = ReadState.BODY
+        self.state = BODY
         self._carrier.deadline = self._loop.time() + limits.BODY_SECONDS
         if head.expects and not self.buffer and not self._body.done:
             responder.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -247,8 +251,7 @@ class RequestReader:
         if body.sink:
             body.sink.finish()
         else:
-            responder = self._answers.waiting[-1]
-            responder.run(self._handler.handle, request, responder)
+            self._handler.handle(request, self._answers.waiting[-1])
 
     def _forget_request(self) -> None:
         self._request = self._body = None
@@ -275,7 +278,7 @@ class RequestReader:
 
     def close(self) -> None:
         """Take no more requests."""
-        self.state = ReadState.CLOSED
+        self.state = CLOSED
         self.buffer = b""
 
     def lose(self) -> None:

@@ -86,10 +86,10 @@ class Responder(msgspec.Struct, eq=False):
         try:
             call(*args)
         except Exception as error:
-            self.fail(as_bus_error(error, self._what))
+            self.fail(as_bus_error(error, self.what))
 
     @property
-    def _what(self) -> str:
+    def what(self) -> str:
         """The request, without what may be secret in it."""
         return f"{self.head.method.decode()} {self.head.path!a}" if self.head else "a request that can't be read"
 
@@ -101,7 +101,7 @@ class Responder(msgspec.Struct, eq=False):
         try:
             tell(error)
         except Exception as again:
-            self._cut(as_bus_error(again, self._what))
+            self._cut(as_bus_error(again, self.what))
 
     def _refuse(self, error: BusError) -> None:
         self.close |= isinstance(error, MalformedError)
@@ -145,4 +145,4 @@ class Responder(msgspec.Struct, eq=False):
             try:
                 self.on_lost()
             except Exception as error:
-                as_bus_error(error, self._what)
+                as_bus_error(error, self.what)
