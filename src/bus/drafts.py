@@ -10,7 +10,7 @@ import msgspec
 
 from bus.errors import BusError, InvalidEventError
 from bus.event import Draft
-from bus.payload import SHORT, check_encoding, check_payload, is_harmless, too_deep
+from bus.payload import SHORT, check_encoding, check_payload, is_harmless, may_overflow, too_deep
 from bus.subject import is_inbox, parse_subject
 from bus.suggest import suggest
 
@@ -43,7 +43,7 @@ _received_batch_decoder = msgspec.json.Decoder(list[_Received])
 
 def decode_draft(body: bytes) -> Draft:
     """Read one event. Raises `InvalidEventError` saying what is wrong with it."""
-    if len(body) > SHORT or not is_harmless(body):
+    if len(body) > SHORT or not body.isascii() or may_overflow(body):
         return _decode_checked(body)
     try:
         return _draft_decoder.decode(body)

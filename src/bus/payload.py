@@ -137,12 +137,14 @@ _CHANGE, _RISE = _tables()
 def may_overflow(text: bytes) -> bool:
     """Whether *text* holds what a number beyond a double has: an exponent of three digits, or many digits."""
     # ``in`` takes its operand for a number first, and catches the error; ``find`` doesn't, and is three times as fast.
-    alike = text.translate(_DIGITS_ALIKE)
-    if alike.find(b"0e000") >= 0 or alike.find(b"0e+000") >= 0:
+    alike = text.translate(_DIGITS_ALIKE, b"+")
+    if alike.find(b"0e000") >= 0:
         return True
+    if len(text) <= len(_LONG_NUMBER):
+        return False
     # A run of so many digits has one at some multiple of its length, which is quicker to look at than all.
     steps = alike[:: len(_LONG_NUMBER)]
-    return len(steps) > 1 and steps.find(b"0") >= 0 and alike.find(_LONG_NUMBER) >= 0
+    return steps.find(b"0") >= 0 and alike.find(_LONG_NUMBER) >= 0
 
 
 def _overflows(bare: bytes) -> bool:

@@ -32,7 +32,7 @@ def test_equal_patterns_and_format_are_one_group_others_are_not() -> None:
     groups = Groups()
     for wanted in (key("app.a"), key("app.a"), key("app.a", Format.NDJSON), key("app.*")):
         groups.join(wanted, Listener())
-    assert len(groups) == 3
+    assert len(groups.by_key) == 3
     assert sorted(len(group.followers) for group in groups.wanting(b"app.a")) == [1, 1, 2]
     assert [len(group.followers) for group in groups.wanting(b"app.b")] == [1]
     assert not groups.wanting(b"other.a")
@@ -46,7 +46,7 @@ def test_a_group_goes_with_its_last_follower_and_an_answer_with_its_group() -> N
     groups.leave(key("app.a"), first)
     assert [list(group.followers) for group in groups.wanting(b"app.a")] == [[second]]
     groups.leave(key("app.a"), second)
-    assert not groups and not groups.wanting(b"app.a")
+    assert not groups.by_key and not groups.wanting(b"app.a")
     groups.join(key("app.>"), first)
     assert len(groups.wanting(b"app.a")) == 1
 

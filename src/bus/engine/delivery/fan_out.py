@@ -75,12 +75,13 @@ class FanOut:
 
     def deliver(self, batches: Sequence[Batch]) -> None:
         """Hand what was just committed to everyone who wants it."""
-        if self._groups:
+        if self._groups.by_key:
             self._due.extend(batches)
             if self._delivering is None:
                 self._delivering = self._deliver_due()
                 self._go_on()
-        self._wake()
+        if self._waiting:
+            self._wake()
 
     def _go_on(self) -> None:
         """Do a turn's work."""
@@ -108,7 +109,7 @@ class FanOut:
             try:
                 yield from self._deliver(batch)
             except Exception as error:
-                self._fail([follower for group in self._groups for follower in group.followers], error)
+                self._fail([follower for group in self._groups.by_key.values() for follower in group.followers], error)
 
     def _deliver(self, batch: Batch) -> Iterator[None]:
         wanting = yield from self._match(batch)
@@ -150,8 +151,8 @@ class FanOut:
                 follower.sink.write(data)
             except Exception as error:
                 self._fail([follower], error)
-        slow = [follower for follower in group.followers if not follower.sink.writable]
-        self._send_back(group, slow, batch.next)
+        if slow := [follower for follower in group.followers if not follower.sink.writable]:
+            self._send_back(group, slow, batch.next)
 
     def _send_back(self, group: Group, followers: Iterable[Follower], index: int) -> None:
         """Let *followers* go on from *index* by themselves: their sinks are full, or it is much and not to be kept."""
@@ -168,7 +169,7 @@ class FanOut:
                 as_bus_error(again, f"breaking off {follower!r}")
 
     def __len__(self) -> int:
-        return sum(len(group.followers) for group in self._groups) + len(self._waiting)
+        return sum(len(group.followers) for group in self._groups.by_key.values()) + len(self._waiting)
 
     def __repr__(self) -> str:
-        return f"<FanOut {len(self._groups)} groups, {len(self)} subscribers>"
+        return f"<FanOut {len(self._groups.by_key)} groups, {len(self)} subscribers>"

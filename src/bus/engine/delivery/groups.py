@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Protocol
 
 from bus.engine.base import Sink
@@ -44,22 +43,19 @@ class Group:
 
 
 class Groups:
-    """All groups of a namespace. ``work`` is what finding them has cost, in steps."""
+    """All groups of a namespace, ``by_key``. ``work`` is what finding them has cost, in steps."""
 
     def __init__(self) -> None:
-        self._groups: dict[GroupKey, Group] = {}
+        self.by_key: dict[GroupKey, Group] = {}
+        self.work = 0
         self._tree: PatternTree[Group] = PatternTree()
         self._known: dict[bytes, tuple[Group, ...]] = {}
         self._remembered = 0
 
-    @property
-    def work(self) -> int:
-        return self._tree.work
-
     def join(self, key: GroupKey, follower: Follower) -> None:
-        group = self._groups.get(key)
+        group = self.by_key.get(key)
         if group is None:
-            group = self._groups[key] = Group(key)
+            group = self.by_key[key] = Group(key)
             for pattern in group.wanted.patterns:
                 self._tree.add(pattern.text, group)
             self._forget_answers()
@@ -67,12 +63,12 @@ class Groups:
 
     def leave(self, key: GroupKey, follower: Follower) -> None:
         """Take *follower* out, if it is there; a group without followers goes as well."""
-        group = self._groups.get(key)
+        group = self.by_key.get(key)
         if group is None or follower not in group.followers:
             return
         del group.followers[follower]
         if not group.followers:
-            del self._groups[key]
+            del self.by_key[key]
             for pattern in group.wanted.patterns:
                 self._tree.remove(pattern.text, group)
             self._forget_answers()
@@ -82,6 +78,7 @@ class Groups:
         known = self._known.get(subject)
         if known is None:
             known = self._known[subject] = tuple(self._tree.match(subject))
+            self.work = self._tree.work
             self._remembered += 1 + len(known)
             if self._remembered > ANSWERS_REMEMBERED:
                 self._forget_answers()
@@ -91,11 +88,5 @@ class Groups:
         self._known.clear()
         self._remembered = 0
 
-    def __iter__(self) -> Iterator[Group]:
-        return iter(self._groups.values())
-
-    def __len__(self) -> int:
-        return len(self._groups)
-
     def __repr__(self) -> str:
-        return f"<Groups {len(self)}, {self._remembered} answers remembered>"
+        return f"<Groups {len(self.by_key)}, {self._remembered} answers remembered>"

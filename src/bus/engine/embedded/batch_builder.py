@@ -37,10 +37,10 @@ class CheckedDraft(msgspec.Struct, frozen=True, gc=False):
 
     subject: bytes
     payload: bytes
-    event_id: str
     time: int
-    extra: bytes
-    key: Key | None
+    event_id: str = ""
+    extra: bytes = b""
+    key: Key | None = None
 
 
 def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
@@ -50,14 +50,15 @@ def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
     """
     name = draft.subject or ""
     _, subject = parse_subject(name)
+    payload = one_line(bytes(draft.payload))
+    if not (draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject):
+        return CheckedDraft(subject, payload, now)
     return CheckedDraft(
-        subject=subject,
-        payload=one_line(bytes(draft.payload)),
+        subject, payload, draft.time(now),
         event_id=check_id(draft.id) if draft.id else "",
-        time=draft.time(now) if draft.created_at else now,
-        extra=_extra(draft) if draft.key or draft.trace_id or draft.response_subject else b"",
+        extra=_extra(draft),
         key=(name, draft.key) if draft.key else None,
-    )
+    )  # fmt: skip
 
 
 def _extra(draft: Draft) -> bytes:
@@ -103,21 +104,21 @@ class BatchBuilder:
 
     def add(self, events: Sequence[CheckedDraft], publisher: Publisher, *, now: int) -> int:
         """Encode events at the end of the batch, for *publisher*; returns their bytes. *now* is in ns."""
-        before = self.size
+        frames, before = self.frames, self.size
+        index = self.first + len(frames)
         receipts: list[Receipt] = []
         for event in events:
-            index = self.first + len(self.frames)
-            event_id = event.event_id or self._make_id(index)
-            created_at = format_time(event.time)
+            event_id, created_at = event.event_id or self._make_id(index), format_time(event.time)
             frame = encode_frame(event_id, event.subject, event.payload, created_at, index, event.extra)
-            self.frames.append(frame)
+            frames.append(frame)
             self._subjects.append(event.subject)
             self.size += len(frame)
+            receipts.append(receipt := Receipt(event_id, created_at, index))
             if event.time > self.time:
                 self.time = max(self.time, min(event.time, now))
-            receipts.append(receipt := Receipt(event_id, created_at, index))
             if event.event_id or event.key:
                 self._note(event, receipt)
+            index += 1
         self.waiters.append((publisher, receipts))
         return self.size - before
 
@@ -147,17 +148,21 @@ class BatchBuilder:
     def build(self) -> Batch:
         """The finished batch."""
         subjects = tuple(dict.fromkeys(self._subjects))
-        numbers = dict(zip(subjects, count(), strict=False))
         return Batch(
             first=self.first,
             time=self.time,
             frames=b"".join(self.frames),
             lengths=array("I", map(len, self.frames)),
             subjects=subjects,
-            which=narrow(map(numbers.__getitem__, self._subjects), len(subjects)),
+            which=self._which(subjects) if len(subjects) > 1 else b"",
             keyed=bool(self.claimed),
             client_ids=tuple(self.client_ids),
         )
+
+    def _which(self, subjects: Sequence[bytes]) -> bytes | array[int]:
+        """For each event which of *subjects* it has."""
+        numbers = dict(zip(subjects, count(), strict=False))
+        return narrow(map(numbers.__getitem__, self._subjects), len(subjects))
 
     def __repr__(self) -> str:
         return f"<BatchBuilder {len(self.frames)} events from {self.first}, {self.size} bytes>"

@@ -20,8 +20,9 @@ from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
+from bus.errors import DuplicateKeyError
 from bus.event import Receipt
 from bus.frame import read_frame, split_frames
 from bus.storage.log import Log
@@ -67,11 +68,20 @@ class Duplicates:
         self._forget(key)
         return None
 
-    def is_claimed(self, key: Key) -> bool:
-        return key in self._claimed
+    def claim(self, keys: Sequence[Key], *, now: int) -> bool:
+        """Claim all of *keys* at *now* (ns); False if one of them is claimed, and none is then.
 
-    def claim(self, keys: Iterable[Key]) -> None:
+        Raises `DuplicateKeyError` if one was used, or is among them twice.
+        """
+        if len(set(keys)) < len(keys):
+            raise DuplicateKeyError("key was processed before: the batch holds it twice")
+        for key in keys:
+            if first := self.first(key, now=now):
+                raise DuplicateKeyError(receipt=first)
+        if not self._claimed.isdisjoint(keys):
+            return False
         self._claimed.update(keys)
+        return True
 
     def release(self, key: Key) -> None:
         """The event of this key was not stored."""

@@ -135,24 +135,32 @@ class EmbeddedEngine:
     # -- publishing
 
     def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
-        if not atomic:
-            self._publish_each(drafts, publisher, now=now)
-        elif namespace := self._namespaces.get(name := _namespace_of(drafts)):
+        """What comes before the first dot says where they go, even if what comes behind it can't be read."""
+        name = (drafts[0].subject or "").partition(".")[0]
+        if atomic and len(drafts) > 1:
+            self._check_batch(name, drafts)
+        namespace = self._namespaces.get(name)
+        if namespace is None:
+            self._publish_to_inboxes(drafts, publisher, atomic=atomic, now=now)
+        elif atomic:
             namespace.publish(drafts, publisher, now=now)
-        elif name != INBOX_NAMESPACE:
-            raise self._unknown(name)
-        elif len(drafts) == 1:
-            publisher.stored([self._inboxes.publish(drafts[0], now=now)], Durability.MEMORY)
         else:
+            namespace.publish_each(drafts, publisher, now=now)
+
+    def _check_batch(self, name: str, drafts: Sequence[Draft]) -> None:
+        """Raise `InvalidSubjectError` or `InvalidEventError` unless all of *drafts* go to one log, that of *name*."""
+        if {(draft.subject or "").partition(".")[0] for draft in drafts} != {name}:
+            names = ", ".join(sorted({parse_subject(draft.subject or "")[0] for draft in drafts}))
+            raise InvalidEventError(f"the batch is of several namespaces ({names}): send one each")
+        if name == INBOX_NAMESPACE:
             raise InvalidEventError("a batch can't go to an inbox: send replies one by one, or as NDJSON")
 
-    def _publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
-        """What comes before the first dot says where they go, even if what comes behind it can't be read."""
-        namespace = self._namespaces.get((drafts[0].subject or "").partition(".")[0])
-        if namespace:
-            namespace.publish_each(drafts, publisher, now=now)
-        else:
-            publisher.stored([self._publish_one(draft, now=now) for draft in drafts], Durability.MEMORY)
+    def _publish_to_inboxes(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool, now: int) -> None:
+        """Put *drafts*, of which there is one if *atomic*, into the inboxes that they are for."""
+        outcomes = [self._publish_one(draft, now=now) for draft in drafts]
+        if atomic and isinstance(outcomes[0], BusError):
+            raise outcomes[0]
+        publisher.stored(outcomes, Durability.MEMORY)
 
     def _publish_one(self, draft: Draft, *, now: int) -> Outcome:
         """Put a draft into its inbox, or say why it can't be stored anywhere."""
@@ -270,12 +278,3 @@ class EmbeddedEngine:
 
     def __repr__(self) -> str:
         return f"<EmbeddedEngine {self._settings.path} {', '.join(self._namespaces)}>"
-
-
-def _namespace_of(drafts: Sequence[Draft]) -> str:
-    """The one namespace of a batch. Raises `InvalidSubjectError` or `InvalidEventError`."""
-    name, _ = parse_subject(drafts[0].subject or "")
-    if len(drafts) > 1 and {(draft.subject or "").partition(".")[0] for draft in drafts} != {name}:
-        names = ", ".join(sorted({parse_subject(draft.subject or "")[0] for draft in drafts}))
-        raise InvalidEventError(f"the batch is of several namespaces ({names}): send one each")
-    return name

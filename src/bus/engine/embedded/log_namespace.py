@@ -27,14 +27,13 @@ from bus.engine.embedded.batch_builder import (
     apologise,
     check_draft,
 )
-from bus.engine.embedded.duplicates import Duplicates, Key
+from bus.engine.embedded.duplicates import Duplicates
 from bus.engine.embedded.group_commit import Committer
 from bus.engine.embedded.separate_events import Outcomes
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import READ_BATCHES, READ_BYTES, Namespace
 from bus.errors import (
     BusError,
-    DuplicateKeyError,
     InvalidEventError,
     LogFailedError,
     OverloadedError,
@@ -72,6 +71,7 @@ class LogNamespace(Namespace):
         super().__init__(name, next=store.next, loop=loop)
         self.store = store
         self.durability = durability
+        self._time = store.time
         self._broken: StorageError | None = None
         self._committer = committer
         self._duplicates = duplicates
@@ -110,15 +110,15 @@ class LogNamespace(Namespace):
 
     def publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
         """Store *drafts* each by itself, together as far as nothing keeps one of them behind."""
-        if self._is_closed:
-            raise self._refusal()
+        if refusal := self._refusal():
+            raise refusal
         outcomes = Outcomes(len(drafts), publisher, self.durability)
         events: list[CheckedDraft] = []
         places: list[int] = []
         for place, draft in enumerate(drafts):
             try:
                 event = check_draft(draft, now=now)
-                if event.key and not self._claim([event.key], now=now):
+                if event.key and not self._duplicates.claim([event.key], now=now):
                     self._parked.append(([event], outcomes.at([place])))
                     continue
             except Exception as error:
@@ -131,56 +131,35 @@ class LogNamespace(Namespace):
 
     def append(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
         """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
-        if self._is_closed:
-            raise self._refusal()
+        if refusal := self._refusal():
+            raise refusal
         keys = [event.key for event in events if event.key]
-        if keys and not self._claim(keys, now=now):
+        if keys and not self._duplicates.claim(keys, now=now):
             self._parked.append((events, publisher))
         else:
             self._gather(events, publisher, now=now)
 
-    @property
-    def _is_closed(self) -> bool:
-        """Whether no events are taken now."""
-        return (
-            self._gathered_bytes > GATHERED_BYTES
-            or self._on_idle is not None or self._broken is not None or self.store.failure is not None
-        )  # fmt: skip
-
-    def _refusal(self) -> BusError:
-        """Why no events are taken now."""
-        if failure := self.failure:
-            return failure
+    def _refusal(self) -> BusError | None:
+        """Why no events are taken now, None if they are."""
+        if self._broken or self.store.failure:
+            return self.failure
         if self._on_idle:
             return StoppingError("the server is stopping: publish again when it is back")
-        return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
-
-    def _claim(self, keys: list[Key], *, now: int) -> bool:
-        """Claim *keys*, unless one of them is claimed. Raises `DuplicateKeyError` if one was used."""
-        if self._duplicate(keys, now=now):
-            return False
-        self._duplicates.claim(keys)
-        return True
-
-    def _duplicate(self, keys: list[Key], *, now: int) -> bool:
-        """Whether one of *keys* is claimed. Raises `DuplicateKeyError` if one was used."""
-        if len(set(keys)) < len(keys):
-            raise DuplicateKeyError("key was processed before: the batch holds it twice")
-        for key in keys:
-            if first := self._duplicates.first(key, now=now):
-                raise DuplicateKeyError(receipt=first)
-        return any(map(self._duplicates.is_claimed, keys))
+        if self._gathered_bytes > GATHERED_BYTES:
+            return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+        return None
 
     def _gather(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
-        if not self._gathering or self._gathering[-1].size >= BATCH_BYTES:
-            self._gathering.append(self._begin_batch())
-        self._gathered_bytes += self._gathering[-1].add(events, publisher, now=now)
+        gathering = self._gathering
+        if not gathering or gathering[-1].size >= BATCH_BYTES:
+            gathering.append(self._begin_batch())
+        self._gathered_bytes += gathering[-1].add(events, publisher, now=now)
         if not self._scheduled and not self._committing:
             self._schedule()
 
     def _begin_batch(self) -> BatchBuilder:
         before = self._gathering or self._committing
-        first, time = (before[-1].next, before[-1].time) if before else (self.next, self.store.time)
+        first, time = (before[-1].next, before[-1].time) if before else (self.next, self._time)
         return BatchBuilder(first, time, durability=self.durability, make_id=self._make_id, hash_id=self.store.hash_id)
 
     # -- committing
@@ -206,10 +185,12 @@ class LogNamespace(Namespace):
         if stored:
             keyed = [builder for builder in done[:stored] if builder.claimed]
             remember = partial(self._remember_keys, keyed) if keyed else None
+            self._time = batches[stored - 1].time
             self.take_over(batches[:stored], done[:stored], before=remember)
         if failure:
             self._refuse_gathered(done[stored:], failure)
-        self._retry_parked()
+        if self._parked:
+            self._retry_parked()
         if self._gathering:
             self._schedule()
         elif self._on_idle:
