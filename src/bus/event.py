@@ -28,6 +28,9 @@ from bus.receipt import Receipt as Receipt
 from bus.units import parse_time
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
+is_id = _ID.fullmatch
+"""Whether a text can be an id."""
+
 _MADE_ID = re.compile(r"e_([0-9a-f]{12})[0-9a-z]{10}", re.ASCII)
 _MADE_IDS = re.compile(rf"(?:{_MADE_ID.pattern}\n)*+", re.ASCII)
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -110,9 +113,14 @@ class Event(msgspec.Struct):
 
 def check_id(text: str, what: str = "event id") -> str:
     """Return *text* if it can be an id, raise `InvalidEventError` otherwise."""
-    if not _ID.fullmatch(text):
-        raise InvalidEventError(f"{what} {text[:80]!a} is malformed: 1 to 128 letters, digits, '_' or '-'")
+    if not is_id(text):
+        raise InvalidEventError(id_fault(text, what))
     return text
+
+
+def id_fault(text: str, what: str) -> str:
+    """What is wrong with *text*, which isn't an id; *what* says what it was meant to be."""
+    return f"{what} {text[:80]!a} is malformed: 1 to 128 letters, digits, '_' or '-'"
 
 
 def check_label(text: str, what: str) -> str:

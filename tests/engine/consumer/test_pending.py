@@ -70,6 +70,22 @@ class PendingMachine(RuleBasedStateMachine):
         self.pending.admit(index, self.admitted[index], key=key)
 
     @precondition(lambda self: self.windows)
+    @rule(data=st.data(), key=st.sampled_from(["", "", "a", "b"]), name=st.sampled_from(["", "", "twin"]))
+    def hand(self, data: st.DataObject, key: str, name: str) -> None:
+        window = data.draw(st.sampled_from(self.windows))
+        if len(window.flying) >= PREFETCH or not self.pending.takes_new(window):
+            return
+        busy = bool(key) and any(found.key == key for found in self.pending)
+        index = len(self.admitted) + 1
+        self.admitted[index] = name or f"e{index}"
+        self.keys[index] = key
+        handed = self.pending.hand(index, self.admitted[index], window, key=key, now=self.now)
+        found = self.found(index)
+        assert (handed is None) is busy
+        assert found.state is (DeliveryState.HELD if busy else DeliveryState.IN_FLIGHT)
+        assert busy or (found.owner is window and found.attempts == 1)
+
+    @precondition(lambda self: self.windows)
     @rule(data=st.data())
     def deliver(self, data: st.DataObject) -> None:
         window = data.draw(st.sampled_from(self.windows))

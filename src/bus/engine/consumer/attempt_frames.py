@@ -13,6 +13,14 @@ def nth_attempt(frame: bytes, attempts: int) -> bytes:
     return extend_frame(frame, b',"attempts":%d' % attempts)
 
 
+def first_attempt(frame: bytes) -> bytes:
+    """*frame* as it is delivered at first, as most are."""
+    return frame[:-3] + _FIRST
+
+
+_FIRST = extend_frame(b"}\n\n", b',"attempts":1')
+
+
 def made_again(namespace: Namespace, frames: Sequence[bytes], form: Format) -> Callable[[], bytes]:
     """What makes the bytes of these deliveries once more, from the log."""
     deliveries = [(fields.index, fields.attempts) for fields in map(read_frame, frames)]

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bus.engine.base import MUCH, Gap
-from bus.engine.consumer.attempt_frames import made_again, nth_attempt
-from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
+from bus.engine.consumer.attempt_frames import first_attempt, made_again, nth_attempt
+from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery, Window
 from bus.engine.consumer.pending import Pending
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.namespace import Namespace
@@ -72,11 +72,8 @@ class HandOut:
         for subscription in list(subscriptions):
             if size <= 0 or events <= 0:
                 return True
-            room = min(subscription.room, events)
-            frames: list[bytes] = []
-            while size > 0 and len(frames) < room and (frame := self._next(subscription, now)):
-                frames.append(frame)
-                size -= len(frame)
+            frames = self._fill(subscription, min(subscription.room, events), size, now)
+            size -= sum(map(len, frames))
             if frames:
                 events -= len(frames)
                 self._send(subscription, frames)
@@ -92,43 +89,49 @@ class HandOut:
         )
         subscription.count(len(frames))
 
-    def _next(self, subscription: ConsumerSubscription, now: float) -> bytes:
-        """The frame to hand to *subscription* next, with its attempt; empty when there is nothing to hand out."""
-        while True:
-            fresh = b""
-            found = self._pending.deliver(subscription.window, now=now)
-            if found is None:
-                fresh = self._admit_next(subscription)
-                if not fresh:
-                    return b""
-                found = self._pending.deliver(subscription.window, now=now)
+    def _fill(self, subscription: ConsumerSubscription, room: int, size: int, now: float) -> list[bytes]:
+        """The frames for *room* deliveries, or about *size* bytes of them: those that came back, then new ones."""
+        frames: list[bytes] = []
+        while len(frames) < room and size > 0 and (frame := self._returned(subscription.window, now)):
+            frames.append(frame)
+            size -= len(frame)
+        if len(frames) < room and size > 0 and self._pending.takes_new(subscription.window):
+            self._add_new(frames, subscription, room, size, now)
+        return frames
+
+    def _returned(self, window: Window, now: float) -> bytes:
+        """The next of the deliveries that are ready, with its attempt; empty when there is none for *window*."""
+        while found := self._pending.deliver(window, now=now):
             if isinstance(found, GivenUp):
                 self._given_up(found)
-            elif found and (frame := self._frame(found, fresh)):
+            elif frame := self._frame(found):
                 return nth_attempt(frame, found.attempts)
+        return b""
 
-    def _frame(self, delivery: Delivery, fresh: bytes) -> bytes:
-        """The frame of a delivery, *fresh* from the log or read again; else it is given up."""
-        frame = fresh or self._namespace.frame(delivery.index) or b""
+    def _add_new(
+        self, frames: list[bytes], subscription: ConsumerSubscription, room: int, size: int, now: float
+    ) -> None:
+        """Add new events of those that were fetched to *frames*, as far as they may be handed out now."""
+        window, most = subscription.window, MOST_PENDING
+        while len(frames) < room and size > 0 and len(self._pending) < most and (found := self.feed.take()):
+            index, frame = found
+            if not subscription.takes(index):
+                self.feed.put_back(index, frame)
+                return
+            if self._pending.hand(
+                index, id_of(frame), window, key=self._key_of(frame) if self._by_key else "", now=now
+            ):
+                frames.append(first_attempt(frame))
+                size -= len(frame)
+
+    def _frame(self, delivery: Delivery) -> bytes:
+        """The frame of a delivery that came back; it is given up if that is no longer there."""
+        frame = self._namespace.frame(delivery.index) or b""
         if not frame:
             self._given_up(self._pending.give_up(delivery, reason="no longer in the log"))
         return frame
 
     # -- in
-
-    def _admit_next(self, subscription: ConsumerSubscription) -> bytes:
-        """Make the next event of the log pending; empty when there is none at hand that can be now."""
-        if self.is_full or not self._pending.takes_new(subscription.window):
-            return b""
-        found = self.feed.take()
-        if found is None:
-            return b""
-        index, frame = found
-        if not subscription.takes(index):
-            self.feed.put_back(index, frame)
-            return b""
-        self._pending.admit(index, id_of(frame), key=self._key_of(frame))
-        return frame
 
     def readmit(self, index: int) -> bool:
         """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log."""

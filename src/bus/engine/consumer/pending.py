@@ -125,6 +125,19 @@ class Pending:
 
     # -- events go out
 
+    def hand(self, index: int, event_id: str, window: Window, *, key: str = "", now: float) -> Delivery | None:
+        """Take in a new event as `admit` does, and put it in flight at once; None if it is HELD.
+
+        Only when `takes_new` says so.
+        """
+        delivery = Delivery(index, event_id, key=key)
+        if not self._enter(delivery):
+            return None
+        delivery.attempts = 1
+        window.take(delivery, now=now)
+        self._allow(delivery, now, self._redelivery[0])
+        return delivery
+
     def deliver(self, window: Window, *, now: float) -> Delivery | GivenUp | None:
         """Put the next event in flight in *window*, or give it up if its last attempt was lost; None for neither.
 
@@ -148,7 +161,7 @@ class Pending:
         return None
 
     def takes_new(self, window: Window) -> bool:
-        """Whether a new event may be admitted for *window*, when `deliver` finds none."""
+        """Whether *window* may be handed new events, when `deliver` finds none that came back."""
         return not (window.silent or window.alone or self._ready)
 
     def _deliver_again(self, window: Window, now: float) -> Delivery | GivenUp | None:
@@ -173,7 +186,8 @@ class Pending:
     def _take_up(self, delivery: Delivery, window: Window) -> bool:
         """Go on where an attempt was lost; False if that was the last one, and another worker's."""
         returned = delivery.returns_to(window)
-        self._forget_awaited(delivery)
+        if delivery.state is AWAITED:
+            self._forget_awaited(delivery)
         if not returned and delivery.loss is CROWD:
             delivery.alone = True
         elif not returned:
@@ -346,15 +360,14 @@ class Pending:
         """It is in no window any more, and awaited by nobody."""
         if delivery.state is IN_FLIGHT:
             delivery.owner.let_go(delivery)
-        else:
+        elif delivery.state is AWAITED:
             self._forget_awaited(delivery)
 
     def _forget_awaited(self, delivery: Delivery) -> None:
-        if delivery.state is AWAITED:
-            waiting = self._awaited[delivery.worker]
-            waiting.remove(delivery)
-            if not waiting:
-                del self._awaited[delivery.worker]
+        waiting = self._awaited[delivery.worker]
+        waiting.remove(delivery)
+        if not waiting:
+            del self._awaited[delivery.worker]
 
     def _remove(self, delivery: Delivery) -> None:
         self._leave(delivery)

@@ -38,8 +38,13 @@ class Confirmations:
         if index is not None:
             self._awaited.pop(index, None)
 
-    def add(self, index: int, consumer: str) -> None:
-        """*consumer* has acknowledged the event at *index*."""
+    def add(self, indexes: Iterable[int], consumer: str) -> None:
+        """*consumer* has acknowledged the events at *indexes*."""
+        if self._awaited or self._unplaced:
+            for index in indexes:
+                self._add(index, consumer)
+
+    def _add(self, index: int, consumer: str) -> None:
         if awaited := self._awaited.get(index):
             awaited.confirm((consumer,))
         for confirming in self._unplaced:

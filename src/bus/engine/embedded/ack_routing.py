@@ -64,10 +64,9 @@ class AckRouter:
             settled(None)
             return
         namespace = self._namespaces[name]
-        inbox = self._inbox_for(namespace, ack)
+        inbox = self._inbox_for(namespace, ack) if ack.reply is not None else ""
         done = subscription.consumer.settle(subscription, ack) if subscription else _confirm(namespace, ack)
-        for index in done.acknowledged:
-            namespace.confirmations.add(index, (subscription and subscription.consumer.name) or ack.consumer_id)
+        namespace.confirmations.add(done.acknowledged, (subscription and subscription.consumer.name) or ack.consumer_id)
         refusal = _summary(done.refused, len(ack.event_ids)) if done.refused else None
         if inbox and ack.reply is not None and not refusal:
             self._reply(inbox, ack.reply)
@@ -79,9 +78,7 @@ class AckRouter:
     # -- replies
 
     def _inbox_for(self, namespace: Namespace, ack: Acknowledge) -> str:
-        """Where the reply goes; empty without one. Found before anything is settled, for it may be refused."""
-        if ack.reply is None:
-            return ""
+        """Where the reply goes. Found before anything is settled, for it may be refused."""
         if len(ack.event_ids) > 1:
             raise InvalidParameterError("a reply answers one event: name one event_id")
         inbox = _inbox_of(namespace, _find(namespace, ack.event_ids[0]))

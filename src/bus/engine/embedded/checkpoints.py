@@ -47,8 +47,9 @@ class Checkpoints:
 
     def write_behind(self, name: str) -> None:
         """Write the consumer with the others that have changed."""
-        self._dirty.add(name)
-        self._flush_later()
+        if name not in self._dirty:
+            self._dirty.add(name)
+            self._flush_later()
 
     def _flush_later(self) -> None:
         if self._timer is None and self._writing is None:

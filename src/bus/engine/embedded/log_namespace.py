@@ -56,7 +56,7 @@ Parked = tuple[list[CheckedDraft], Publisher]
 
 
 class LogNamespace(Namespace):
-    """Publishing to one log, and reading what is committed there."""
+    """Publishing to one log, and reading what is committed there; it is volatile if it ends with the server."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class LogNamespace(Namespace):
         super().__init__(name, next=store.next, loop=loop)
         self.store = store
         self.durability = durability
+        self.is_volatile = durability is Durability.MEMORY
         self._time = store.time
         self._broken: StorageError | None = None
         self._committer = committer
@@ -88,11 +89,6 @@ class LogNamespace(Namespace):
     def failure(self) -> StorageError | None:
         """Why the namespace takes no more events; a sync between two commits may have failed too."""
         return self._broken or (LogFailedError(self.store.failure) if self.store.failure else None)
-
-    @property
-    def is_volatile(self) -> bool:
-        """Whether it ends with the server."""
-        return self.durability is Durability.MEMORY
 
     def fail(self, failure: StorageError) -> None:
         """Take no more events, until a restart."""

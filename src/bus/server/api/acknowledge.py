@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from bus.drafts import decode_json
@@ -21,36 +22,43 @@ LONGEST_REASON = 1000
 
 def acknowledge(engine: Engine, request: Request, responder: Responder) -> None:
     """Carry out what the request says, and answer. Raises `InvalidParameterError` or what `Engine.acknowledge` does."""
+    engine.acknowledge(read_acknowledge(request), partial(responder.run, _answer, responder))
 
-    def settled(error: BusError | None) -> None:
-        if error:
-            responder.fail(error)
-        else:
-            responder.respond(202)
 
-    engine.acknowledge(read_acknowledge(request), partial(responder.run, settled))
+def _answer(responder: Responder, error: BusError | None) -> None:
+    if error:
+        responder.fail(error)
+    else:
+        responder.respond(202)
 
 
 def read_acknowledge(request: Request) -> Acknowledge:
     """What the request says of which deliveries. Raises `InvalidParameterError`."""
+    query = request.query
+    ack = Acknowledge(
+        consumer_id=read_id(request.parameter("consumer_id"), "consumer_id"),
+        event_ids=_read_events(query.get("event_id", ())),
+    )
+    return ack if len(query) == _PLAIN and not request.body else _read_more(request, ack)
+
+
+_PLAIN = 2
+"""Parameters of an acknowledgement that says no more than who acknowledges what."""
+
+
+def _read_more(request: Request, ack: Acknowledge) -> Acknowledge:
+    """*ack* with all else that the request says."""
     action = _read_action(request.parameter("action"))
     reply = decode_json(request.body) if request.body.strip() else None
     if reply is not None and action is not Action.ACK:
         raise InvalidParameterError(f"a reply acknowledges its event: send a body only without action={action}")
-    return Acknowledge(
-        consumer_id=_read_id(request.parameter("consumer_id"), "consumer_id"),
-        event_ids=_read_events(request.query.get("event_id", [])),
+    return replace(
+        ack,
         action=action,
         delay=_read_delay(request.parameter("delay"), action),
         reason=_read_reason(request.parameter("reason"), action),
         reply=reply,
     )
-
-
-def _read_id(text: str, name: str) -> str:
-    if not text:
-        raise InvalidParameterError(f"{name} is required")
-    return read_id(text, name)
 
 
 def _read_events(values: Sequence[str]) -> tuple[str, ...]:
@@ -59,7 +67,7 @@ def _read_events(values: Sequence[str]) -> tuple[str, ...]:
         raise InvalidParameterError("event_id is required")
     if len(ids) > MOST_EVENTS:
         raise InvalidParameterError(f"{len(ids)} events in one request: {MOST_EVENTS} is the most")
-    return tuple(_read_id(text, "event_id") for text in ids)
+    return tuple([read_id(text, "event_id") for text in ids])
 
 
 def _read_action(text: str) -> Action:

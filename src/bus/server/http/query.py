@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from urllib.parse import unquote_plus
 
-from bus.errors import InvalidEventError, InvalidParameterError
-from bus.event import check_id
+from bus.errors import InvalidParameterError
+from bus.event import id_fault, is_id
 from bus.suggest import suggest
 
 Query = Mapping[str, Sequence[str]]
@@ -33,10 +33,9 @@ def parse_query(raw: bytes) -> Query:
 
 def read_id(text: str, name: str) -> str:
     """An id given in the parameter or header *name*. Raises `InvalidParameterError`."""
-    try:
-        return check_id(text, name)
-    except InvalidEventError as error:
-        raise InvalidParameterError(error.message) from None
+    if not is_id(text):
+        raise InvalidParameterError(id_fault(text, name) if text else f"{name} is required")
+    return text
 
 
 def check_parameters(query: Query, *, once: tuple[str, ...], repeated: tuple[str, ...]) -> None:
