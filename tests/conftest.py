@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -33,7 +34,12 @@ class StartServer(Protocol):
 
 
 def pytest_configure() -> None:
-    """Let programs under test hear SIGINT, which shells have what they run in the background ignore."""
+    """Let programs under test hear SIGINT, which shells have what they run in the background ignore.
+
+    Hundreds of them are started: what Python compiles for one is kept for the others, also where that is switched off.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
