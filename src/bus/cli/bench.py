@@ -14,7 +14,7 @@ import click
 import msgspec
 import uvloop
 
-from bus.cli.bench_connections import Asker, Gauge, Listener, LoadConnection, payload
+from bus.cli.bench_connections import Asker, Gauge, Listener, LoadConnection, payload, reach
 from bus.cli.console import emit, progress, say
 from bus.cli.host_option import host_option
 from bus.cli.option_types import DurationType
@@ -154,6 +154,7 @@ async def _subscribe(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> No
 
 
 async def _request(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> None:
+    await reach(plan.endpoint)
     client = await stack.enter_async_context(AsyncClient(str(plan.endpoint)))
     wanted = client.get(plan.subject, ack="manual", prefetch=plan.connections)
     serving = asyncio.create_task(_serve(await stack.enter_async_context(wanted)))

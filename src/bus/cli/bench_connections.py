@@ -77,6 +77,24 @@ class Gauge:
         return f"<Gauge {self.events} events, {len(self.latencies)} latencies>"
 
 
+async def reach(endpoint: Endpoint) -> None:
+    """Connect and hang up, because a client tries again for seconds. Raises `ConnectionFailedError` at once."""
+    transport = await _open(endpoint, asyncio.Protocol())
+    transport.abort()
+
+
+async def _open(endpoint: Endpoint, protocol: asyncio.Protocol) -> asyncio.Transport:
+    loop = asyncio.get_running_loop()
+    try:
+        transport, _ = await loop.create_connection(
+            lambda: protocol, endpoint.host, endpoint.port, ssl=endpoint.secure or None
+        )
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
+    return transport
+
+
 class LoadConnection(asyncio.Protocol):
     """One connection under load: what it sends first, and what it does with the bytes that come."""
 
@@ -88,12 +106,7 @@ class LoadConnection(asyncio.Protocol):
 
     async def connect(self, endpoint: Endpoint) -> None:
         """Connect and begin. Raises `ConnectionFailedError`."""
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.create_connection(lambda: self, endpoint.host, endpoint.port, ssl=endpoint.secure or None)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
+        await _open(endpoint, self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
