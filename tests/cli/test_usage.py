@@ -12,6 +12,9 @@ from bus import __version__
 from bus.cli.main import COMMANDS
 from tests.support import clean_environment, run_bus
 
+REMOTE = ["put", "get", "ack", "consumers", "dead"]
+"""The commands that only ever ask a server."""
+
 
 def test_the_help_names_every_command() -> None:
     shown = run_bus("--help")
@@ -79,9 +82,17 @@ def test_the_command_without_the_server_extra_says_how_to_get_it() -> None:
     assert answer.returncode == 1
 
 
-def test_help_loads_neither_rich_nor_the_server() -> None:
-    """What keeps `bus --help` quick; a time would say more about the machine."""
-    heavy = ["rich", "asyncio", "uvloop", "bus.server", "bus.client", "bus.storage"]
-    code = f"import sys; from bus.cli.main import run; run(['--help']); print(sorted({{*{heavy}}} & {{*sys.modules}}))"
+@pytest.mark.parametrize(
+    ("args", "heavy"),
+    [
+        ([], ["rich", "asyncio", "uvloop", "bus.server", "bus.client", "bus.engine", "bus.storage"]),
+        (["server"], ["rich", "asyncio", "uvloop", "bus.server", "bus.client", "bus.engine", "bus.storage"]),
+        *(([command], ["rich", "uvloop", "bus.server", "bus.storage"]) for command in REMOTE),
+    ],
+)
+def test_a_command_loads_only_what_it_uses(args: list[str], heavy: list[str]) -> None:
+    """What keeps commands quick; a time would say more about the machine."""
+    run = f"from bus.cli.main import run; run([*{args}, '--help'])"
+    code = f"import sys; {run}; print(sorted({{*{heavy}}} & {{*sys.modules}}))"
     shown = subprocess.run([sys.executable, "-c", code], env=clean_environment(), capture_output=True, timeout=20)
     assert shown.stdout.splitlines()[-1] == b"[]"

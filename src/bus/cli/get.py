@@ -22,8 +22,7 @@ from bus.cli.option_types import DurationsType
 from bus.errors import ConnectionFailedError, TimedOutError
 from bus.frame import encode_line
 from bus.transfer.server_address import ANSWER_SECONDS, open_client
-from bus.transfer.server_questions import tells_its_end
-from bus.transfer.server_source import QUIET_END_SECONDS
+from bus.transfer.server_questions import QUIET_END_SECONDS, tells_its_end
 
 if TYPE_CHECKING:
     from bus.client.blocking.delivery import Delivery

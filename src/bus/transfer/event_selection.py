@@ -17,7 +17,8 @@ from bus.storage import Cipher, Damage
 from bus.subject import Filter
 from bus.transfer.directory_source import DirectorySource
 from bus.transfer.server_address import ANSWER_SECONDS, open_client
-from bus.transfer.server_source import QUIET_END_SECONDS, ServerSource
+from bus.transfer.server_questions import QUIET_END_SECONDS
+from bus.transfer.server_source import ServerSource
 from bus.units import format_time, parse_time
 
 GROWTH_LOOK_SECONDS = 0.2

@@ -21,6 +21,9 @@ T = TypeVar("T")
 REPLY_SECONDS = 20.0
 """How long a server is given to answer, or to go on with an answer: more than it leaves between two pings."""
 
+QUIET_END_SECONDS = 5.0
+"""Seconds without an event after which a log of unknown end is taken to have come to it."""
+
 
 class ServedNamespace(msgspec.Struct):
     """What a server tells of one of its namespaces."""

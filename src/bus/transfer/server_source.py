@@ -15,12 +15,9 @@ from bus.client.core.request import Parameters, Requests
 from bus.errors import ConnectionFailedError, InvalidParameterError, StorageError, TimedOutError
 from bus.transfer.namespaces import choose_namespaces, everything_in
 from bus.transfer.server_address import parse_host
-from bus.transfer.server_questions import REPLY_SECONDS, ServedNamespace, ServerQuestions, stranger
+from bus.transfer.server_questions import QUIET_END_SECONDS, REPLY_SECONDS, ServedNamespace, ServerQuestions, stranger
 from bus.transfer.stream_lines import StreamLineReader
 from bus.wire import SSE
-
-QUIET_END_SECONDS = 5.0
-"""Seconds without an event after which a log of unknown end is taken to have come to it."""
 
 LOOK_SECONDS = 0.25
 """Seconds between two looks at whether such a log has come to its end."""

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.engine.embedded.batch_builder import BatchBuilder, CheckedDraft, check_draft
+from bus.engine.embedded.batch_builder import BatchBuilder
+from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
 from bus.errors import BusError
 from bus.event import Draft, Receipt, id_maker, index_in
 from bus.frame import id_of, json_of

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.engine.embedded import duplicates
-from bus.engine.embedded.duplicates import FLOOR, Duplicates, Key
+from bus.engine.embedded.checked_draft import Key
+from bus.engine.embedded.duplicates import FLOOR, Duplicates
 from bus.errors import DuplicateKeyError
 from bus.event import Receipt
 from bus.units import SECOND_NS

@@ -11,18 +11,13 @@ from array import array
 from collections.abc import Callable, Sequence
 from itertools import count
 
-import msgspec
-
-from bus.drafts import check_response_subject
 from bus.engine.base import Publisher
-from bus.engine.embedded.duplicates import Key
+from bus.engine.embedded.checked_draft import CheckedDraft, Key
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
-from bus.event import Draft, Receipt, check_id, check_label, index_in
-from bus.frame import encode_extra, encode_frame
-from bus.payload import one_line
+from bus.event import Receipt, index_in
+from bus.frame import encode_frame
 from bus.storage.batch import Batch, narrow
-from bus.subject import parse_subject
 from bus.units import format_time
 from bus.wire import Durability
 
@@ -30,43 +25,6 @@ BATCH_BYTES = 256 * 1024
 """Frames after which a new batch is begun, so that reading one stays cheap."""
 
 BATCH_EVENTS = 16_384
-
-
-class CheckedDraft(msgspec.Struct, frozen=True, gc=False):
-    """A draft found to be in order: nothing about it can be refused any more."""
-
-    subject: bytes
-    payload: bytes
-    time: int
-    event_id: str = ""
-    extra: bytes = b""
-    key: Key | None = None
-
-
-def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
-    """Check everything about *draft* that doesn't depend on what is stored. *now* is in ns.
-
-    Raises `InvalidSubjectError`, `InvalidEventError` or `InvalidParameterError` (its time).
-    """
-    name = draft.subject or ""
-    _, subject = parse_subject(name)
-    payload = one_line(bytes(draft.payload))
-    if not (draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject):
-        return CheckedDraft(subject, payload, now)
-    return CheckedDraft(
-        subject, payload, draft.time(now),
-        event_id=check_id(draft.id) if draft.id else "",
-        extra=_extra(draft),
-        key=(name, draft.key) if draft.key else None,
-    )  # fmt: skip
-
-
-def _extra(draft: Draft) -> bytes:
-    return encode_extra(
-        key=check_label(draft.key or "", "key"),
-        trace_id=check_label(draft.trace_id or "", "trace_id"),
-        response_subject=check_response_subject(draft.response_subject) if draft.response_subject else "",
-    )
 
 
 class BatchBuilder:

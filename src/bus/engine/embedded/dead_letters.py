@@ -22,7 +22,7 @@ from bus.engine.administration import Redriven
 from bus.engine.base import Outcome, Settled
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
-from bus.engine.embedded.batch_builder import CheckedDraft
+from bus.engine.embedded.checked_draft import CheckedDraft
 from bus.engine.embedded.consumer_store import GivenUpEvent
 from bus.engine.embedded.durable_consumer import DurableConsumer
 from bus.engine.embedded.log_namespace import LogNamespace

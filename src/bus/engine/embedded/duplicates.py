@@ -22,6 +22,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
+from bus.engine.embedded.checked_draft import Key
 from bus.errors import DuplicateKeyError
 from bus.event import Receipt
 from bus.frame import read_frame, split_frames
@@ -29,9 +30,6 @@ from bus.storage.log import Log
 from bus.units import SECOND_NS, format_duration
 
 log = logging.getLogger("bus.engine")
-
-Key = tuple[str, str]
-"""A subject and the key of an event on it."""
 
 FLOOR = 60 * SECOND_NS
 """How long a key is remembered at least, in ns: well above the time that clients go on trying."""

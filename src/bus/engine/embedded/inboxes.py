@@ -22,7 +22,7 @@ from functools import partial
 from itertools import islice
 
 from bus.engine.base import Gap, Replied, Sink, Subscribe
-from bus.engine.embedded.batch_builder import CheckedDraft, check_draft
+from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id

@@ -19,14 +19,8 @@ from pathlib import Path
 from bus.config import Storage
 from bus.engine.administration import NamespaceStats
 from bus.engine.base import Publisher
-from bus.engine.embedded.batch_builder import (
-    BATCH_BYTES,
-    BATCH_EVENTS,
-    BatchBuilder,
-    CheckedDraft,
-    apologise,
-    check_draft,
-)
+from bus.engine.embedded.batch_builder import BATCH_BYTES, BATCH_EVENTS, BatchBuilder, apologise
+from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
 from bus.engine.embedded.duplicates import Duplicates
 from bus.engine.embedded.group_commit import Committer
 from bus.engine.embedded.separate_events import Outcomes

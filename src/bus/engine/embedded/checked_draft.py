@@ -1,0 +1,51 @@
+"""What a draft has to be like before anything is stored, for servers and for those who write logs."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bus.drafts import check_response_subject
+from bus.event import Draft, check_id, check_label
+from bus.frame import encode_extra
+from bus.payload import one_line
+from bus.subject import parse_subject
+
+Key = tuple[str, str]
+"""A subject and the key of an event on it."""
+
+
+class CheckedDraft(msgspec.Struct, frozen=True, gc=False):
+    """A draft found to be in order: nothing about it can be refused any more."""
+
+    subject: bytes
+    payload: bytes
+    time: int
+    event_id: str = ""
+    extra: bytes = b""
+    key: Key | None = None
+
+
+def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
+    """Check everything about *draft* that doesn't depend on what is stored. *now* is in ns.
+
+    Raises `InvalidSubjectError`, `InvalidEventError` or `InvalidParameterError` (its time).
+    """
+    name = draft.subject or ""
+    _, subject = parse_subject(name)
+    payload = one_line(bytes(draft.payload))
+    if not (draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject):
+        return CheckedDraft(subject, payload, now)
+    return CheckedDraft(
+        subject, payload, draft.time(now),
+        event_id=check_id(draft.id) if draft.id else "",
+        extra=_extra(draft),
+        key=(name, draft.key) if draft.key else None,
+    )  # fmt: skip
+
+
+def _extra(draft: Draft) -> bytes:
+    return encode_extra(
+        key=check_label(draft.key or "", "key"),
+        trace_id=check_label(draft.trace_id or "", "trace_id"),
+        response_subject=check_response_subject(draft.response_subject) if draft.response_subject else "",
+    )
