@@ -6,11 +6,12 @@ import asyncio
 import gc
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from bus import AsyncClient
 from bus.errors import DuplicateKeyError, InvalidSubjectError, TimedOutError, UnknownEventError
-from bus.event import Receipt
+from bus.event import Draft, Receipt
 from bus.wire import encode_receipts
 from tests.client.streams import OPEN, frame
 from tests.client.support import Peer, Wire, accepted, answered, listening, streaming
@@ -91,6 +92,38 @@ def test_a_cancelled_put_leaves_the_others_alone(server: ServerProcess, app: str
             assert await client.put(f"{app}.a")
 
     asyncio.run(main())
+
+
+def test_many_that_are_cancelled_send_no_more_and_no_error_is_left_over(start_peer: StartPeer) -> None:
+    """The first of several requests is on its way: what waits behind it isn't published any more."""
+    arrived, left_over = asyncio.Event(), list[dict[str, object]]()
+
+    def play(wire: Wire) -> int:
+        request = wire.request()
+        loop.call_soon_threadsafe(arrived.set)
+        wire.until_closed()
+        return request.count(b'"subject"')
+
+    loop: asyncio.AbstractEventLoop
+
+    async def main() -> None:
+        nonlocal loop
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: left_over.append(context))
+        async with AsyncClient(peer.url) as client:
+            events = [Draft("app.a", msgspec.Raw(b'"%b"' % (b"x" * 1000)))] * 10_000
+            publishing = asyncio.create_task(client.put_many(events, atomic=False))
+            await arrived.wait()
+            publishing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await publishing
+        gc.collect()
+        await asyncio.sleep(0)
+
+    peer = start_peer(play)
+    asyncio.run(main())
+    assert 0 < peer.result(0) < 10_000
+    assert not left_over
 
 
 def test_each_put_keeps_its_own_deadline(start_peer: StartPeer) -> None:

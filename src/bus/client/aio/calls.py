@@ -69,7 +69,12 @@ class AsyncCalls:
         items = [Put(*encode_draft_line(event), deadline, loop.create_future()) for event in events]
         for item in items:
             self._puts.add(item)
-        return await asyncio.gather(*(_outcome(item.future) for item in items))
+        try:
+            return [await _outcome(item.future) for item in items]
+        except asyncio.CancelledError:
+            for item in items:
+                _leave(item.future)
+            raise
 
     async def publish_and_wait(
         self,
@@ -153,3 +158,9 @@ async def _outcome(future: asyncio.Future[Receipt]) -> Receipt | BusError:
         return await future
     except BusError as error:
         return error
+
+
+def _leave(future: asyncio.Future[Receipt]) -> None:
+    """Nobody waits any more: an event that isn't on its way yet stays here, and no error is missed."""
+    if not future.cancel() and not future.cancelled():
+        future.exception()
