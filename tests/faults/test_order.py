@@ -81,7 +81,8 @@ class Watch:
             case "pwrite64" | "ftruncate":
                 self._change(step.file)
             case "rename":
-                self._expect_synced("renamed", self.unsynced & {step.names[0]})
+                described = str(Path(step.names[1]).with_suffix(".log"))
+                self._expect_synced("renamed", self.unsynced & {step.names[0], described})
 
     def _ends(self, step: Step) -> None:
         match step.name:

@@ -125,13 +125,16 @@ def test_killed_at_each_call_of_its_life(tmp_path: Path, figure: Figure, secret:
 
 
 def test_killed_at_each_call_of_a_recovery(tmp_path: Path, figure: Figure) -> None:
-    """The log to recover has a torn tail, segments without sidecars, and leftovers of a rename and of a creation."""
+    """The log to recover has a torn tail before its zeros, segments without sidecars, and what is left of a rename and
+    of a creation.
+    """
     first = Patient(tmp_path / "state")
     run = first.run()
     for sidecar in first.place.glob("*.idx"):
         sidecar.rename(sidecar.with_suffix(".idx.tmp"))
     last = max(first.place.glob("*.log"))
-    last.write_bytes(last.read_bytes() + last.read_bytes()[-50:])
+    batches = last.read_bytes().rstrip(b"\0")
+    last.write_bytes(batches + batches[-50:] + bytes(200))
     (first.place / f"{run.kept() + 9:020}.log").write_bytes(b"bus.log\n")
     kills = kill_at_each_call(Patient(tmp_path / "log", state=first.place, first=run.first(), kept=run.kept()))
     figure("killed at each system call of a recovery: calls", kills)
@@ -141,6 +144,6 @@ def test_the_control_for_that_a_log_that_loses_its_tail_is_noticed(tmp_path: Pat
     patient = Patient(tmp_path / "log")
     run = patient.run()
     last = max(patient.place.glob("*.log"))
-    last.write_bytes(last.read_bytes()[:-1])
+    last.write_bytes(last.read_bytes().rstrip(b"\0")[:-1])
     with pytest.raises(AssertionError, match="ends early"):
         patient.check(run)

@@ -46,7 +46,7 @@ def cipher_of(secret: str) -> Cipher | None:
 
 
 def open_log(directory: Path, secret: str) -> Log:
-    return Log.open(directory, cipher=cipher_of(secret), segment_bytes=SEGMENT_BYTES)
+    return Log.open(directory, cipher=cipher_of(secret), segment_bytes=SEGMENT_BYTES, preallocate=True)
 
 
 def run(directory: Path, secret: str = "") -> None:

@@ -19,9 +19,15 @@ def cipher(request: pytest.FixtureRequest) -> Cipher | None:
 
 @pytest.fixture(params=["disk", "memory"])
 def place(request: pytest.FixtureRequest, tmp_path: Path, cipher: Cipher | None) -> Place:
-    """A log on disk and in memory, plain and encrypted."""
-    files = DISK if request.param == "disk" else MemoryFiles()
-    return Place(files, tmp_path / "app", cipher)
+    """A log on disk, with zeros preallocated, and in memory without; plain and encrypted."""
+    on_disk = request.param == "disk"
+    return Place(DISK if on_disk else MemoryFiles(), tmp_path / "app", cipher, preallocate=on_disk)
+
+
+@pytest.fixture(params=["grows", "preallocates"])
+def preallocate(request: pytest.FixtureRequest) -> bool:
+    """Whether zeros are kept behind the last batch."""
+    return bool(request.param == "preallocates")
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from bus.storage import File, FileSystem
 from bus.storage.files import Bytes
 
 Act = Callable[[], None]
+Lie = Callable[[File, int, bytes], None]
 
 
 class PowerCutError(Exception):
@@ -33,7 +34,13 @@ class FaultyFile:
 
     def write(self, offset: int, data: Bytes) -> None:
         self.files.count("write", self.path, partly=lambda: self.file.write(offset, bytes(data)[: len(data) // 2]))
-        self.file.write(offset, data)
+        if offset + len(data) > self.files.room:
+            self.file.write(offset, bytes(data)[: max(0, self.files.room - offset)])
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
+        if self.files.lie:
+            self.files.lie(self.file, offset, bytes(data))
+        else:
+            self.file.write(offset, data)
 
     def truncate(self, size: int) -> None:
         self.files.count("truncate", self.path)
@@ -57,10 +64,14 @@ class FaultyFile:
 class FaultyFiles:
     """Counts the calls to another file system, and fails those it is told to.
 
-    ``fail`` maps a call ("write", "sync", "create" …), or a call and a suffix ("write .idx"), to the errno it
-    raises. A write that fails
-    has written the first half. ``stop_at`` is the number of the change, from 0, before which the power is cut.
-    ``changes`` are the calls that change something on disk, in order.
+    Parameters:
+        fail: maps a call ("write", "sync", "create" …), or a call and a suffix or name ("write .idx"), to the errno it
+            raises. A write that fails has written the first half.
+        room: how large a file can be.
+        lie: what is done in place of every write.
+        before_read: what happens just before the read of a number, by ``reads``.
+        stop_at: the number of the change, from 0, before which the power is cut.
+        changes: the calls that change something on disk, in order.
     """
 
     inner: FileSystem
@@ -69,16 +80,20 @@ class FaultyFiles:
     reads: int = 0
     bytes_read: int = 0
     stop_at: int = -1
+    room: int = 1 << 40
+    lie: Lie | None = None
+    before_read: dict[int, Act] = field(default_factory=dict)
 
     def count(self, call: str, path: Path, *, partly: Act = lambda: None) -> None:
         if call in ("read", "open"):
+            self.before_read.pop(self.reads, lambda: None)()
             self.reads += 1
         else:
             if self.stop_at == len(self.changes):
                 partly()
                 raise PowerCutError
             self.changes.append((call, path.name))
-        code = self.fail.get(call) or self.fail.get(f"{call} {path.suffix}")
+        code = self.fail.get(call) or self.fail.get(f"{call} {path.suffix}") or self.fail.get(f"{call} {path.name}")
         if code:
             partly()
             raise OSError(code, os.strerror(code))

@@ -21,10 +21,16 @@ class Place:
     files: FileSystem
     directory: Path = DIRECTORY
     cipher: Cipher | None = None
+    preallocate: bool = False
 
     def open(self, *, segment_bytes: int = 4096, read_only: bool = False) -> Log:
         return Log.open(
-            self.directory, files=self.files, cipher=self.cipher, segment_bytes=segment_bytes, read_only=read_only
+            self.directory,
+            files=self.files,
+            cipher=self.cipher,
+            segment_bytes=segment_bytes,
+            preallocate=self.preallocate,
+            read_only=read_only,
         )
 
     def path(self, base: int, suffix: str = ".log") -> Path:

@@ -15,7 +15,7 @@ import pytest
 
 from bus.errors import DiskFullError, StorageError
 from bus.storage import Batch, Cipher, Log
-from bus.storage.segment import ActiveSegment
+from bus.storage.active_segment import ActiveSegment
 from tests.storage.forgetful import ForgetfulFile, ForgetfulFiles
 
 from .doubles import ENOSPC, FaultyFiles, PowerCutError
@@ -42,10 +42,10 @@ class Promise:
         return left == wanted[: len(left)] and log.next >= acknowledged and log.first <= self.dropped_before
 
 
-def live(files: FaultyFiles, cipher: Cipher | None, promise: Promise) -> None:
+def live(files: FaultyFiles, cipher: Cipher | None, promise: Promise, *, preallocate: bool) -> None:
     """The life of a log: it grows over segments, is closed, opened and cut by retention."""
     for restart in range(3):
-        log = Log.open(DIRECTORY, files=files, cipher=cipher, segment_bytes=1500)
+        log = Log.open(DIRECTORY, files=files, cipher=cipher, segment_bytes=1500, preallocate=preallocate)
         for step in range(5):
             for _ in range(1 + step % 3):
                 promise.appended.append(
@@ -66,13 +66,13 @@ def disks_after(files: ForgetfulFiles, number: int) -> list[ForgetfulFiles]:
     return [files.crash(), files.crash(lambda: True), *(files.crash(lambda: choose.random() < 0.5) for _ in range(2))]
 
 
-def violations(disk: type[ForgetfulFiles], cipher: Cipher | None = None) -> int:
+def violations(disk: type[ForgetfulFiles], cipher: Cipher | None = None, *, preallocate: bool = False) -> int:
     """How many of all power cuts break the promise."""
     broken = number = 0
     while True:
         promise, files = Promise(), FaultyFiles(disk(), stop_at=number)
         try:
-            live(files, cipher, promise)
+            live(files, cipher, promise, preallocate=preallocate)
         except PowerCutError:
             assert isinstance(files.inner, ForgetfulFiles)
             for left in disks_after(files.inner, number):
@@ -93,8 +93,8 @@ def keeps(left: ForgetfulFiles, cipher: Cipher | None, promise: Promise) -> bool
         return False
 
 
-def test_no_power_cut_loses_what_was_synced(cipher: Cipher | None) -> None:
-    assert violations(ForgetfulFiles, cipher) == 0
+def test_no_power_cut_loses_what_was_synced(cipher: Cipher | None, preallocate: bool) -> None:
+    assert violations(ForgetfulFiles, cipher, preallocate=preallocate) == 0
 
 
 class _NeverSyncedFile(ForgetfulFile):
@@ -115,12 +115,12 @@ class NeverSyncsNames(ForgetfulFiles):
 
 
 @pytest.mark.parametrize("disk", [NeverSyncsFiles, NeverSyncsNames])
-def test_the_control_for_that_a_disk_that_does_not_sync_loses(disk: type[ForgetfulFiles]) -> None:
-    assert violations(disk) > 0
+def test_the_control_for_that_a_disk_that_does_not_sync_loses(disk: type[ForgetfulFiles], preallocate: bool) -> None:
+    assert violations(disk, preallocate=preallocate) > 0
 
 
 def test_the_control_for_that_a_log_that_does_not_sync_loses(monkeypatch: pytest.MonkeyPatch) -> None:
-    def only_says_so(active: ActiveSegment) -> None:
+    def only_says_so(active: ActiveSegment, *, preallocate: bool) -> None:
         active.synced = active.tail.end
 
     monkeypatch.setattr(ActiveSegment, "sync", only_says_so)
@@ -162,6 +162,12 @@ def all_but(forgotten: int) -> Keep:
     """Keeps every change but one."""
     number = count()
     return lambda: next(number) != forgotten
+
+
+def test_the_control_for_that_zeros_in_a_closed_segment_are_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut that comes too late, or never: the next segment is there, and this one has zeros where none should be."""
+    monkeypatch.setattr(ActiveSegment, "seal", ActiveSegment.sync)
+    assert violations(ForgetfulFiles, preallocate=True) > 0
 
 
 def test_what_was_cut_off_never_comes_back() -> None:

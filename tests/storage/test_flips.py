@@ -12,10 +12,10 @@ ROOM = 1 << 20
 Sample = tuple[Place, list[Batch], bytes]
 
 
-@pytest.fixture(params=["crashed", "closed"])
+@pytest.fixture(params=["crashed", "preallocated", "closed"])
 def sample(request: pytest.FixtureRequest, cipher: Cipher | None) -> Sample:
-    """Three batches in one segment, with a sidecar or without."""
-    place = Place(MemoryFiles(), cipher=cipher)
+    """Three batches in one segment, with zeros behind them or without, or with a sidecar."""
+    place = Place(MemoryFiles(), cipher=cipher, preallocate=request.param == "preallocated")
     log = place.open(segment_bytes=ROOM)
     batches = fill(log, 3, events=2, size=4)
     if request.param == "closed":

@@ -221,3 +221,18 @@ def test_a_log_in_memory_goes_with_its_file_system() -> None:
     log.append(replace(make_batch(1), lengths=array("I", [29])))
     assert Log.open(Place(files).directory, files=files).next == 2
     assert Log.open(Place(MemoryFiles()).directory, files=MemoryFiles()).next == 1
+
+
+def test_a_reader_is_told_when_a_writer_adds_events(place: Place) -> None:
+    with place.open() as log:
+        for roll in (False, False, True, False, True):
+            reader = place.open(read_only=True)
+            assert not reader.has_grown()
+            if roll:
+                log.roll()
+            fill(log, 1)
+            assert reader.has_grown()
+            fill(log, 1, sync=False)
+            assert reader.has_grown()
+        assert not place.open(read_only=True).has_grown()
+    assert not place.open(read_only=True).has_grown()

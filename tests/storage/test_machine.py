@@ -20,18 +20,25 @@ events = st.lists(st.tuples(st.binary(max_size=60), st.sampled_from(NAMES)), min
 class LogMachine(RuleBasedStateMachine):
     """``batches`` is all that was ever appended and not lost; the log begins at ``first``."""
 
-    @initialize(encrypted=st.booleans(), segment_bytes=st.integers(400, 3000))
-    def begin(self, encrypted: bool, segment_bytes: int) -> None:
+    @initialize(encrypted=st.booleans(), segment_bytes=st.integers(400, 3000), preallocate=st.booleans())
+    def begin(self, encrypted: bool, segment_bytes: int, preallocate: bool) -> None:
         self.disk = ForgetfulFiles()
         self.cipher = Cipher("secret", block_size=64) if encrypted else None
         self.segment_bytes = segment_bytes
+        self.preallocate = preallocate
         self.batches: list[Batch] = []
         self.synced = 0
         self.time = 0
         self.open()
 
     def open(self) -> None:
-        self.log = Log.open(DIRECTORY, files=self.disk, cipher=self.cipher, segment_bytes=self.segment_bytes)
+        self.log = Log.open(
+            DIRECTORY,
+            files=self.disk,
+            cipher=self.cipher,
+            segment_bytes=self.segment_bytes,
+            preallocate=self.preallocate,
+        )
         assert self.log.damage == ()
 
     @property

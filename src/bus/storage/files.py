@@ -24,6 +24,9 @@ from typing import Protocol
 
 Bytes = bytes | bytearray | memoryview
 
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The errors of a write that finds no room."""
+
 
 class File(Protocol):
     """An open file, addressed by offset: no cursor, so threads don't disturb each other."""

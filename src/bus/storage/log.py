@@ -10,7 +10,7 @@ One thread appends, syncs and removes; others may read at the same time (``reade
 can be read at once; it is durable after ``sync``, and whoever must not show more than that remembers the
 index of the last sync.
 
-The order that recovery relies on (``recovery.py``): the active segment is synced and its sidecar written
+The order that recovery relies on (``recovery.py``): the active segment is sealed and its sidecar written
 before the next one is created, and that one is durable with its name before a batch goes into it.
 
 After a write or a sync that failed, the bytes on disk are unknown, and syncing again would prove nothing:
@@ -26,18 +26,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from bus.errors import DiskFullError, LogFailedError, StorageError
+from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import Batch
 from bus.storage.cipher import Cipher
-from bus.storage.files import DISK, FileSystem, UnfitFileError
+from bus.storage.files import DISK, FULL, FileSystem, UnfitFileError
 from bus.storage.header import HEADER_SIZE, Header, segment_path
 from bus.storage.log_reader import LogReader, LogView
 from bus.storage.recovery import Recovered, recover
-from bus.storage.segment import ActiveSegment, SegmentInfo
+from bus.storage.segment import SegmentInfo
 from bus.storage.sidecar import SIDECAR_SUFFIX
 
 SEGMENT_BYTES = 64 << 20
 _MAX_SEGMENT = 1 << 31
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 
@@ -56,7 +56,7 @@ class Log(LogReader):
         failure: why the log takes no more writes; None as long as it does.
     """
 
-    __slots__ = ("_segment_bytes", "_tail", "failure")
+    __slots__ = ("_preallocate", "_segment_bytes", "_tail", "failure")
 
     def __init__(
         self,
@@ -66,10 +66,12 @@ class Log(LogReader):
         cipher: Cipher | None,
         found: Recovered,
         segment_bytes: int,
+        preallocate: bool,
         failure: str | None,
     ) -> None:
         super().__init__(directory, files=files, cipher=cipher, found=found)
         self._segment_bytes = segment_bytes
+        self._preallocate = preallocate
         self._tail = self._view.tail
         self.failure = failure
 
@@ -81,6 +83,7 @@ class Log(LogReader):
         files: FileSystem = DISK,
         cipher: Cipher | None = None,
         segment_bytes: int = SEGMENT_BYTES,
+        preallocate: bool = False,
         read_only: bool = False,
     ) -> Log:
         """Opens the log in *directory*, recovering it if it was not closed.
@@ -90,6 +93,8 @@ class Log(LogReader):
             files: the file system.
             cipher: encrypts and opens the bodies; None for a plain log.
             segment_bytes: a segment is closed before it grows beyond this.
+            preallocate: keep zeros behind the last batch, so that most syncs change no size; worth it where every
+                commit is synced.
             read_only: write nothing, and end at the last batch that is whole now. This is safe beside a
                 process that writes the log.
 
@@ -106,7 +111,15 @@ class Log(LogReader):
         except OSError as error:
             raise StorageError(f"opening the log in {directory} failed: {error}: {_advice(error)}") from error
         failure = f"the log in {directory} is open for reading only" if read_only else None
-        return cls(directory, files=files, cipher=cipher, found=found, segment_bytes=segment_bytes, failure=failure)
+        return cls(
+            directory,
+            files=files,
+            cipher=cipher,
+            found=found,
+            segment_bytes=segment_bytes,
+            preallocate=preallocate,
+            failure=failure,
+        )
 
     def start_at(self, index: int) -> None:
         """Lets a log that has no segment begin with the event *index*; ValueError if it has one."""
@@ -142,7 +155,7 @@ class Log(LogReader):
         active = self._view.active
         try:
             if active and active.synced < active.tail.end:
-                active.sync()
+                active.sync(preallocate=self._preallocate)
         except OSError as error:
             raise self._fail(error) from error
 
@@ -199,8 +212,11 @@ class Log(LogReader):
         return fresh
 
     def _vouch(self, active: ActiveSegment) -> None:
-        """Syncs the active segment and writes its sidecar; without one the next opening scans the segment."""
-        self.sync()
+        """Seals the active segment and writes its sidecar; without one the next opening scans the segment."""
+        try:
+            active.seal()
+        except OSError as error:
+            raise self._fail(error) from error
         with suppress(OSError):
             active.write_sidecar(self._files)
 
@@ -226,14 +242,14 @@ class Log(LogReader):
 
     def _undo(self, active: ActiveSegment, error: OSError) -> StorageError:
         try:
-            active.undo()
+            active.trim()
         except OSError as again:
             return self._fail(again)
         return self._refuse(error)
 
     def _refuse(self, error: OSError) -> StorageError:
         """The error for a write that left nothing behind; the log goes on if there is hope."""
-        if error.errno in _FULL:
+        if error.errno in FULL:
             return DiskFullError(f"no room in {self._directory} for event {self.next}: free some, or drop old events")
         if error.errno in _NO_DESCRIPTORS:
             return StorageError(f"no new segment in {self._directory}: {error.strerror}: raise the limit (ulimit -n)")

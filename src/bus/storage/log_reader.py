@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bus.errors import StorageError
+from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import MANY_BATCHES, Batch
 from bus.storage.cipher import Cipher, hash_id
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import FileSystem
+from bus.storage.header import segment_path
 from bus.storage.recovery import Recovered
-from bus.storage.segment import ActiveSegment, Segment, SegmentInfo, SegmentTail
+from bus.storage.segment import Segment, SegmentInfo, SegmentTail
 from bus.storage.stored_segment import UnreadableSegment, open_stored
 
 _OPENED = 8
@@ -98,7 +100,7 @@ class LogReader:
 
     @property
     def size(self) -> int:
-        """Bytes the segments take on disk, without their sidecars."""
+        """Bytes of the segments, without their sidecars and the zeros behind the last batch."""
         return sum(segment.bytes for segment in self.segments)
 
     def read(self, index: int, limit: int = 256 * 1024, most: int = MANY_BATCHES) -> list[Batch]:
@@ -153,6 +155,15 @@ class LogReader:
         with self._reading("duplicate keys"):
             for segment in self._with(lambda info: info.keyed):
                 yield from segment.keyed_batches()
+
+    def has_grown(self) -> bool:
+        """Whether somebody else has begun to add events since the log was opened for reading."""
+        active = self._view.active
+        with self._reading("what was added"):
+            if active and active.is_continued():
+                return True
+            names = self._files.names(self._directory)
+        return segment_path(self._directory, self.next).name in names and not (active and active.base == self.next)
 
     def hash_id(self, id: bytes) -> int:
         """The 64-bit digest of an event id; keyed by the secret if the log is encrypted."""

@@ -4,9 +4,9 @@ Assumed of the disk: what was synced stays, and so do names after their director
 anything may be there after a crash, in any order, a write cut or with holes; writing a sector again with
 the bytes it has does not harm it. A disk may return other bytes than were written; that is noticed.
 
-What the appender does, so that this works (``log.py``): a segment is synced, and its sidecar written,
-before the next one is created; a new segment and its name are synced before a batch goes into it; every
-batch notes up to where the file was durable (``synced``).
+What the appender does, so that this works (``log.py``): a segment is cut behind its last batch and synced, and
+its sidecar written, before the next one is created; a new segment and its name are synced before a batch goes
+into it; every batch notes up to where the file was durable (``synced``).
 
 Recovery, in order:
 
@@ -21,7 +21,8 @@ Recovery, in order:
 6. Scan the last segment from where its sidecar vouches for it. At a hole at offset X:
    a. if the sidecar vouches beyond X, or any intact batch behind it was written when the file was
       already durable beyond X, then X was durable: this is damage, kept and named; go on behind it;
-   b. else a crash explains it: no write at or behind X was known to be durable, so none was acknowledged.
+   b. else, if nothing but zeros is left, they were preallocated (``active_segment.py``); cut the file at X, and sync;
+   c. else a crash explains it: no write at or behind X was known to be durable, so none was acknowledged.
       The tail is torn; cut the file at X, and sync.
 7. Write the batches again that are not known to be durable, and sync. They may be in memory only, and
    after a failed sync Linux holds pages for clean that are not on disk (Rebello et al., "Can Applications
@@ -40,12 +41,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from bus.errors import CorruptLogError, StorageError
+from bus.storage.active_segment import ActiveSegment
 from bus.storage.cipher import Cipher
 from bus.storage.damage import Damage, Torn
 from bus.storage.files import FileSystem
 from bus.storage.header import HEADER_SIZE, segment_bases, segment_path
 from bus.storage.index import Extent
-from bus.storage.segment import ActiveSegment, SegmentInfo
+from bus.storage.segment import SegmentInfo
 from bus.storage.sidecar import SIDECAR_SUFFIX, TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
 from bus.storage.stored_segment import StoredSegment, Survey, UnreadableSegment, open_stored
 
@@ -164,10 +166,10 @@ class _Recovery:
             self._found.active = stored.active(found)
 
     def _cut(self, stored: StoredSegment, found: Survey) -> None:
-        if found.torn:
-            stored.file.truncate(found.torn.offset)
+        self._found.torn = found.torn
+        if found.end < stored.size:
+            stored.file.truncate(found.end)
             stored.file.sync()
-            self._found.torn = Torn(stored.path, found.torn.offset, stored.size - found.torn.offset)
 
     def _make_durable(self, stored: StoredSegment, found: Survey) -> None:
         """Step 7."""

@@ -66,10 +66,21 @@ class SegmentScan:
             for found in self._run(offset, expected):
                 yield found
                 offset, expected = found.end, found.head.next
-            if offset < self.end:
-                hole = self._hole(offset, expected)
+            if offset < self.end and not self.is_filled(hole := self._hole(offset, expected)):
                 yield hole
                 offset, expected = hole.end, hole.next or expected
+
+    def is_filled(self, hole: Hole) -> bool:
+        """Whether a batch has been written into *hole* since; so it is with all that a writer has others behind."""
+        return next(self._run(hole.offset, hole.first), None) is not None
+
+    def content_end(self, offset: int) -> int:
+        """Where what is there from *offset* on ends: behind the last byte that is not zero."""
+        end = offset
+        while chunk := self.file.read(offset, min(CHUNK, self.end - offset)):
+            end = offset + len(content) if (content := chunk.rstrip(b"\0")) else end
+            offset += len(chunk)
+        return end
 
     def _run(self, offset: int, expected: int) -> Iterator[FoundBatch]:
         """The intact batches from *offset* on, up to the first that isn't."""

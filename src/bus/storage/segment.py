@@ -11,20 +11,17 @@ by one assignment of ``tail``, after the write.
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.storage.batch import MANY_BATCHES, Batch, BatchCodec
-from bus.storage.cipher import Cipher
+from bus.storage.batch import HEAD_SIZE, MANY_BATCHES, Batch, BatchCodec, read_batch_head
 from bus.storage.damage import Damage, DamagedLogError
-from bus.storage.files import File, FileSystem
-from bus.storage.header import HEADER_SIZE, Header
-from bus.storage.index import Extent, GrowingIndex, Index, Stretch
+from bus.storage.files import File
+from bus.storage.header import Header
+from bus.storage.index import Extent, Index, Stretch
 from bus.storage.scan import FoundBatch, Hole, SegmentScan
-from bus.storage.sidecar import SIDECAR_SUFFIX, encode_sidecar, write_sidecar
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +31,7 @@ class SegmentInfo:
     Parameters:
         path: the file.
         first, next: index of its first event, and of the event after its last.
-        bytes: its size, without the sidecar.
+        bytes: its header and batches, without the sidecar and the zeros that an active one may end in.
         first_time, last_time: time of its first and last batch, ns since the epoch; 0 if it is empty.
         keyed: whether some event in it carries a duplicate key.
         client_ids: how many of its events have an id that doesn't carry their index.
@@ -129,6 +126,11 @@ class Segment:
         )
         return found or [self._search(stretch, tail, index)]
 
+    def is_continued(self) -> bool:
+        """Whether a batch begins where this segment ends, by somebody else's hand."""
+        head = read_batch_head(self.file.read(self.tail.end, HEAD_SIZE))
+        return head is not None and head.first == self.tail.next
+
     def find_time(self, time: int) -> int:
         """Index of the first event of the first batch of *time* or later; ``next`` if there is none."""
         stretch = self._stretch(self.index.find_time(time), self.tail)
@@ -167,66 +169,6 @@ class Segment:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.path.name}, next={self.tail.next}, bytes={self.tail.end})"
-
-
-class ActiveSegment(Segment):
-    """The segment that is appended to."""
-
-    __slots__ = ("_index", "synced")
-
-    def __init__(
-        self, path: Path, header: Header, file: File, codec: BatchCodec, index: GrowingIndex, extent: Extent
-    ) -> None:
-        super().__init__(path, header, file, codec, index, extent)
-        self._index = index
-        self.synced = extent.end
-
-    @classmethod
-    def begin(cls, files: FileSystem, path: Path, file: File, header: Header, cipher: Cipher | None) -> ActiveSegment:
-        """A new segment in the empty *file*; header and name are durable on return."""
-        file.write(0, header.encode())
-        file.sync()
-        files.sync_directory(path.parent)
-        return cls(path, header, file, header.codec(path, cipher), GrowingIndex(), Extent(header.base, HEADER_SIZE))
-
-    @property
-    def info(self) -> SegmentInfo:
-        """Its listing."""
-        return SegmentInfo.of(self.path, self.header, self.extent, active=True)
-
-    def append(self, batch: Batch) -> SegmentTail:
-        """Writes *batch* behind the last one; it is durable after the next ``sync``. Returns where it ends."""
-        offset = self.tail.end
-        data = self.codec.encode(batch, offset=offset, synced=self.synced)
-        self.file.write(offset, data)
-        self._index.add(batch, offset=offset)
-        if batch.client_ids:
-            self._index.add_client_ids(batch.client_ids)
-        self.tail = SegmentTail(batch.next, offset + len(data), batch.time)
-        return self.tail
-
-    def undo(self) -> None:
-        """Takes back what a failed ``append`` may have written."""
-        self.file.truncate(self.tail.end)
-
-    def sync(self) -> None:
-        """Makes everything appended so far durable.
-
-        Name and size are looked at first: a file that was removed meanwhile would take the events with it, and a
-        write that was claimed and not done is noticed here.
-        """
-        if not self.file.has_name():
-            raise OSError(errno.ENOENT, f"{self.path} was removed while it was written to")
-        end, size = self.tail.end, self.file.size()
-        if size != end:
-            raise OSError(errno.EIO, f"{self.path} has {size} bytes where {end} were written")
-        self.file.sync()
-        self.synced = end
-
-    def write_sidecar(self, files: FileSystem) -> None:
-        """Writes the sidecar that vouches for everything up to here, which must be synced."""
-        data = encode_sidecar(self.header, self.extent, self.index)
-        write_sidecar(files, self.path.with_suffix(SIDECAR_SUFFIX), data)
 
 
 def hole_damage(path: Path, hole: Hole, *, promised: int) -> Damage:

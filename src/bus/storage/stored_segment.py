@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import BatchCodec
 from bus.storage.cipher import Cipher
-from bus.storage.damage import Damage
+from bus.storage.damage import Damage, Torn
 from bus.storage.files import File, FileSystem
 from bus.storage.header import HEADER_SIZE, Header, read_header, segment_path
 from bus.storage.index import Extent, GrowingIndex, Index
 from bus.storage.scan import FoundBatch, Hole, SegmentScan
-from bus.storage.segment import ActiveSegment, Segment, hole_damage
+from bus.storage.segment import Segment, hole_damage
 from bus.storage.sidecar import SIDECAR_SUFFIX, Sidecar, read_sidecar
 
 
@@ -25,14 +26,16 @@ class Survey:
         index: finds its batches.
         synced: the furthest offset known to be durable.
         holes: the damage in it.
+        end: where the file ends, or what a crash has torn or was preallocated begins.
         torn: the tail that a crash left, if there is one.
     """
 
     extent: Extent
     index: GrowingIndex
     synced: int
+    end: int
     holes: list[Hole] = field(default_factory=list)
-    torn: Hole | None = None
+    torn: Torn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class StoredSegment:
             trust: leave out what the sidecar vouches for.
         """
         known = self._vouched_part() if trust else None
-        result = known or Survey(Extent(self.base, HEADER_SIZE), GrowingIndex(), HEADER_SIZE)
+        result = known or Survey(Extent(self.base, HEADER_SIZE), GrowingIndex(), HEADER_SIZE, self.size)
         scan, last = SegmentScan(self.file, self.codec, self.size), None
         for item in scan.scan(offset=result.extent.end, expected=result.extent.next):
             if isinstance(item, FoundBatch):
@@ -97,7 +100,7 @@ class StoredSegment:
             elif durable > item.offset or _was_durable(scan, item):
                 result.holes.append(item)
             else:
-                result.torn = item
+                result.end, result.torn = item.offset, self._torn(scan, item)
                 break
         if last:
             result.extent = result.index.extent(next=last.head.next, end=last.end, last_time=last.head.time)
@@ -130,11 +133,16 @@ class StoredSegment:
         path = segment_path(self.path.parent, extent.next)
         return Damage(path, 0, extent.next, promised, "the segment is missing")
 
+    def _torn(self, scan: SegmentScan, hole: Hole) -> Torn | None:
+        """What a crash has torn from *hole* on: nothing if there are zeros only, or a writer has filled it since."""
+        size = scan.content_end(hole.offset) - hole.offset
+        return Torn(self.path, hole.offset, size) if size and not scan.is_filled(hole) else None
+
     def _vouched_part(self) -> Survey | None:
         if self.sidecar and self.sidecar_file and self.vouched <= self.size:
             index = self.sidecar.load_growing(self.sidecar_file)
             if index:
-                return Survey(self.sidecar.extent, index, self.vouched)
+                return Survey(self.sidecar.extent, index, self.vouched, self.size)
         return None
 
     def _segment(self, index: Index, extent: Extent) -> Segment:

@@ -6,7 +6,8 @@ Opening a log believes the sidecars and looks at the tail only; this believes no
 2. Each sidecar: it is computed again from the segment, and must be the same to the byte.
 3. Between segments: the count must go on. Before and behind them: no sidecar without its segment.
 
-A torn tail is no damage: opening the log cuts it off, or a server is just writing there.
+A torn tail is no damage: opening the log cuts it off, or a server is just writing there. Nor are zeros behind the last
+batch, which a server has preallocated.
 """
 
 from __future__ import annotations
@@ -73,8 +74,7 @@ def _check(files: FileSystem, stored: StoredSegment | UnreadableSegment, followi
         *_check_encryption(stored, found),
         *_check_sidecar(files, stored, found),
     )
-    torn = Torn(stored.path, found.torn.offset, stored.size - found.torn.offset) if found.torn else None
-    return CheckedSegment(stored.path, SegmentInfo.of(stored.path, stored.header, found.extent), damage, torn)
+    return CheckedSegment(stored.path, SegmentInfo.of(stored.path, stored.header, found.extent), damage, found.torn)
 
 
 def _check_header(stored: StoredSegment) -> Iterator[Damage]:

@@ -10,7 +10,6 @@ from pathlib import Path
 import msgspec
 
 from bus.engine.delivery.filtering import matching
-from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import TimedOutError
 from bus.frame import encode_line, json_of, read_event_line
 from bus.storage import Cipher, Damage
@@ -56,14 +55,14 @@ def read_directory(
     """The wanted events as lines of JSON; with *follow*, also those that a server adds from now on."""
     namespace, report = selection.wanted.namespace, _name_once(note)
     while True:
-        seen = _size(path, namespace)
         source = DirectorySource.open(path, cipher=cipher, only=[namespace], on_damage=report)
         yield from _read_log(source, selection)
         log = source.logs[namespace]
         if not follow or selection.ends_before(log.next):
             return
         selection = replace(selection, first=max(selection.first, log.next))
-        while _size(path, namespace) == seen:
+        time.sleep(GROWTH_LOOK_SECONDS)
+        while not log.has_grown():
             time.sleep(GROWTH_LOOK_SECONDS)
 
 
@@ -91,11 +90,6 @@ def _name_once(note: Callable[[str], object]) -> Callable[[Damage | str], None]:
             note(str(damage))
 
     return name
-
-
-def _size(path: Path, namespace: str) -> list[tuple[str, int]]:
-    """What changes when events are added."""
-    return [(file.name, file.stat().st_size) for file in sorted(DataDirectory(path).log(namespace).glob("*.log"))]
 
 
 # -- from a server

@@ -13,6 +13,7 @@ CONSUMERS = "tests/faults/test_consumers.py"
 DURABILITY = "tests/storage/test_durability.py"
 RECOVERY = "tests/storage/test_recovery.py"
 FAULTS = "tests/storage/test_faults.py"
+PREALLOCATION = "tests/storage/test_preallocation.py"
 DIRECTORY = "tests/server/test_directory.py"
 TERMS = "tests/server/test_terms.py"
 SHORTER = "tests/server/test_shorter_log.py"
@@ -51,7 +52,7 @@ class Mistake:
 MISTAKES = (
     Mistake(
         "a file that was removed is synced all the same",
-        "storage/segment.py",
+        "storage/active_segment.py",
         (("if not self.file.has_name():", "if False:"),),
         (DIRECTORY,),
     ),
@@ -108,13 +109,13 @@ MISTAKES = (
     ),
     Mistake(
         "the log says it is synced and isn't",
-        "storage/segment.py",
+        "storage/active_segment.py",
         (("        self.file.sync()\n        self.synced", "        self.synced"),),
         (DURABILITY,),
     ),
     Mistake(
         "the name of a new segment is not synced",
-        "storage/segment.py",
+        "storage/active_segment.py",
         (("        file.sync()\n        files.sync_directory(path.parent)\n", "        file.sync()\n"),),
         (DURABILITY,),
     ),
@@ -157,7 +158,7 @@ MISTAKES = (
     Mistake(
         "half a batch stays behind when the disk is full",
         "storage/log.py",
-        (("            active.undo()\n", "            pass\n"),),
+        (("            active.trim()\n", "            pass\n"),),
         (FAULTS,),
     ),
     Mistake(
@@ -182,9 +183,79 @@ MISTAKES = (
         (RECOVERY,),
     ),
     Mistake(
+        "zeros are written behind the sync instead of before it",
+        "storage/active_segment.py",
+        (
+            (
+                "            self._preallocate()\n        self._flush()\n",
+                "            self._flush()\n            return self._preallocate()\n        self._flush()\n",
+            ),
+        ),
+        (ORDER,),
+    ),
+    Mistake(
+        "a sync doesn't read back what was written",
+        "storage/active_segment.py",
+        (("            if self.file.read(offset, len(written)) != written:\n", "            if False:\n"),),
+        (f"{PREALLOCATION}::test_a_write_that_was_claimed_and_not_done_is_noticed",),
+    ),
+    Mistake(
+        "a sync reads back the beginning alone",
+        "storage/active_segment.py",
+        ((", (end - _EDGE, data[-_EDGE:]))", ",)"),),
+        (f"{PREALLOCATION}::test_a_write_that_was_claimed_and_not_done_is_noticed",),
+    ),
+    Mistake(
+        "a sync doesn't look at the size",
+        "storage/active_segment.py",
+        (("        if size != self._size:\n", "        if False:\n"),),
+        (f"{PREALLOCATION}::test_a_file_that_somebody_else_cuts_is_noticed",),
+    ),
+    Mistake(
+        "a segment is closed with its zeros",
+        "storage/active_segment.py",
+        (("            self.trim()\n            self._flush()\n", "            self._flush()\n"),),
+        (DURABILITY,),
+    ),
+    Mistake(
+        "a sidecar comes before the cut is synced",
+        "storage/active_segment.py",
+        (
+            (
+                "            self.trim()\n            self._flush()\n",
+                "            self._flush()\n            self.trim()\n",
+            ),
+        ),
+        (DURABILITY,),
+    ),
+    Mistake(
+        "no room for zeros is taken for a failure",
+        "storage/active_segment.py",
+        (("            if error.errno not in FULL:\n", "            if True:\n"),),
+        (PREALLOCATION,),
+    ),
+    Mistake(
+        "zeros behind the last batch are a torn tail",
+        "storage/stored_segment.py",
+        (("if size and not scan.is_filled(hole) else None", ""),),
+        (PREALLOCATION,),
+    ),
+    Mistake(
+        "zeros behind the last batch stay when a log is opened",
+        "storage/recovery.py",
+        (("        if found.end < stored.size:\n", "        if found.torn:\n"),),
+        (PREALLOCATION,),
+    ),
+    Mistake(
+        "what a writer fills while it is looked at is damage",
+        "storage/scan.py",
+        (("return next(self._run(hole.offset, hole.first), None) is not None", "return False"),),
+        (PREALLOCATION,),
+    ),
+    Mistake(
         "a torn tail stays in the file",
         "storage/recovery.py",
-        (("            stored.file.truncate(found.torn.offset)\n", ""),),
+        (("            stored.file.truncate(found.end)\n", ""),),
         (RECOVERY,),
     ),
     Mistake(

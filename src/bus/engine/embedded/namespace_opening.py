@@ -29,7 +29,8 @@ LEAST_SEGMENT = 64 * 1024
 def open_on_disk(name: str, directory: Path, settings: EngineSettings, loop: AbstractEventLoop) -> LogNamespace:
     """The namespace whose log is in *directory*. Raises a `StorageError`."""
     cipher = Cipher(settings.secret_key, block_size=settings.block_size) if settings.secret_key else None
-    store = Log.open(directory, cipher=cipher, segment_bytes=settings.segment_size)
+    always = settings.fsync is Fsync.ALWAYS
+    store = Log.open(directory, cipher=cipher, segment_bytes=settings.segment_size, preallocate=always)
     if store.torn:
         log.warning("namespace %s: %s", name, store.torn)
     for damage in store.damage:
@@ -37,7 +38,7 @@ def open_on_disk(name: str, directory: Path, settings: EngineSettings, loop: Abs
     duplicates = Duplicates(name, size=settings.dup_size, ttl=settings.dup_ttl)
     duplicates.refill(stored_keys(store), now=time.time_ns())
     committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=loop)
-    durability = Durability.FSYNC if settings.fsync is Fsync.ALWAYS else Durability.OS
+    durability = Durability.FSYNC if always else Durability.OS
     return LogNamespace(name, store, committer, duplicates, durability=durability, loop=loop)
 
 
