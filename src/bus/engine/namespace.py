@@ -1,6 +1,6 @@
 """A namespace, as those who deliver see it: one log, one order, whatever engine keeps it.
 
-    stored ─▶ whoever published is answered ─▶ readers are served        in one turn of the loop
+    stored ─▶ readers are served ─▶ whoever published is answered        in one turn of the loop
 
 Those who keep up get what was stored just now; who reads at a pace of its own reads on from an index. What is at
 the tail is read from memory.
@@ -102,6 +102,7 @@ class Namespace(ABC):
         self.next = end
         self.committed_at = self._loop.time()
         self._tail.extend(batches)
+        self._deliver(batches)
         try:
             if before:
                 before()
@@ -110,7 +111,13 @@ class Namespace(ABC):
             told = as_bus_error(error, f"answering the publishers of namespace {self.name}")
             for publishers in waiting:
                 publishers.answer(told)
-        self.live.deliver(batches)
+
+    def _deliver(self, batches: Sequence[Batch]) -> None:
+        """Readers come before publishers: what they wait for is under way for longer."""
+        try:
+            self.live.deliver(batches)
+        except Exception as error:
+            as_bus_error(error, f"delivering what is new in namespace {self.name}")
 
     def _publish_stored(self, batches: Sequence[Batch], waiting: Sequence[Publishers]) -> None:
         for publishers in waiting:
