@@ -69,7 +69,11 @@ def decode_lines(lines: Sequence[bytes]) -> list[Draft | BusError]:
     Lines that are short are looked at together, which costs less than to look at each.
     """
     short = max(map(len, lines), default=0) <= SHORT and is_harmless(b"\n".join(lines))
-    return [_decode_line(line, _draft_decoder.decode if short else decode_draft) for line in lines]
+    decode = _draft_decoder.decode if short else decode_draft
+    try:
+        return [decode(line) for line in lines]
+    except (BusError, msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return [_decode_line(line, decode) for line in lines]
 
 
 def _decode_line(line: bytes, decode: Callable[[bytes], Draft]) -> Draft | BusError:

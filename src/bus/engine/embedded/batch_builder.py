@@ -62,20 +62,21 @@ class BatchBuilder:
 
     def add(self, events: Sequence[CheckedDraft], publisher: Publisher, *, now: int) -> int:
         """Encode events at the end of the batch, for *publisher*; returns their bytes. *now* is in ns."""
-        frames, before = self.frames, self.size
-        index = self.first + len(frames)
+        frames, subjects, make_id, before = self.frames, self._subjects, self._make_id, self.size
+        index, time, created_at = self.first + len(frames), -1, ""
         receipts: list[Receipt] = []
         for event in events:
-            event_id, created_at = event.event_id or self._make_id(index), format_time(event.time)
+            if event.time != time:
+                time, created_at = event.time, format_time(event.time)
+                self.time = max(self.time, min(time, now))
+            event_id = event.event_id or make_id(index)
             frame = encode_frame(event_id, event.subject, event.payload, created_at, index, event.extra)
             frames.append(frame)
-            self._subjects.append(event.subject)
-            self.size += len(frame)
+            subjects.append(event.subject)
             receipts.append(receipt := Receipt(event_id, created_at, index))
-            if event.time > self.time:
-                self.time = max(self.time, min(event.time, now))
             if event.event_id or event.key:
                 self._note(event, receipt)
+            self.size += len(frame)
             index += 1
         self.waiters.append((publisher, receipts))
         return self.size - before

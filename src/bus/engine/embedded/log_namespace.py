@@ -1,6 +1,6 @@
 """A namespace kept in a log: one log, one order, one writer.
 
-    publish ─▶ check ─▶ gather ─▶ commit ─▶ answer ─▶ deliver
+    publish ─▶ check ─▶ gather ─▶ commit ─▶ deliver ─▶ answer
                  │         │         │
             InvalidError   │    StorageError: everything behind it is refused as well
                       DuplicateKeyError, or wait for whoever claimed the key
@@ -14,6 +14,7 @@ import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 from bus.config import Storage
@@ -45,6 +46,8 @@ log = logging.getLogger("bus.engine")
 
 GATHERED_BYTES = 64 * 1024 * 1024
 """Frames that may wait for the disk before publishers are told to come back later."""
+
+_key_of = attrgetter("key")
 
 Parked = tuple[list[CheckedDraft], Publisher]
 
@@ -99,9 +102,21 @@ class LogNamespace(Namespace):
         self.append([check_draft(draft, now=now) for draft in drafts], publisher, now=now)
 
     def publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
-        """Store *drafts* each by itself, together as far as nothing keeps one of them behind."""
+        """Store *drafts* each by itself, together if nothing keeps one of them behind."""
         if refusal := self._refusal():
             raise refusal
+        try:
+            events = [check_draft(draft, now=now) for draft in drafts]
+            plain = not any(map(_key_of, events))
+        except Exception:
+            plain = False
+        if plain:
+            self._gather(events, publisher, now=now)
+        else:
+            self._sort_out(drafts, publisher, now=now)
+
+    def _sort_out(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
+        """Store those of *drafts* that can be, together as far as no claimed key keeps one behind."""
         outcomes = Outcomes(len(drafts), publisher, self.durability)
         events: list[CheckedDraft] = []
         places: list[int] = []

@@ -10,7 +10,9 @@ Lines that come in together for one namespace go to the engine as one run; it st
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+from typing import cast
 
 from bus.drafts import decode_lines
 from bus.engine.base import Engine, Outcome
@@ -172,19 +174,15 @@ def _encode(outcomes: Sequence[Outcome]) -> bytes:
     )
 
 
-def _runs(drafts: Iterable[Draft | BusError]) -> Iterator[list[Draft] | BusError]:
+def _runs(drafts: Sequence[Draft | BusError]) -> Iterator[list[Draft] | BusError]:
     """Cut *drafts* into runs of one namespace; a line that couldn't be read is none."""
-    run: list[Draft] = []
-    namespace = ""
-    for draft in drafts:
-        found = "" if isinstance(draft, BusError) else (draft.subject or "").partition(".")[0]
-        if run and (isinstance(draft, BusError) or found != namespace or len(run) >= LONGEST_RUN):
-            yield run
-            run = []
-        if isinstance(draft, BusError):
-            yield draft
-        else:
-            run.append(draft)
-            namespace = found
-    if run:
-        yield run
+    for found, group in groupby(drafts, _namespace_of):
+        if found is None:
+            yield from cast(Iterator[BusError], group)
+            continue
+        run = cast(list[Draft], list(group))
+        yield from (run[begin : begin + LONGEST_RUN] for begin in range(0, len(run), LONGEST_RUN))
+
+
+def _namespace_of(draft: Draft | BusError) -> str | None:
+    return None if isinstance(draft, BusError) else (draft.subject or "").partition(".")[0]
