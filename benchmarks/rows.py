@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from benchmarks.loads import clients, deliver, exchange, publish
-from benchmarks.peers.base import Running
+from benchmarks.peers.base import VOLATILE_SUBJECT, Running
 from benchmarks.stats import Figures
 
 Measure = Callable[[Running, float], Figures]
@@ -141,6 +141,21 @@ def table(*, quick: bool = False) -> tuple[Row, ...]:
             counted=pair,
         ),
         Row(
+            "request-32-one",
+            "request and reply, 32 clients, a service that replies on one connection",
+            partial(exchange.request_reply, clients=32, replies=1),
+            both(at(25_000)),
+            counted=pair,
+        ),
+        Row(
+            "request-32-memory",
+            "the same in a namespace in memory, beside core NATS, which stores nothing either",
+            partial(exchange.request_reply, clients=32, replies=1, subject=VOLATILE_SUBJECT),
+            {("rate", False): at(25_000)},
+            syncs=(False,),
+            counted=pair,
+        ),
+        Row(
             "latency",
             f"publish to delivery, at {exchange.PUBLISHES_PER_SECOND} events/s",
             exchange.to_delivery,
@@ -152,7 +167,14 @@ def table(*, quick: bool = False) -> tuple[Row, ...]:
             figures=("p50", "p99"),
         ),
         Row("client-sequential", "Python client, puts one by one", clients.sequential, both(ahead())),
-        Row("client-concurrent", "Python client, 1,000 puts at once", clients.concurrent, both(ahead(100_000))),
+        Row("client-concurrent", "Python client, 1,000 tasks at once", clients.concurrent, both(ahead(100_000))),
+        Row(
+            "client-one-call",
+            "Python client, 1,000 events by one call",
+            clients.one_call,
+            both(ahead()),
+            counted=frozenset({"bus", "redis"}),
+        ),
         Row(
             "client-subscribe",
             "Python client, events read from the log",

@@ -9,6 +9,7 @@ from typing import Any
 
 import nats
 import redis
+import redis.asyncio
 
 from benchmarks.loads.publish import fill
 from benchmarks.meter import Meter
@@ -18,10 +19,13 @@ from benchmarks.peers.redis import KEY, PAGE
 from benchmarks.stats import Figures
 from benchmarks.wires import later
 from bus import AsyncClient, Client
+from bus.client.core.draft import EventFields
 
 PAYLOAD = {"user": "123", "name": "Alice Wonder", "n": 12345}
 BODY = b'{"user":"123","name":"Alice Wonder","n":12345}'
 CONCURRENT = 1000
+CONNECTIONS = 50
+"""Those of the asyncio client for Redis, which has one command on each at a time."""
 
 Put = Callable[[], object]
 
@@ -47,13 +51,30 @@ def _repeat(running: Running, seconds: float, put: Put, *, events: int = 1) -> F
 
 
 def concurrent(running: Running, seconds: float) -> Figures:
-    """A program that publishes 1,000 events at once, and again when all are stored."""
+    """A program of 1,000 tasks that publish an event each at once, and again when all are stored."""
     if running.peer is NATS:
         return asyncio.run(_with_nats(running, seconds, _nats_concurrent))
+    return asyncio.run((_bus_concurrent if running.peer is BUS else _redis_concurrent)(running, seconds))
+
+
+def one_call(running: Running, seconds: float) -> Figures:
+    """A program that publishes 1,000 events by one call, each stored for itself, and waits for all receipts."""
     if running.peer is BUS:
-        return asyncio.run(_bus_concurrent(running, seconds))
+        events: list[EventFields] = [{"subject": SUBJECT, "payload": PAYLOAD}] * CONCURRENT
+        with Client(f"http://127.0.0.1:{running.port}") as client:
+            return _repeat(running, seconds, lambda: client.put_many(events, atomic=False), events=CONCURRENT)
     with redis.Redis(port=running.port) as server:
         return _repeat(running, seconds, lambda: _redis_pipeline(server), events=CONCURRENT)
+
+
+async def _redis_concurrent(running: Running, seconds: float) -> Figures:
+    pool = redis.asyncio.BlockingConnectionPool(port=running.port, max_connections=CONNECTIONS)
+    async with redis.asyncio.Redis(connection_pool=pool) as server:
+
+        async def put() -> None:
+            await asyncio.gather(*(server.xadd(KEY, {"e": BODY}) for _ in range(CONCURRENT)))
+
+        return await _repeat_async(running, seconds, put, events=CONCURRENT)
 
 
 def _redis_pipeline(server: Any) -> None:

@@ -14,7 +14,7 @@ from benchmarks.loads import tools
 from benchmarks.loads.deliver import subscribed
 from benchmarks.meter import Meter
 from benchmarks.peers import BUS, REDIS
-from benchmarks.peers.base import Running, event
+from benchmarks.peers.base import SUBJECT, Running, event
 from benchmarks.peers.bus import Replier
 from benchmarks.peers.nats import CONNECT, publish
 from benchmarks.stats import Figures, latencies
@@ -24,20 +24,25 @@ PUBLISHES_PER_SECOND = 500
 PUBLISHERS = 8
 """Connections that publish in turn, so that an event doesn't wait for the answer to the one before."""
 
-SERVICE_CONNECTIONS = 32
-"""Replies that the service of Bus has open at once, a connection each."""
+WINDOW = 32
+"""Requests that the service of Bus has in hand at once."""
 
 _SENT = re.compile(rb'"sent":(\d+)')
 _REQUEST = re.compile(rb"^MSG ask 1 (\S+) \d+\r\n", re.M)
 
 
-def request_reply(running: Running, seconds: float, *, clients: int) -> Figures:
-    """*clients* that ask and wait for the reply of one service, a process of its own."""
+def request_reply(
+    running: Running, seconds: float, *, clients: int, replies: int = WINDOW, subject: str = SUBJECT
+) -> Figures:
+    """*clients* that ask and wait for the reply of one service, a process of its own.
+
+    The service of Bus replies on so many connections as *replies* says, that of NATS on the one it has.
+    """
     if running.peer is REDIS:
         return {}
-    with _service(running):
+    with _service(running, replies, subject):
         if running.peer is BUS:
-            return tools.wrk(running, seconds, event(), connections=clients, path="/?wait=reply&timeout=10s")
+            return tools.wrk(running, seconds, event(subject), connections=clients, path="/?wait=reply&timeout=10s")
         return _ask_nats(running, seconds, clients)
 
 
@@ -59,10 +64,12 @@ def _ask_nats(running: Running, seconds: float, clients: int) -> Figures:
 
 
 @contextmanager
-def _service(running: Running) -> Iterator[None]:
+def _service(running: Running, replies: int, subject: str) -> Iterator[None]:
     ready = multiprocessing.Event()
-    serve = _serve_bus if running.peer is BUS else _serve_nats
-    process = multiprocessing.Process(target=serve, args=(running.port, ready), daemon=True)
+    if running.peer is BUS:
+        process = multiprocessing.Process(target=_serve_bus, args=(running.port, ready, replies, subject), daemon=True)
+    else:
+        process = multiprocessing.Process(target=_serve_nats, args=(running.port, ready), daemon=True)
     process.start()
     try:
         ready.wait(10)
@@ -72,12 +79,12 @@ def _service(running: Running) -> Iterator[None]:
         process.join()
 
 
-def _serve_bus(port: int, ready: Event) -> None:
-    replies = [Wire(port, b"HTTP/1.1 202") for _ in range(SERVICE_CONNECTIONS)]
-    service = Replier(port, "app.>", SERVICE_CONNECTIONS, replies)
-    drive([service, *replies], lambda: bool(service.consumer))
+def _serve_bus(port: int, ready: Event, replies: int, subject: str) -> None:
+    wires = [Wire(port, b"HTTP/1.1 202") for _ in range(replies)]
+    service = Replier(port, subject, WINDOW, wires)
+    drive([service, *wires], lambda: bool(service.consumer))
     ready.set()
-    drive([service, *replies], lambda: False)
+    drive([service, *wires], lambda: False)
 
 
 class _NatsService(Wire):

@@ -13,6 +13,8 @@ EVENT_BYTES = 83
 SUBJECT = "app.test.a"
 OTHER_SUBJECT = "app.test.b"
 EVERYTHING = "app.>"
+VOLATILE_SUBJECT = "live.test.a"
+"""Of a namespace that Bus keeps in memory."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class Bus:
     program = "bus server"
 
     def command(self, directory: Path, port: int, *, synced: bool) -> list[str]:
-        options = ["--addr", f"127.0.0.1:{port}", "--path", str(directory / "data"), "--namespaces", "app"]
+        options = ["--addr", f"127.0.0.1:{port}", "--path", str(directory / "data"), "--namespaces", "app,live:memory"]
         return [sys.executable, "-m", "bus", "server", *options, "--fsync", "always" if synced else "never"]
 
     def prepare(self, port: int) -> None:
