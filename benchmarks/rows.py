@@ -167,7 +167,7 @@ def table(*, quick: bool = False) -> tuple[Row, ...]:
             figures=("p50", "p99"),
         ),
         Row("client-sequential", "Python client, puts one by one", clients.sequential, both(ahead())),
-        Row("client-concurrent", "Python client, 1,000 tasks at once", clients.concurrent, both(ahead(100_000))),
+        Row("client-tasks", "Python client, 1,000 tasks at once", clients.concurrent, both(ahead(100_000))),
         Row(
             "client-one-call",
             "Python client, 1,000 events by one call",
