@@ -13,7 +13,7 @@ children for that segment and their ``*``, while every ``>`` that is passed take
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Generic, TypeVar
 
@@ -143,6 +143,20 @@ class Matcher:
     def work(self) -> int:
         """What its walks have cost, in nodes."""
         return self._tree.work if self._tree else 0
+
+
+def contains(wider: str, narrower: str) -> bool:
+    """Whether the pattern *wider* takes every subject that the pattern *narrower* takes."""
+    return _contains(wider.split("."), narrower.split("."))
+
+
+def _contains(wider: Sequence[str], narrower: Sequence[str]) -> bool:
+    for ours, theirs in zip(wider, narrower, strict=False):
+        if ours == ">":
+            return theirs != DEAD_SEGMENT
+        if theirs == ">" or not (ours == theirs or (ours == "*" and theirs != DEAD_SEGMENT)):
+            return False
+    return len(wider) == len(narrower)
 
 
 @lru_cache(_REMEMBERED)

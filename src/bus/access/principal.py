@@ -1,0 +1,34 @@
+"""Principals: whom a request is from, and what that one may do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from bus.access.rights import EVERYTHING, Rights
+
+ANONYMOUS = "anonymous"
+"""The name of whoever brings no token."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Principal:
+    """Somebody who is known: the name, the rights, and until when they hold, in ns since the epoch.
+
+    ``digest`` is that of the token by which it is known; without a token it is empty.
+    """
+
+    name: str
+    rights: Rights
+    expires: int | None = None
+    digest: bytes = field(default=b"", repr=False)
+
+    def has_expired(self, now: int) -> bool:
+        """Whether its time is over at *now* (ns)."""
+        return self.expires is not None and self.expires <= now
+
+    def __str__(self) -> str:
+        return f"token {self.name}" if self.digest else self.name
+
+
+EVERYBODY = Principal("everybody", EVERYTHING)
+"""Whom every request is from where there is no token file."""
