@@ -12,6 +12,7 @@
     │       ├── HeadTooLargeError          431
     │       ├── NotImplementedMethodError  501
     │       └── VersionNotSupportedError   505
+    ├── UnauthorizedError         401  who asks isn't known
     ├── ForbiddenError            403  who asks may not
     ├── MethodNotAllowedError     405
     ├── NotFoundError             404
@@ -139,6 +140,13 @@ class VersionNotSupportedError(MalformedError):
 
     status = 505
     code = "version-not-supported"
+
+
+class UnauthorizedError(BusError):
+    """Who asks isn't known: no token came along, or one that isn't valid; nothing was changed."""
+
+    status = 401
+    code = "unauthorized"
 
 
 class ForbiddenError(BusError):

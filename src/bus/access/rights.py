@@ -105,6 +105,11 @@ class Rights:
         return self.admin or any(grant.reaches(namespace) for grant in (self.publish, self.subscribe, self.manage))
 
     @property
+    def has_something(self) -> bool:
+        """Whether one may do anything with events or consumers."""
+        return self.admin or any((self.publish, self.subscribe, self.consumers, self.manage, self.manage_consumers))
+
+    @property
     def may_reply(self) -> bool:
         """Whether one may answer what one was delivered."""
         return self.admin or self.reply

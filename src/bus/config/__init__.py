@@ -68,6 +68,7 @@ class ServerSettings:
     """How a server speaks to its clients, and of itself."""
 
     addr: Address
+    auth: Path | None
     log_level: LogLevel
     max_body: int
     max_body_memory: int

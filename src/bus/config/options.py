@@ -59,6 +59,14 @@ class Option:
 
 OPTIONS = (
     Option("addr", Address.parse, "BUS_ADDR", f":{DEFAULT_PORT}", "Address to listen on."),
+    Option(
+        "auth",
+        lambda text: Path(text) if text else None,
+        "BUS_AUTH",
+        "",
+        "File that says who may do what; without it everybody may do everything.",
+        shown="none",
+    ),
     Option("path", Path, "BUS_PATH", "./data", "Directory the events are stored in."),
     Option(
         "namespaces",

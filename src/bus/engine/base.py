@@ -14,7 +14,7 @@ from typing import Protocol
 import msgspec
 
 from bus.engine.administration import ConsumerAdmin, EngineCounts, NamespaceStats
-from bus.errors import BusError
+from bus.errors import BusError, UnknownConsumerError
 from bus.event import Draft, Receipt
 from bus.frame import Format
 from bus.subject import Filter
@@ -28,6 +28,11 @@ Settled = Callable[[BusError | None], None]
 
 Replied = Callable[[bytes, str], None]
 """Called with the JSON of a reply's payload and, if the service answered with an error, its text."""
+
+
+def unknown_consumer_id(consumer_id: str) -> UnknownConsumerError:
+    """The error for an id that no subscription has, or none that who asks may know of."""
+    return UnknownConsumerError(f"consumer {consumer_id} doesn't exist: its stream has ended, or never began")
 
 
 class Publisher(Protocol):

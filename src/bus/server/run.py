@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import time
+from ipaddress import ip_address
 
 import uvloop
 
@@ -21,6 +22,7 @@ from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.open import open_engine
 from bus.errors import BusError, ConfigError
+from bus.server.api import audit
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.http import limits
 from bus.server.http.connection import Connection
@@ -73,11 +75,14 @@ class Server:
             engine.close()
 
     async def _serve(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
+        audit.set_up()
         dispatcher = Dispatcher(engine, self._settings.server, loop)
         listening = await _listen(self._settings.server.addr, dispatcher, loop)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
+        if dispatcher.tokens:
+            loop.add_signal_handler(signal.SIGHUP, dispatcher.tokens.read)
         chores = [loop.create_task(_sweep(dispatcher)), loop.create_task(_retain(engine))]
         _freeze()
         self._announce(listening)
@@ -97,6 +102,8 @@ class Server:
             settings.path if Storage.DISK in settings.namespaces.values() else "none", settings.fsync,
             "yes" if settings.secret_key else "no",
         )  # fmt: skip
+        if not self._settings.server.auth and any(map(_is_reachable, listening.sockets)):
+            log.warning("whoever reaches %s may do everything: --auth FILE says who may do what", _url(listening))
         self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {_url(listening)}")
 
     async def _drain(self, engine: Engine, dispatcher: Dispatcher) -> None:
@@ -147,6 +154,11 @@ def _declared(namespace: tuple[str, Storage]) -> str:
     """A namespace as it is declared."""
     name, storage = namespace
     return name if storage is Storage.DISK else f"{name}:{storage}"
+
+
+def _is_reachable(listener: socket.socket) -> bool:
+    """Whether others than this machine may reach it."""
+    return not ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
 def _url(listening: asyncio.Server) -> str:

@@ -2,32 +2,37 @@
 
 PUT ─▶ consumer id ─▶ member ─▶ Pending ─┬▶ confirmations (a publisher waits)
          │                               └▶ reply to the event's inbox (a requester waits)
-         └▶ plain stream: nothing is pending, so it only confirms
+         └▶ plain stream: nothing is pending, so it only confirms what its patterns take
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from bus.engine.base import Acknowledge, Action, Settled, Subscription
+from bus.engine.base import Acknowledge, Action, Settled, Subscription, unknown_consumer_id
 from bus.engine.consumer.subscription import ConsumerSubscription, Settlement
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.namespace import Namespace
 from bus.engine.reading.start_position import find
-from bus.errors import BusError, InvalidParameterError, UnknownConsumerError, UnknownEventError
+from bus.errors import BusError, InvalidParameterError, UnknownEventError
 from bus.event import Draft
 from bus.frame import read_frame
-from bus.subject import INBOX_NAMESPACE
+from bus.subject import INBOX_NAMESPACE, Filter
 
 ENDED_REMEMBERED = 4096
 """Plain streams that have ended whose consumer ids still count for confirmations."""
 
 
-Known = tuple[str, ConsumerSubscription | None]
-"""The namespace of a subscription, and the member it is unless it is a plain one."""
+class Known(NamedTuple):
+    """A subscription: its namespace and patterns, and the member it is unless it is a plain one."""
+
+    namespace: str
+    filter: Filter
+    member: ConsumerSubscription | None
 
 
 class AckRouter:
@@ -39,15 +44,15 @@ class AckRouter:
         self._open: dict[str, Known] = {}
         self._ended: dict[str, Known] = {}
 
-    def add(self, subscription: Subscription) -> None:
-        """Know a subscription by its consumer id."""
-        acknowledges = subscription if isinstance(subscription, ConsumerSubscription) else None
-        self._open[subscription.consumer_id] = subscription.namespace, acknowledges
+    def add(self, subscription: Subscription, filter: Filter) -> None:
+        """Know a subscription to *filter* by its consumer id."""
+        member = subscription if isinstance(subscription, ConsumerSubscription) else None
+        self._open[subscription.consumer_id] = Known(subscription.namespace, filter, member)
 
     def forget(self, consumer_id: str) -> None:
         """The stream is over; what a plain one delivered last may yet be confirmed."""
         known = self._open.pop(consumer_id, None)
-        if known and known[1] is None:
+        if known and known.member is None:
             self._ended[consumer_id] = known
             if len(self._ended) > ENDED_REMEMBERED:
                 del self._ended[next(iter(self._ended))]
@@ -56,16 +61,15 @@ class AckRouter:
         """Carry out *ack* for each of its events, as `Engine.acknowledge` says."""
         known = self._open.get(ack.consumer_id) or self._ended.get(ack.consumer_id)
         if known is None:
-            raise UnknownConsumerError(
-                f"consumer {ack.consumer_id} doesn't exist: its stream has ended, or never began"
-            )
-        name, subscription = known
-        if name == INBOX_NAMESPACE:
+            raise unknown_consumer_id(ack.consumer_id)
+        if known.namespace == INBOX_NAMESPACE:
             settled(None)
             return
-        namespace = self._namespaces[name]
-        inbox = self._inbox_for(namespace, ack) if ack.reply is not None else ""
-        done = subscription.consumer.settle(subscription, ack) if subscription else _confirm(namespace, ack)
+        namespace, subscription = self._namespaces[known.namespace], known.member
+        inbox = self._inbox_for(namespace, known.filter, ack) if ack.reply is not None else ""
+        done = (
+            subscription.consumer.settle(subscription, ack) if subscription else _confirm(namespace, known.filter, ack)
+        )
         namespace.confirmations.add(done.acknowledged, (subscription and subscription.consumer.name) or ack.consumer_id)
         refusal = _summary(done.refused, len(ack.event_ids)) if done.refused else None
         if inbox and ack.reply is not None and not refusal:
@@ -77,11 +81,11 @@ class AckRouter:
 
     # -- replies
 
-    def _inbox_for(self, namespace: Namespace, ack: Acknowledge) -> str:
+    def _inbox_for(self, namespace: Namespace, filter: Filter, ack: Acknowledge) -> str:
         """Where the reply goes. Found before anything is settled, for it may be refused."""
         if len(ack.event_ids) > 1:
             raise InvalidParameterError("a reply answers one event: name one event_id")
-        inbox = _inbox_of(namespace, _find(namespace, ack.event_ids[0]))
+        inbox = _inbox_of(namespace, _find(namespace, filter, ack.event_ids[0]))
         if not inbox:
             raise InvalidParameterError("the event asks for no reply: acknowledge it without a body")
         return inbox
@@ -101,12 +105,12 @@ class AckRouter:
         return f"<AckRouter for {len(self._open)} subscriptions>"
 
 
-def _confirm(namespace: Namespace, ack: Acknowledge) -> Settlement:
-    """What a plain stream says of events: they have to exist, and an ack confirms them."""
+def _confirm(namespace: Namespace, filter: Filter, ack: Acknowledge) -> Settlement:
+    """What a plain stream says of events: they have to be among those it reads, and an ack confirms them."""
     done = Settlement([], [], [])
     for event_id in ack.event_ids:
         try:
-            index = _find(namespace, event_id)
+            index = _find(namespace, filter, event_id)
         except UnknownEventError as error:
             done.refused.append(error)
         else:
@@ -114,10 +118,12 @@ def _confirm(namespace: Namespace, ack: Acknowledge) -> Settlement:
     return done
 
 
-def _find(namespace: Namespace, event_id: str) -> int:
+def _find(namespace: Namespace, filter: Filter, event_id: str) -> int:
+    """The index of an event that *filter* takes. Raises `UnknownEventError`, whether it is another's or none."""
     index = find(namespace, event_id)
-    if index is None:
-        raise UnknownEventError(f"event {event_id} doesn't exist in namespace {namespace.name}")
+    frame = None if index is None else namespace.frame(index)
+    if index is None or (frame and not filter.matches(read_frame(frame).subject.encode())):
+        raise UnknownEventError(f"event {event_id} doesn't exist in namespace {namespace.name}, or isn't for {filter}")
     return index
 
 

@@ -177,14 +177,13 @@ class EmbeddedEngine:
             raise self._unknown(name) from None
 
     def _unknown(self, name: str) -> UnknownNamespaceError:
-        known = ", ".join(self._namespaces)
-        return UnknownNamespaceError(f"namespace {name!a} is not declared on this server, which has {known}")
+        return UnknownNamespaceError(f"namespace {name!a} is not declared on this server: see /v1/namespaces")
 
     # -- subscribing
 
     def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
         subscription = self._subscribe(wanted, sink)
-        self._settling.add(subscription)
+        self._settling.add(subscription, wanted.filter)
         opening.opened(subscription)
 
     def _subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:

@@ -10,6 +10,7 @@ from functools import partial
 from bus.drafts import decode_json
 from bus.engine.base import Acknowledge, Action, Engine
 from bus.errors import BusError, InvalidParameterError
+from bus.server.api.permits import Permits
 from bus.server.http.query import read_id
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -20,9 +21,14 @@ MOST_DELAY = 7 * 86400.0
 LONGEST_REASON = 1000
 
 
-def acknowledge(engine: Engine, request: Request, responder: Responder) -> None:
-    """Carry out what the request says, and answer. Raises `InvalidParameterError` or what `Engine.acknowledge` does."""
-    engine.acknowledge(read_acknowledge(request), partial(responder.run, _answer, responder))
+def acknowledge(engine: Engine, permits: Permits, request: Request, responder: Responder) -> None:
+    """Carry out what the request says, as far as *permits* allow, and answer.
+
+    Raises `InvalidParameterError`, or what `Permits.check_acknowledge` and `Engine.acknowledge` do.
+    """
+    ack = read_acknowledge(request)
+    permits.check_acknowledge(request, responder, ack)
+    engine.acknowledge(ack, partial(responder.run, _answer, responder))
 
 
 def _answer(responder: Responder, error: BusError | None) -> None:

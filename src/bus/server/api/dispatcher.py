@@ -24,8 +24,10 @@ from bus.server.api.gate import Gate
 from bus.server.api.heartbeat import Heartbeat
 from bus.server.api.metrics import MetricsRoute
 from bus.server.api.monitoring import MonitoringRoutes
+from bus.server.api.permits import Permits
 from bus.server.api.routes import all_routes
 from bus.server.api.subscribe import Streams
+from bus.server.api.token_watch import TokenWatch
 from bus.server.http import limits
 from bus.server.http.body import BodySink
 from bus.server.http.connection import Connection
@@ -42,9 +44,17 @@ MakeSink = Callable[[Callable[[], None]], BodySink]
 
 
 class Dispatcher:
-    """Hands requests to their routes, and knows the connections and the streams that are open."""
+    """Hands requests to their routes, and knows the connections and the streams that are open.
 
-    def __init__(self, engine: Engine, settings: ServerSettings, loop: asyncio.AbstractEventLoop) -> None:
+    Raises `ConfigError` if there is a token file that can't be read.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        settings: ServerSettings,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
         self.cors = Cors(settings.cors_origins)
         self.max_body = settings.max_body
         self.incoming = Memory(settings.max_body_memory, "bodies")
@@ -57,15 +67,21 @@ class Dispatcher:
         self._loop = loop
         self._heartbeat = Heartbeat(settings.heartbeat)
         self.streams = self._heartbeat.streams
-        self._opener = Streams(engine, self._heartbeat, loop)
+        self.tokens = TokenWatch(settings.auth, self._judge_streams) if settings.auth else None
+        authenticator = self.tokens.authenticator if self.tokens else None
+        self._permits = Permits(authenticator, engine.consumers)
+        self._opener = Streams(engine, self._permits, self._heartbeat, loop)
         self._admission = Admission(settings.max_connections, settings.max_connections_per_address)
         self.table = all_routes(
-            EventRoutes(engine, self._opener, longest=self.max_body, memory=self.incoming, duty=duty, loop=loop),
+            EventRoutes(
+                engine, self._permits, self._opener,
+                longest=self.max_body, memory=self.incoming, duty=duty, loop=loop,
+            ),
             MonitoringRoutes(engine),
             MetricsRoute(engine, self.connections, self.streams, self.incoming),
-            ConsumerRoutes(engine.consumers),
-        )
-        self._gate = Gate(self.table, self._admission, self.cors.origins)
+            ConsumerRoutes(engine.consumers, self._permits),
+        )  # fmt: skip
+        self._gate = Gate(self.table, self._admission, authenticator, self.cors.origins)
 
     # -- connections
 
@@ -80,6 +96,7 @@ class Dispatcher:
         self.connections.discard(connection)
         self._admission.leave(connection)
         self._heartbeat.end(connection)
+        self._permits.streams.end(connection)
         if self.stopping and not self.connections:
             self._deserted.set()
 
@@ -93,7 +110,7 @@ class Dispatcher:
             responder.fail(as_bus_error(error, responder.what))
 
     def take_body(self, request: Request, responder: Responder) -> BodySink | None:
-        self._gate.check_admission(request, responder)
+        self._gate.check_sender(request, responder)
         check_coding(request.head)
         make = self._sink_maker(request, responder)
         if make and request.head.coding:
@@ -115,8 +132,9 @@ class Dispatcher:
     # -- time
 
     def sweep(self) -> None:
-        """Look at all deadlines: ping streams, hang up on the slow and the idle."""
+        """Look at all deadlines: ping streams, hang up on the slow and the idle, end what has expired."""
         now = self._loop.time()
+        self._judge_when_due()
         for connection in [connection for connection in self.connections if connection.deadline <= now]:
             try:
                 if not self._heartbeat.beat(connection, now=now):
@@ -124,6 +142,15 @@ class Dispatcher:
             except Exception as error:
                 as_bus_error(error, f"looking at the deadline of {connection!r}")
                 connection.transport.abort()
+
+    def _judge_when_due(self) -> None:
+        """Look whether other tokens are in force, or some have expired."""
+        if self.tokens:
+            self.tokens.look()
+            self._permits.end_expired()
+
+    def _judge_streams(self) -> None:
+        self._permits.judge_streams()
 
     async def drain(self) -> None:
         """Stop: end the streams, close what is idle, and return when the last answer is taken."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from functools import partial
 
 from bus.engine.base import Engine
 from bus.server.api.acknowledge import acknowledge
+from bus.server.api.permits import Permits
 from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events, read_wait
 from bus.server.api.publish_ndjson import NdjsonUpload
 from bus.server.api.subscribe import Streams
@@ -19,7 +21,7 @@ from bus.server.http.responder import Responder
 
 
 class EventRoutes:
-    """Hands the events of requests to *engine*, and its own through *streams*.
+    """Hands the events of requests to *engine* as *permits* allow, and its own through *streams*.
 
     Lines of an upload are at most *longest* bytes; what is held of them counts in *memory*.
     The work of uploads rests as *duty* says.
@@ -28,6 +30,7 @@ class EventRoutes:
     def __init__(
         self,
         engine: Engine,
+        permits: Permits,
         streams: Streams,
         *,
         longest: int,
@@ -36,6 +39,7 @@ class EventRoutes:
         loop: AbstractEventLoop,
     ) -> None:
         self._engine = engine
+        self._permits = permits
         self._streams = streams
         self._longest = longest
         self._memory = memory
@@ -45,23 +49,26 @@ class EventRoutes:
     def publish(self, request: Request, responder: Responder) -> None:
         """Store what is in the body, then answer 202, or wait for what others make of it."""
         if request.head.raw_query and (wait := read_wait(request)):
-            publish_and_wait(self._engine, request, responder, wait, now=time.time_ns(), loop=self._loop)
+            publish_and_wait(self._engine, self._permits, request, responder, wait, now=time.time_ns(), loop=self._loop)
         else:
-            self._engine.publish(read_events(request.body), Accepting(responder), now=time.time_ns())
+            events = read_events(request.body)
+            self._permits.check_events(request, responder, events)
+            self._engine.publish(events, Accepting(responder), now=time.time_ns())
 
     def take_lines(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> NdjsonUpload:
         """Who publishes the lines of *request*, which are yet to come."""
         check_upload(request)
         return NdjsonUpload(
             self._engine, responder, longest=self._longest, chunked=request.head.version == b"1.1", read_on=read_on,
-            turns=self._turns, memory=self._memory, loop=self._loop,
+            judge=partial(self._permits.judge_lines, request, responder), turns=self._turns, memory=self._memory,
+            loop=self._loop,
         )  # fmt: skip
 
     def subscribe(self, request: Request, responder: Responder) -> None:
         self._streams.open(request, responder, now=time.time_ns())
 
     def acknowledge(self, request: Request, responder: Responder) -> None:
-        acknowledge(self._engine, request, responder)
+        acknowledge(self._engine, self._permits, request, responder)
 
     def probe(self, request: Request, responder: Responder) -> None:
         """Say that the server runs."""

@@ -1,15 +1,20 @@
 """The gate: the one place that every request passes before anything is done with it.
 
-    request ─▶ route ─▶ its page ─▶ its connection ─▶ its parameters ─▶ handler
+    request ─▶ route ─▶ its page ─▶ its connection ─▶ whose it is ─▶ its parameters ─▶ handler
 
-Whole bodies come here when they are complete, uploads before the first line of them is taken.
+Whole bodies come here when they are complete, uploads before the first line of them is taken. What a principal may do
+depends on what is in the request; `Permits` decides it where that is read.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bus.server.api.route import Route, RouteTable
+from bus.errors import ForbiddenError, UnauthorizedError
+from bus.server.api import audit
+from bus.server.api.authentication import Authenticator
+from bus.server.api.needs import check_need
+from bus.server.api.route import Need, Route, RouteTable
 from bus.server.http.connection_limits import Admission
 from bus.server.http.cross_origin import SAFE_METHODS, check_page
 from bus.server.http.request import Request
@@ -17,17 +22,24 @@ from bus.server.http.responder import Responder
 
 
 class Gate:
-    """Lets requests through to the routes of *table*; pages of *origins* may change something."""
+    """Lets requests through to the routes of *table*; pages of *origins* may change something.
 
-    def __init__(self, table: RouteTable, admission: Admission, origins: Sequence[str]) -> None:
+    Without *authenticator* nobody is asked who they are.
+    """
+
+    def __init__(
+        self, table: RouteTable, admission: Admission, authenticator: Authenticator | None, origins: Sequence[str]
+    ) -> None:
         self._table = table
+        self._authenticator = authenticator
         self._admission = admission
         self._origins = origins
 
     def let_in(self, request: Request, responder: Responder) -> Route:
         """The route that *request* may take.
 
-        Raises `ForbiddenError`, `OverloadedError`, `NotFoundError`, `MethodNotAllowedError`, `InvalidParameterError`.
+        Raises `ForbiddenError`, `OverloadedError`, `NotFoundError`, `MethodNotAllowedError`, `UnauthorizedError`,
+        `InvalidParameterError`.
         """
         route = self._table.find(request)
         if request.head.from_page:
@@ -36,9 +48,30 @@ class Gate:
             self.check_admission(request, responder)
         if route is None:
             raise self._table.refusal(request)
+        if self._authenticator:
+            self._identify(self._authenticator, request, route, responder)
         if request.head.raw_query:
             route.check(request)
         return route
+
+    def check_sender(self, request: Request, responder: Responder) -> None:
+        """Raise what `let_in` does for a request whose body has yet to come, as far as that is about who sends it."""
+        self.check_admission(request, responder)
+        route = self._table.find(request)
+        if self._authenticator and route:
+            self._identify(self._authenticator, request, route, responder)
+
+    def _identify(self, authenticator: Authenticator, request: Request, route: Route, responder: Responder) -> None:
+        """Tell *request* whom it is from, and refuse what nobody of that one's rights may do there."""
+        if route.needs is Need.NOTHING:
+            return
+        try:
+            request.principal = authenticator.identify(request)
+            check_need(request.principal, route.needs)
+        except (UnauthorizedError, ForbiddenError) as error:
+            what = f"{request.head.method.decode()} {request.head.path}"
+            audit.write(responder.connection, request.principal, what, allowed=False, why=error.message)
+            raise
 
     def check_admission(self, request: Request, responder: Responder) -> None:
         """Raise `OverloadedError` if the connection was let in only to ask for something else."""

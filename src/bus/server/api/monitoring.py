@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from bus.access.rights import Rights
 from bus.engine.base import Engine
 from bus.errors import UnavailableError
 from bus.server.api.later import answer_later
@@ -36,10 +37,11 @@ class MonitoringRoutes:
         responder.respond(200, _JSON, read_openapi())
 
     def namespaces(self, request: Request, responder: Responder) -> None:
-        answer_later(responder, self._respond_namespaces(responder))
+        answer_later(responder, self._respond_namespaces(request.principal.rights, responder))
 
-    async def _respond_namespaces(self, responder: Responder) -> None:
-        responder.respond(200, _JSON, msgspec.json.encode({"namespaces": await self._engine.namespaces()}))
+    async def _respond_namespaces(self, rights: Rights, responder: Responder) -> None:
+        found = [one for one in await self._engine.namespaces() if rights.may_know(one.namespace)]
+        responder.respond(200, _JSON, msgspec.json.encode({"namespaces": found}))
 
     def __repr__(self) -> str:
         return f"<MonitoringRoutes of {self._engine!r}>"

@@ -14,6 +14,7 @@ from bus.drafts import decode_draft, decode_drafts
 from bus.engine.base import Engine, Outcome
 from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
 from bus.event import Draft, Receipt, new_inbox
+from bus.server.api.permits import Permits
 from bus.server.http import limits
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -58,17 +59,29 @@ def check_upload(request: Request) -> None:
 
 
 def publish_and_wait(
-    engine: Engine, request: Request, responder: Responder, wait: str, *, now: int, loop: AbstractEventLoop
+    engine: Engine,
+    permits: Permits,
+    request: Request,
+    responder: Responder,
+    wait: str,
+    *,
+    now: int,
+    loop: AbstractEventLoop,
 ) -> None:
-    """Publish the event of *request*, and answer with what *wait* asks for. Raises what `Engine.publish` does."""
+    """Publish the event of *request*, and answer with what *wait* asks for.
+
+    Raises what `Permits.check_events` and `Engine.publish` do.
+    """
     timeout = _read_timeout(request.parameter("timeout"))
     draft = decode_draft(request.body)
     if is_inbox(draft.subject or ""):
         raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
     if wait == "reply":
+        draft.response_subject = new_inbox()
         waiting: WaitingPublisher = ReplyWaiting(engine, responder)
     else:
         waiting = ConfirmWaiting(engine, responder, _read_count(request.parameter("count")))
+    permits.check_events(request, responder, [draft])
     waiting.begin(draft, timeout, now=now, loop=loop)
 
 
@@ -182,11 +195,11 @@ class WaitingPublisher:
 
 
 class ReplyWaiting(WaitingPublisher):
-    """Waits for the first reply in an inbox made for the purpose."""
+    """Waits for the first reply in the draft's inbox, which was made for the purpose."""
 
     def prepare(self, draft: Draft) -> None:
-        draft.response_subject = new_inbox()
-        self.when_stopped(self.engine.await_reply(draft.response_subject, partial(self.responder.run, self._replied)))
+        inbox = draft.response_subject or ""
+        self.when_stopped(self.engine.await_reply(inbox, partial(self.responder.run, self._replied)))
 
     def _replied(self, payload: bytes, error: str) -> None:
         if error:

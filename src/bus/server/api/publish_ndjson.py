@@ -1,7 +1,7 @@
 """An NDJSON publish: independent events, a line each; a receipt or refusal a line, in order.
 
-    socket ─▶ lines ─▶ runs ─▶ engine ─▶ receipts
-      ▲      by turns                       │
+    socket ─▶ lines ─▶ judged ─▶ runs ─▶ engine ─▶ receipts
+      ▲      by turns                                 │
       └──── left alone while too many lines are in hand, or too many receipts aren't taken
 
 Lines that come in together for one namespace go to the engine as one run; it stores each by itself.
@@ -28,6 +28,9 @@ from bus.server.http.request import too_large
 from bus.server.http.responder import Responder
 from bus.wire import Durability, encode_receipts, encode_refusal
 
+Judge = Callable[[Sequence[Draft | BusError]], Sequence[Draft | BusError]]
+"""Puts a refusal in the place of each draft that may not be published."""
+
 LONGEST_RUN = 1024
 """Lines stored at once: enough that their number no longer matters."""
 
@@ -36,8 +39,8 @@ class NdjsonUpload:
     """The body of one NDJSON publish as it comes in.
 
     Lines are at most *longest* bytes. The answer goes out in chunks if *chunked*, else it ends with the connection.
-    *read_on* is called when more of the body can be taken. *turns* says when lines are published; what is held of
-    them counts in *memory*.
+    *read_on* is called when more of the body can be taken. *judge* says which lines may be published, *turns* when;
+    what is held of them counts in *memory*.
     """
 
     def __init__(
@@ -48,12 +51,14 @@ class NdjsonUpload:
         longest: int,
         chunked: bool,
         read_on: Callable[[], None],
+        judge: Judge,
         turns: UploadTurns,
         memory: Memory,
         loop: AbstractEventLoop,
     ) -> None:
         self._engine = engine
         self._longest = longest
+        self._judge = judge
         self._turns = turns
         self._memory = memory
         self._connection = responder.connection
@@ -113,7 +118,7 @@ class NdjsonUpload:
         """Publish the next lines, *most* of them at most; returns what that cost, in lines."""
         self._queued = False
         lines = self._lines.take(most)
-        for run in _runs(self._decode([line for line in lines if line and not line.isspace()])):
+        for run in _runs(self._judge(self._decode([line for line in lines if line and not line.isspace()]))):
             if isinstance(run, BusError):
                 self._receipts.refuse(self._receipts.expect(1), run)
             else:

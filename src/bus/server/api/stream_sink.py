@@ -73,7 +73,7 @@ class StreamSink:
         responder = self._responder
         responder.close = True
         responder.on_lost = self._lost
-        responder.on_failure = self._abandon
+        responder.on_failure = self.break_off
         self.connection.stream = self.resume
         self._watch_peer()
         if not self._chunked:
@@ -185,7 +185,7 @@ class StreamSink:
         self._close_subscription()
         self._hang_up()
 
-    def _abandon(self, error: BusError) -> None:
+    def break_off(self, error: BusError) -> None:
         """The stream can't go on, for a reason the engine doesn't know."""
         try:
             self._close_subscription()

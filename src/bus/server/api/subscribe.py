@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from functools import partial
 
+from bus.access.principal import Principal
 from bus.engine.base import AckMode, Engine, StartKind, StartPoint, Subscribe, Subscription
 from bus.errors import BusError, InvalidParameterError, StoppingError
 from bus.event import check_id
 from bus.frame import Format
 from bus.server.api.heartbeat import Heartbeat
 from bus.server.api.large_writes import KeptPieces
+from bus.server.api.permits import Permits
 from bus.server.api.route import Need
+from bus.server.api.stream_rights import OwnedStream
 from bus.server.api.stream_sink import StreamSink
 from bus.server.http.query import read_id
 from bus.server.http.request import Request
@@ -24,11 +29,15 @@ MOST_COUNT = 10**9
 
 
 class Streams:
-    """Opens streams on an engine, and has *heartbeat* show that they live. When it is ``stopping`` it opens no more."""
+    """Opens streams on an engine as *permits* allow, and has *heartbeat* show that they live.
 
-    def __init__(self, engine: Engine, heartbeat: Heartbeat, loop: AbstractEventLoop) -> None:
+    When it is ``stopping`` it opens no more.
+    """
+
+    def __init__(self, engine: Engine, permits: Permits, heartbeat: Heartbeat, loop: AbstractEventLoop) -> None:
         self.stopping = False
         self._engine = engine
+        self._permits = permits
         self._heartbeat = heartbeat
         self._loop = loop
         self._kept = KeptPieces()
@@ -36,18 +45,25 @@ class Streams:
     def open(self, request: Request, responder: Responder, *, now: int) -> None:
         """Answer a GET with a stream, as soon as the answers before it are written. *now* is in ns.
 
-        Raises `StoppingError`, `InvalidParameterError` or `InvalidSubjectError` at once.
+        Raises `StoppingError`, `InvalidParameterError`, `InvalidSubjectError`, `UnauthorizedError` or `ForbiddenError`
+        at once.
         """
         if self.stopping:
             raise StoppingError("the server is stopping: subscribe again when it is back")
         wanted = read_subscribe(request, now=now)
-        responder.await_turn(lambda: self._open(wanted, responder))
+        self._permits.check_subscribe(request, responder, wanted)
+        responder.await_turn(lambda: self._open(wanted, request.principal, responder))
 
-    def _open(self, wanted: Subscribe, responder: Responder) -> None:
+    def _open(self, wanted: Subscribe, principal: Principal, responder: Responder) -> None:
         sink = StreamSink(responder, wanted.format, kept=self._kept)
-        opening = StreamOpening(sink, responder, self._heartbeat, self._loop)
+        opening = StreamOpening(
+            sink, responder, self._heartbeat, self._loop, admit=partial(self._admit, wanted, principal)
+        )
         responder.on_lost = opening.give_up
         self._engine.subscribe(wanted, sink, opening)
+
+    def _admit(self, wanted: Subscribe, principal: Principal, consumer_id: str, sink: StreamSink) -> None:
+        self._permits.admit(OwnedStream(consumer_id, principal, wanted, sink))
 
     def __repr__(self) -> str:
         return f"<Streams of {self._engine!r}>"
@@ -56,12 +72,21 @@ class Streams:
 class StreamOpening:
     """A stream that waits for its subscription.
 
-    asked ─▶ opened ─▶ head, what goes before the first event ─▶ started
-               └─────▶ closed: the client is gone, or the server is stopping
+    asked ─▶ opened ─▶ admitted ─▶ head, what goes before the first event ─▶ started
+               └──────────┴──────▶ closed: the client is gone, the server is stopping, or it may not any more
     """
 
-    def __init__(self, sink: StreamSink, responder: Responder, heartbeat: Heartbeat, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        sink: StreamSink,
+        responder: Responder,
+        heartbeat: Heartbeat,
+        loop: AbstractEventLoop,
+        *,
+        admit: Callable[[str, StreamSink], None],
+    ) -> None:
         self._sink = sink
+        self._admit = admit
         self._responder = responder
         self._heartbeat = heartbeat
         self._loop = loop
@@ -84,9 +109,17 @@ class StreamOpening:
             subscription.close()
             raise StoppingError("the server is stopping: subscribe again when it is back")
         else:
-            self._sink.open(subscription, heartbeat=self._heartbeat.seconds)
-            self._heartbeat.begin(self._sink, now=self._loop.time())
-            subscription.start()
+            self._begin_admitted(subscription)
+
+    def _begin_admitted(self, subscription: Subscription) -> None:
+        try:
+            self._admit(subscription.consumer_id, self._sink)
+        except BusError:
+            subscription.close()
+            raise
+        self._sink.open(subscription, heartbeat=self._heartbeat.seconds)
+        self._heartbeat.begin(self._sink, now=self._loop.time())
+        subscription.start()
 
 
 def need_to_subscribe(request: Request) -> Need:

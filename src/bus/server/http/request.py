@@ -4,6 +4,8 @@ llhttp leaves to its caller, and this module refuses: a missing, repeated or mal
 ``request_line`` doesn't know; transfer codings other than a single ``chunked``, any on HTTP/1.0; heads out of
 proportion. Lengths are matched as bytes before ``int()`` sees them, which takes blanks, underscores and digits of
 other scripts; leading zeros are refused, because there are programs that take them for octal.
+
+``Authorization`` is cut out before a head is read: heads are remembered, and a secret isn't.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import httptools
 import msgspec
 from msgspec.structs import replace
 
+from bus.access.principal import EVERYBODY, Principal
 from bus.errors import (
     ExpectationFailedError,
     HeadTooLargeError,
@@ -31,6 +34,7 @@ from bus.server.http.request_line import check_authority, read_line
 from bus.wire import NDJSON, PROBLEM
 
 _LENGTH = re.compile(rb"0|[1-9]\d{0,14}")
+_AUTHORIZATION = re.compile(rb"\r\nauthorization:([\t -~\x80-\xff]*)(?=\r\n[^\t ])", re.IGNORECASE)
 
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
@@ -72,11 +76,14 @@ class Head(msgspec.Struct, frozen=True, eq=False):
 
 class Request(msgspec.Struct, eq=False):
     """One request; ``body`` is filled in when all of it has come, unless it is taken as it comes, and ``path_values``
-    where its route has names in its path."""
+    where its route has names in its path. ``authorization`` is what it brings to show whom it is from, which is the
+    ``principal`` once that is known."""
 
     head: Head
     body: bytes = b""
+    authorization: bytes = b""
     path_values: Mapping[str, str] = _NO_VALUES
+    principal: Principal = EVERYBODY
     _query: Query | None = None
 
     @property
@@ -90,13 +97,41 @@ class Request(msgspec.Struct, eq=False):
         """The value of a parameter, empty if not given."""
         return self.query.get(name, ("",))[0]
 
+    def __repr__(self) -> str:
+        return f"<Request {self.head.method.decode()} {self.head.path!a} of {self.principal}>"
+
+
+_known_heads: dict[bytes, Head] = {}
+"""Heads read lately, by their bytes without `Authorization`, the oldest first."""
+
+
+def take_head(head: bytes) -> tuple[Head, bytes]:
+    """Read *head*, which ends with its empty line, and cut its ``Authorization`` out. Raises a `MalformedError`.
+
+    Clients repeat themselves: what was read lately is remembered by its bytes, which are `LONGEST_REMEMBERED` at most;
+    the header section also on its own, because the targets of acknowledgements differ.
+    """
+    known = _known_heads.get(head)
+    if known is not None:
+        return known, b""
+    found = _AUTHORIZATION.search(head)
+    if found is None:
+        return _read_anew(head), b""
+    head = head[: found.start()] + head[found.end() :]
+    return _known_heads.get(head) or _read_anew(head), found[1].strip()
+
+
+def _read_anew(head: bytes) -> Head:
+    read = read_head(head)
+    if len(head) <= LONGEST_REMEMBERED:
+        if len(_known_heads) >= REMEMBERED_HEADS:
+            del _known_heads[next(iter(_known_heads))]
+        _known_heads[head] = read
+    return read
+
 
 def read_head(head: bytes) -> Head:
-    """Read *head*, which ends with its empty line. Raises a `MalformedError`.
-
-    Clients repeat themselves: what `read_known_head` has read lately is remembered by its bytes, which are
-    `LONGEST_REMEMBERED` at most; the header section also on its own, because the targets of acknowledgements differ.
-    """
+    """Read *head*, which ends with its empty line and has no ``Authorization``. Raises a `MalformedError`."""
     line, _, section = head.partition(b"\r\n")
     method, target, version = read_line(line)
     if len(head) > HEAD_BYTES or section.count(b"\r\n") - 1 > HEADERS:
@@ -115,7 +150,6 @@ def _read_section(section: bytes, version: bytes) -> Head:
     return _SectionReader().read(section, version)
 
 
-read_known_head = lru_cache(REMEMBERED_HEADS)(read_head)
 _read_known_section = lru_cache(REMEMBERED_HEADS)(_read_section)
 
 
@@ -148,6 +182,8 @@ class _SectionReader:
             raise MalformedError(f"the request has {self._hosts} Host headers: it needs one")
         if self._hosts:
             check_authority(self._headers[b"host"], "the Host header")
+        if b"authorization" in self._headers:
+            raise MalformedError("the request has more than one Authorization header: it takes one")
         return self._head(version)
 
     def _head(self, version: bytes) -> Head:

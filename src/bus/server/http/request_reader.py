@@ -24,7 +24,7 @@ from bus.server.http.answer_queue import AnswerQueue
 from bus.server.http.body import Body, BodySink
 from bus.server.http.flow_control import FlowControl
 from bus.server.http.memory_limits import Memory
-from bus.server.http.request import LONGEST_REMEMBERED, Head, Request, check_expectation, read_head, read_known_head
+from bus.server.http.request import Head, Request, check_expectation, take_head
 from bus.server.http.responder import Carrier, Responder
 
 NEVER = float("inf")
@@ -157,16 +157,16 @@ class RequestReader:
             return False
         self._searched = 0
         self._credit -= 1
-        head = read_known_head(buffer[:body]) if body <= LONGEST_REMEMBERED else read_head(buffer[:body])
+        head, authorization = take_head(buffer[:body])
         self._answers.waiting.append(responder := Responder(self._carrier, head, not head.keep_alive))
         end = body + head.length
         if end > len(buffer) or head.length > self._most_at_once or not head.at_once:
             self.buffer = buffer[body:]
-            self._begin_body(head, responder)
+            self._begin_body(Request(head, b"", authorization), responder)
             return True
         self.buffer = buffer[end:]
         self._await_next(head)
-        self._handler.handle(Request(head, buffer[body:end]), responder)
+        self._handler.handle(Request(head, buffer[body:end], authorization), responder)
         return True
 
     def _skip_empty_lines(self) -> bytes:
@@ -198,8 +198,9 @@ class RequestReader:
 
     # -- bodies
 
-    def _begin_body(self, head: Head, responder: Responder) -> None:
-        self._request = request = Request(head)
+    def _begin_body(self, request: Request, responder: Responder) -> None:
+        self._request = request
+        head = request.head
         check_expectation(head)
         sink = self._handler.take_body(request, responder)
         self._body = Body(head, sink=sink, most=self._handler.max_body)

@@ -11,6 +11,7 @@ from bus.errors import (
     DuplicateKeyError,
     MethodNotAllowedError,
     TimedOutError,
+    UnauthorizedError,
     UnavailableError,
     UnsupportedEncodingError,
 )
@@ -65,6 +66,8 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[str, bytes]:
     headers: dict[str, str | int] = {"Content-Type": PROBLEM if as_problem else TEXT}
     if isinstance(error, DuplicateKeyError | TimedOutError) and error.receipt:
         headers |= receipt_headers(error.receipt)
+    if isinstance(error, UnauthorizedError):
+        headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowedError):
         headers["Allow"] = error.allowed
     if isinstance(error, UnsupportedEncodingError):

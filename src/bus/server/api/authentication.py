@@ -1,0 +1,89 @@
+"""Authentication: whom a request is from. This is the one place where a principal is found, and found again.
+
+    Authorization: Bearer bus_… ─▶ digest ─▶ token file ─▶ principal
+    nothing ─────────────────────────────▶ [anonymous] ─▶ principal, or 401
+
+A token that isn't known is never taken for none.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+from bus.access.principal import Principal
+from bus.access.token import is_token
+from bus.access.token_file import Tokens
+from bus.errors import BusError, ForbiddenError, UnauthorizedError
+from bus.server.http.request import Request
+
+_BEARER = b"bearer "
+_HOW = "send it as Authorization: Bearer bus_…"
+
+
+class Authenticator(Protocol):
+    """Tells who asks."""
+
+    def identify(self, request: Request) -> Principal:
+        """Whom *request* is from. Raises `UnauthorizedError` if that isn't known."""
+
+    def identify_again(self, principal: Principal) -> Principal:
+        """Who *principal*, which was known before, is now. Raises `UnauthorizedError` if it isn't known any more."""
+
+
+class TokenAuthenticator:
+    """Knows principals by their ``tokens``, which may be others from one moment to the next."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+
+    def identify(self, request: Request) -> Principal:
+        value = request.authorization
+        if value:
+            return _unless_expired(self._find(value))
+        if self.tokens.anonymous is None:
+            raise token_needed("for this")
+        return self.tokens.anonymous
+
+    def _find(self, value: bytes) -> Principal:
+        if value[: len(_BEARER)].lower() != _BEARER:
+            raise UnauthorizedError(f"the Authorization is no Bearer token: {_HOW}")
+        token = value[len(_BEARER) :].strip()
+        principal = self.tokens.find(token)
+        if principal is None:
+            raise UnauthorizedError(_why_unknown(token))
+        return principal
+
+    def identify_again(self, principal: Principal) -> Principal:
+        found = self.tokens.again(principal)
+        if found is None:
+            raise UnauthorizedError(f"{principal} is not known any more: it was revoked")
+        return _unless_expired(found)
+
+    def __repr__(self) -> str:
+        return f"<TokenAuthenticator by {self.tokens!r}>"
+
+
+def _unless_expired(principal: Principal) -> Principal:
+    if principal.expires is not None and principal.has_expired(time.time_ns()):
+        raise UnauthorizedError(f"{principal} has expired: ask for another")
+    return principal
+
+
+def token_needed(what: str) -> UnauthorizedError:
+    """The error for somebody who has to show a token."""
+    return UnauthorizedError(f"a token is needed {what}: {_HOW}")
+
+
+def refusal(principal: Principal, what: str, missing: str) -> BusError:
+    """The error for *principal*, who may not do *what*; for somebody without a token, one might help."""
+    if principal.digest:
+        return ForbiddenError(f"{principal} may not {what}: {missing}")
+    return token_needed(f"to {what}")
+
+
+def _why_unknown(token: bytes) -> str:
+    """What may be wrong with *token*, which isn't told."""
+    if is_token(token.decode("latin-1")):
+        return "the token is not known here: it was revoked, or is for another server"
+    return "the token is not whole: it is bus_ and 49 letters and digits"

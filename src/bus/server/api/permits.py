@@ -1,0 +1,213 @@
+"""Permits: whether the principal of a request may do what it asks. A refusal is written down, and says what is missing.
+
+    authenticated ─▶ its subjects, patterns, consumer, inbox within its rights? ─┬─▶ done
+                                                                                 └─▶ 403, or 401 without a token
+
+What is refused is refused before anybody has looked whether it exists, so that a refusal tells nothing of that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+
+from bus.access.claims import Claims
+from bus.access.principal import EVERYBODY, Principal
+from bus.engine.administration import ConsumerAdmin, ConsumerDescription
+from bus.engine.base import Acknowledge, Subscribe, unknown_consumer_id
+from bus.errors import BusError, InvalidSubjectError, UnauthorizedError, UnknownConsumerError
+from bus.event import Draft
+from bus.server.api import audit
+from bus.server.api.authentication import Authenticator, refusal
+from bus.server.api.stream_rights import OwnedStream, StreamRights
+from bus.server.http.request import Request
+from bus.server.http.responder import Carrier, Responder
+from bus.subject import INBOX_NAMESPACE, is_inbox, parse_subject
+
+
+class Permits:
+    """Decides for those whom *authenticator* knows; without one everybody may do everything."""
+
+    def __init__(self, authenticator: Authenticator | None, consumers: ConsumerAdmin) -> None:
+        self._authenticator = authenticator
+        self._consumers = consumers
+        self._claims = Claims()
+        self.streams = StreamRights()
+
+    # -- publishing
+
+    def check_events(self, request: Request, responder: Responder, drafts: Iterable[Draft]) -> None:
+        """Raise `ForbiddenError` or `UnauthorizedError` unless all of *drafts* may be published."""
+        principal = request.principal
+        if principal is EVERYBODY:
+            return
+        for draft in drafts:
+            if error := self._refusal_of(principal, draft):
+                self._note(responder.connection, principal, f"publish to {draft.subject}", error)
+                raise error
+
+    def judge_lines(
+        self, request: Request, responder: Responder, drafts: Sequence[Draft | BusError]
+    ) -> Sequence[Draft | BusError]:
+        """*drafts* with the refusal of each that may not be published in its place.
+
+        Lines may come for hours, so whose they are is asked again.
+        """
+        if request.principal is EVERYBODY or self._authenticator is None:
+            return drafts
+        try:
+            request.principal = self._authenticator.identify_again(request.principal)
+        except UnauthorizedError as error:
+            self._note(responder.connection, request.principal, "publish lines", error)
+            return [error] * len(drafts)
+        return self._judge_each(request.principal, responder.connection, drafts)
+
+    def _judge_each(
+        self, principal: Principal, connection: Carrier, drafts: Sequence[Draft | BusError]
+    ) -> Sequence[Draft | BusError]:
+        """One line of the audit log for all that is refused together."""
+        errors = [self._refusal_of(principal, draft) if isinstance(draft, Draft) else None for draft in drafts]
+        refused = [
+            (draft, error) for draft, error in zip(drafts, errors, strict=True) if error and isinstance(draft, Draft)
+        ]
+        if refused:
+            first, error = refused[0]
+            self._note(connection, principal, f"publish to {first.subject} and {len(refused) - 1} others", error)
+        return [error or draft for draft, error in zip(drafts, errors, strict=True)]
+
+    def _refusal_of(self, principal: Principal, draft: Draft) -> BusError | None:
+        """Why *draft* may not be published; None if it may, or if what it says can't be read."""
+        subject, inbox = draft.subject or "", draft.response_subject
+        rights = principal.rights
+        if is_inbox(subject):
+            if not rights.may_reply:
+                return refusal(principal, "publish to an inbox", "it has no reply = true")
+        elif not rights.may_publish(subject) and _is_readable(subject):
+            return refusal(principal, f"publish to {subject}", "no publish pattern takes it")
+        if inbox and not (self._claims.claim(inbox, principal.name) or rights.may_reply):
+            return refusal(principal, "have replies go to this inbox", "it belongs to who made it")
+        return None
+
+    # -- subscribing
+
+    def check_subscribe(self, request: Request, responder: Responder, wanted: Subscribe) -> None:
+        """Raise `ForbiddenError` or `UnauthorizedError` unless all that *wanted* takes may be read."""
+        principal = request.principal
+        if principal is not EVERYBODY and (error := self._refusal_to_read(principal, wanted)):
+            self._note(responder.connection, principal, f"subscribe to {wanted.filter}", error)
+            raise error
+
+    def _refusal_to_read(self, principal: Principal, wanted: Subscribe) -> BusError | None:
+        rights, patterns = principal.rights, [pattern.text for pattern in wanted.filter.patterns]
+        if wanted.filter.namespace == INBOX_NAMESPACE:
+            return self._refusal_of_inboxes(principal, patterns)
+        for pattern in patterns:
+            if not rights.may_subscribe(pattern):
+                return refusal(principal, f"subscribe to {pattern}", "no subscribe pattern takes all of it")
+        if wanted.consumer and not rights.may_consume(wanted.consumer):
+            return refusal(principal, f"use consumer {wanted.consumer[:80]!a}", "it isn't among its consumers")
+        return None
+
+    def _refusal_of_inboxes(self, principal: Principal, inboxes: Iterable[str]) -> BusError | None:
+        if not principal.rights.may_request:
+            return refusal(principal, "have an inbox", "it has no publish pattern, so nobody answers it")
+        if all(self._claims.claim(inbox, principal.name) for inbox in inboxes):
+            return None
+        return refusal(principal, "read this inbox", "it belongs to who made it")
+
+    def admit(self, stream: OwnedStream) -> None:
+        """Let a stream be that was just opened. Raises `ForbiddenError` or `UnauthorizedError`."""
+        if stream.principal is not EVERYBODY:
+            self._judge(stream)
+            self.streams.add(stream)
+
+    def judge_streams(self) -> None:
+        """Break off the streams that may not be any more, because tokens have changed."""
+        self.streams.judge_all(self._judge)
+
+    def end_expired(self) -> None:
+        """Break off the streams of tokens that have expired."""
+        self.streams.end_expired(self._judge, now=time.time_ns())
+
+    def _judge(self, stream: OwnedStream) -> None:
+        assert self._authenticator is not None, "without a token file nobody owns a stream"
+        try:
+            stream.principal = self._authenticator.identify_again(stream.principal)
+            if refused := self._refusal_to_read(stream.principal, stream.wanted):
+                raise refused
+        except BusError as error:
+            self._note(stream.sink.connection, stream.principal, f"read on {stream.wanted.filter}", error)
+            raise
+
+    # -- settling
+
+    def check_acknowledge(self, request: Request, responder: Responder, ack: Acknowledge) -> None:
+        """Raise `UnknownConsumerError` unless the deliveries are of who asks, `ForbiddenError` if it may not reply."""
+        principal = request.principal
+        if principal is EVERYBODY:
+            return
+        error: BusError | None = None
+        stream = self.streams.find(ack.consumer_id)
+        if stream is None or not stream.may_be_settled_by(principal):
+            error = unknown_consumer_id(ack.consumer_id)
+        elif ack.reply is not None and not principal.rights.may_reply:
+            error = refusal(principal, "reply", "it has no reply = true")
+        if error:
+            self._note(responder.connection, principal, f"{ack.action} for {ack.consumer_id}", error)
+            raise error
+
+    # -- looking and managing
+
+    async def check_consumer(self, request: Request, responder: Responder, name: str) -> None:
+        """Raise `ForbiddenError` or `UnauthorizedError` unless the durable consumer *name* may be looked at."""
+        if not await self._is_granted(request.principal, name, manage=False):
+            self._refuse_consumer(request, responder, name, "it is neither among its consumers nor within its manage")
+
+    async def check_management(self, request: Request, responder: Responder, name: str) -> None:
+        """As `check_consumer`, for whoever changes it; what may be done is written down as well."""
+        if not await self._is_granted(request.principal, name, manage=True):
+            self._refuse_consumer(request, responder, name, "it isn't within its manage")
+        audit.write(responder.connection, request.principal, _what(request), allowed=True, why="within its manage")
+
+    async def _is_granted(self, principal: Principal, name: str, *, manage: bool) -> bool:
+        """Whether *principal* may, by the name of the consumer or else by what it reads."""
+        granted = principal.rights.may_manage if manage else principal.rights.may_see
+        if granted(name) or not principal.rights.manage:
+            return granted(name)
+        try:
+            return granted(name, (await self._consumers.describe_one(name)).patterns)
+        except UnknownConsumerError:
+            return False
+
+    def _refuse_consumer(self, request: Request, responder: Responder, name: str, why: str) -> None:
+        error = refusal(request.principal, f"do this with consumer {name[:80]!a}", why)
+        self._note(responder.connection, request.principal, _what(request), error)
+        raise error
+
+    def visible(self, request: Request, consumers: Sequence[ConsumerDescription]) -> Sequence[ConsumerDescription]:
+        """Those of *consumers* that who asks may look at."""
+        rights = request.principal.rights
+        return consumers if rights.admin else [one for one in consumers if rights.may_see(one.name, one.patterns)]
+
+    def _note(self, connection: Carrier, principal: Principal, what: str, error: BusError) -> None:
+        audit.write(connection, principal, what, allowed=False, why=error.message)
+
+    def __repr__(self) -> str:
+        return f"<Permits by {self._authenticator!r}>"
+
+
+def _what(request: Request) -> str:
+    return f"{request.head.method.decode()} {request.head.path}"
+
+
+def _is_readable(subject: str) -> bool:
+    """Whether it is a subject at all; what is none is refused by the engine, which says what is wrong with it."""
+    try:
+        parse_subject(subject)
+    except InvalidSubjectError:
+        return False
+    return True
+
+
+def _first_error(found: Iterable[Draft | BusError]) -> BusError:
+    return next(one for one in found if isinstance(one, BusError))
