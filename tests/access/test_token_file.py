@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -105,6 +106,12 @@ def test_what_is_wrong_is_said_and_nothing_secret(text: str, said: str) -> None:
     message = caught.value.message
     assert message.startswith("token file test: ") and said in message
     assert TOKEN not in message and len(message.splitlines()) == 1
+
+
+def test_the_file_on_the_page_can_be_read() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [found.name for found in parse_tokens(text, place="page")] == ["billing", "anonymous"]
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

@@ -24,7 +24,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -109,9 +109,12 @@ class Tokens:
 
     def named(self, name: str) -> Principal | None:
         """The principal of this name."""
-        return next(
-            (found for found in (*self._by_digest.values(), self.anonymous) if found and found.name == name), None
-        )
+        return next((found for found in self if found.name == name), None)
+
+    def __iter__(self) -> Iterator[Principal]:
+        yield from self._by_digest.values()
+        if self.anonymous:
+            yield self.anonymous
 
     def __len__(self) -> int:
         return len(self._by_digest)

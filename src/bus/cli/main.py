@@ -26,6 +26,7 @@ COMMANDS = {
     "ack": ("bus.cli.ack:ack", "Acknowledge an event, or give it back."),
     "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
     "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),
+    "token": ("bus.cli.token:token", "Make, list, check or revoke the tokens of a server."),
     "debug": ("bus.cli.debug:debug", "Show what a data directory or a server holds."),
     "dump": ("bus.cli.dump:dump", "Write all events as NDJSON."),
     "restore": ("bus.cli.restore:restore", "Store the events of a dump."),
