@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 import pytest
 
+from tests.authority import Authority
 from tests.support import BUS, LATE, ServerProcess
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
@@ -45,9 +46,14 @@ def pytest_configure() -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what is marked ``every_engine`` with each of them."""
-    if metafunc.definition.get_closest_marker("every_engine") and "bus_command" in metafunc.fixturenames:
-        metafunc.parametrize("bus_command", [BUS, LATE], ids=["embedded", "late"], indirect=True, scope="session")
+    """Run what is marked ``every_engine`` with each of them, and what is marked ``over_tls`` also with TLS."""
+    ways = {"embedded": (BUS, False)}
+    if metafunc.definition.get_closest_marker("every_engine"):
+        ways["late"] = (LATE, False)
+    if metafunc.definition.get_closest_marker("over_tls"):
+        ways["tls"] = (BUS, True)
+    if len(ways) > 1 and "bus_command" in metafunc.fixturenames:
+        metafunc.parametrize(("bus_command", "tls"), ways.values(), ids=ways, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -57,13 +63,25 @@ def bus_command(request: pytest.FixtureRequest) -> Sequence[str]:
     return command
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Who issues the certificates of tests."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="session")
+def tls(request: pytest.FixtureRequest) -> Authority | None:
+    """Who issues the certificate of the server, None if it speaks in the clear."""
+    return request.getfixturevalue("authority") if getattr(request, "param", False) else None
+
+
 @pytest.fixture
-def start_server(tmp_path: Path, bus_command: Sequence[str]) -> Iterator[StartServer]:
+def start_server(tmp_path: Path, bus_command: Sequence[str], tls: Authority | None) -> Iterator[StartServer]:
     """A function that starts servers, by default on one directory of the test's own."""
     started: list[ServerProcess] = []
 
     def start(path: Path | None = None, **options: Any) -> ServerProcess:
-        started.append(ServerProcess(path or tmp_path / "data", bus=bus_command, **options))
+        started.append(ServerProcess(path or tmp_path / "data", **{"bus": bus_command, "authority": tls} | options))
         return started[-1]
 
     yield start

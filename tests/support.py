@@ -6,6 +6,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from urllib.parse import urlencode
 
 from bus.sse import EventReader, ServerSentEvent
 from bus.wire import SSE
+from tests.authority import Authority
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something gives up; no test's outcome depends on it otherwise."""
@@ -26,6 +28,9 @@ PATIENCE = 20.0
 BUS = [sys.executable, "-m", "bus"]
 LATE = [sys.executable, "-m", "tests.late"]
 """The same with an engine that answers everything later."""
+
+_TLS: dict[int, ssl.SSLContext] = {}
+"""How servers are spoken to that take TLS, by their ports."""
 
 
 def clean_environment(**extra: str) -> dict[str, str]:
@@ -58,6 +63,7 @@ class ServerProcess:
 
     Give it *flags* as on the command line and *env* on top of an environment without ``BUS_*``. *wrapper*
     is put before the command (``["strace", …]``), which *bus* is. Port 0 takes a free port; `restart` keeps it.
+    With an *authority* it speaks TLS, and so do `connect` and all that stands on it.
     """
 
     def __init__(
@@ -70,17 +76,20 @@ class ServerProcess:
         wrapper: Sequence[str] = (),
         bus: Sequence[str] = BUS,
         port: int = 0,
+        authority: Authority | None = None,
     ) -> None:
         self.path = path
         self.port = port
-        self._options = ["--path", str(path), "--namespaces", ",".join(namespaces), *flags]
+        self._authority = authority
+        tls = authority.server.flags if authority else []
+        self._options = ["--path", str(path), "--namespaces", ",".join(namespaces), *tls, *flags]
         self._env = dict(env or {})
         self._wrapper = [*wrapper, *bus]
         self.start()
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._authority else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def pid(self) -> int:
@@ -104,11 +113,13 @@ class ServerProcess:
         )
         self._log = _Log(self.process)
         try:
-            line = self._log.wait_for("listening on http://")
+            line = self._log.wait_for("listening on http")
         except AssertionError:
             self.kill()
             raise
-        self.port = int(line.partition("listening on http://")[2].split()[0].rstrip("/").rpartition(":")[2])
+        self.port = int(line.partition("listening on http")[2].split()[0].rpartition(":")[2])
+        if self._authority:
+            _TLS[self.port] = self._authority.client_context()
 
     def wait_for_log(self, text: str) -> str:
         """The first line of the log that holds *text*, once there is one."""
@@ -141,6 +152,7 @@ class ServerProcess:
 
     def close(self) -> None:
         """End it if it still runs."""
+        _TLS.pop(self.port, None)
         if self.process.poll() is None:
             self.kill()
         self._log.close()
@@ -196,11 +208,19 @@ class _Log:
 
 
 @contextmanager
-def connect(port: int, *, timeout: float = PATIENCE) -> Iterator[socket.socket]:
-    """A TCP connection to the server whose every operation gives up after *timeout* seconds."""
+def connect(port: int, *, timeout: float = PATIENCE, tls: ssl.SSLContext | None = None) -> Iterator[socket.socket]:
+    """A connection to the server whose every operation gives up after *timeout* seconds.
+
+    It is encrypted by *tls*, or as the server wants it. One that ends without a goodbye raises `ssl.SSLEOFError`.
+    """
+    tls = tls or _TLS.get(port)
     with socket.create_connection(("127.0.0.1", port), timeout=timeout) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        yield connection
+        if not tls:
+            yield connection
+            return
+        with tls.wrap_socket(connection, server_hostname="127.0.0.1", suppress_ragged_eofs=False) as secure:
+            yield secure
 
 
 def raw(port: int, data: bytes, *, timeout: float = PATIENCE) -> bytes:
@@ -247,7 +267,7 @@ def request(
     **headers: str,
 ) -> Answer:
     """One HTTP request on a connection of its own; ``Content_Type=`` stands for ``Content-Type:``."""
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=timeout)
+    connection = _http_connection(server.port, timeout)
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     try:
         connection.request(method, target, body, named, encode_chunked=body is not None and not isinstance(body, bytes))
@@ -255,6 +275,12 @@ def request(
         return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
     finally:
         connection.close()
+
+
+def _http_connection(port: int, timeout: float) -> http.client.HTTPConnection:
+    if tls := _TLS.get(port):
+        return http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, context=tls)
+    return http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
 
 
 @dataclass(slots=True)

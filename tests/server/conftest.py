@@ -7,15 +7,20 @@ from itertools import count
 
 import pytest
 
+from tests.authority import Authority
 from tests.support import ServerProcess
 
 _numbers = count(1)
 
 
 @pytest.fixture(scope="session")
-def bus(tmp_path_factory: pytest.TempPathFactory, bus_command: Sequence[str]) -> Iterator[ServerProcess]:
+def bus(
+    tmp_path_factory: pytest.TempPathFactory, bus_command: Sequence[str], tls: Authority | None
+) -> Iterator[ServerProcess]:
     """A server shared by many tests: publish to a subject of your own, and don't count on indexes."""
-    server = ServerProcess(tmp_path_factory.mktemp("bus") / "data", env={"BUS_HEARTBEAT": "1s"}, bus=bus_command)
+    server = ServerProcess(
+        tmp_path_factory.mktemp("bus") / "data", env={"BUS_HEARTBEAT": "1s"}, bus=bus_command, authority=tls
+    )
     yield server
     server.close()
 

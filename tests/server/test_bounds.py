@@ -94,6 +94,7 @@ def test_refused_lines_cost_no_more_than_others(start_server: StartServer) -> No
     assert _peak(server) - before < 32 * MIB
 
 
+@pytest.mark.over_tls
 def test_an_upload_is_published_by_turns(start_server: StartServer) -> None:
     """The events of one turn have one time, so the times tell how many lines a turn took."""
     server = start_server(flags=["--fsync", "never"], wrapper=with_limits(UPLOAD_LINES_A_TURN=4))
@@ -137,6 +138,7 @@ CHUNKED = b"Transfer-Encoding: chunked\r\n\r\nf4240\r\n"
 
 
 @pytest.mark.parametrize("framing", [KNOWN, CHUNKED])
+@pytest.mark.over_tls
 def test_bodies_that_come_in_have_one_sum(start_server: StartServer, framing: bytes) -> None:
     server = start_server(flags=["--max-body-memory", "4MiB"])
     body = draft("app.a", "x" * 999_000).ljust(1_000_000)
@@ -179,6 +181,7 @@ def test_lines_that_never_end_count_as_bodies(start_server: StartServer) -> None
         assert publish(server, "app.a").status == 202
 
 
+@pytest.mark.over_tls
 def test_a_request_that_waits_holds_no_payload(start_server: StartServer) -> None:
     server = start_server(flags=["--fsync", "never"])
     body = draft("app.a", "x" * 3_000_000)
@@ -206,6 +209,7 @@ def test_small_chunks_and_small_requests_give_way_to_others(start_server: StartS
 # -- connections
 
 
+@pytest.mark.over_tls
 def test_health_is_told_when_the_connections_are_used_up(start_server: StartServer) -> None:
     server = start_server(flags=["--max-connections", "2"])
     with subscribe(server, "app.>"), subscribe(server, "app.>"):
@@ -217,6 +221,7 @@ def test_health_is_told_when_the_connections_are_used_up(start_server: StartServ
         assert post(server, draft("app.a"), Content_Type=NDJSON).status == 503
 
 
+@pytest.mark.over_tls
 def test_nobody_can_keep_the_reserve(start_server: StartServer) -> None:
     server = start_server(flags=["--max-connections", "1"], wrapper=with_limits(RESERVED_SECONDS=60))
     with subscribe(server, "app.>"), _peers(server, 40):
@@ -249,6 +254,7 @@ def test_the_kernel_looks_after_dead_peers(server: ServerProcess) -> None:
         assert int(left, 16) <= 30 * 100
 
 
+@pytest.mark.over_tls
 def test_answers_nobody_takes_are_bounded(start_server: StartServer) -> None:
     """Replies that wait behind a request that isn't answered yet are no way around it."""
     server = start_server(flags=["--fsync", "never"])

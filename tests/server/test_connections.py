@@ -33,10 +33,12 @@ def test_a_connection_is_kept(bus: ServerProcess, subject: str) -> None:
         b"BREW / HTTP/1.1\r\nHost: bus\r\n\r\n",
     ],
 )
+@pytest.mark.over_tls
 def test_a_connection_is_closed_when_the_client_says_so(bus: ServerProcess, data: bytes) -> None:
     assert b"\r\nConnection: close\r\n" in raw(bus.port, data)
 
 
+@pytest.mark.over_tls
 def test_answers_come_in_the_order_of_the_requests(bus: ServerProcess, subject: str) -> None:
     """Memory is faster than the disk, and a refusal faster than both; none may overtake."""
     pipeline = [
@@ -54,6 +56,7 @@ def test_answers_come_in_the_order_of_the_requests(bus: ServerProcess, subject: 
     assert [event["payload"] for event in read(bus, subject)] == [1, 2, 3]
 
 
+@pytest.mark.over_tls
 def test_a_pipeline_deeper_than_the_server_takes_at_once_is_answered_whole(bus: ServerProcess, subject: str) -> None:
     with dial(bus) as peer:
         peer.send(b"".join(_post(draft(subject, number)) for number in range(500)))
@@ -71,6 +74,7 @@ def test_a_pipeline_as_deep_as_the_server_takes_at_once_can_be_followed_by_more(
             assert {peer.answer().status for _ in range(limits.PIPELINE_DEPTH)} == {202}
 
 
+@pytest.mark.over_tls
 def test_an_answer_that_takes_time_holds_up_those_behind_it(bus: ServerProcess, subject: str) -> None:
     with subscribe(bus, subject) as service, dial(bus) as peer:
         peer.send(_post(draft(subject), path=b"/?wait=reply"), b"GET /healthz HTTP/1.1\r\nHost: bus\r\n\r\n")
@@ -79,6 +83,7 @@ def test_an_answer_that_takes_time_holds_up_those_behind_it(bus: ServerProcess, 
         assert [peer.answer().body for _ in range(2)] == [b'"first"', b"alive\n"]
 
 
+@pytest.mark.over_tls
 def test_a_stream_may_follow_other_requests(bus: ServerProcess, subject: str) -> None:
     with dial(bus) as peer:
         stream = b"GET /?subject=%b&limit=1&start=oldest HTTP/1.1\r\nHost: bus\r\n\r\n" % subject.encode()
@@ -104,6 +109,7 @@ def test_a_body_that_ends_early_is_refused(bus: ServerProcess, subject: str) -> 
 
 
 @pytest.mark.parametrize("upload", [False, True])
+@pytest.mark.over_tls
 def test_a_client_that_asks_first_is_told_to_go_on(bus: ServerProcess, subject: str, upload: bool) -> None:
     body = draft(subject)
     kind = [b"Content-Type: application/x-ndjson"] if upload else []
@@ -116,6 +122,7 @@ def test_a_client_that_asks_first_is_told_to_go_on(bus: ServerProcess, subject: 
             assert peer.answer().status == 202
 
 
+@pytest.mark.over_tls
 def test_a_client_that_asks_first_is_spared_a_body_that_is_too_large(bus: ServerProcess) -> None:
     with dial(bus) as peer:
         peer.send(b"POST / HTTP/1.1\r\nHost: bus\r\nContent-Length: 9999999\r\nExpect: 100-continue\r\n\r\n")
@@ -132,6 +139,7 @@ def test_a_client_that_does_not_wait_is_not_told(bus: ServerProcess, subject: st
 # -- deadlines
 
 
+@pytest.mark.over_tls
 def test_a_head_that_takes_too_long_is_408(start_server: StartServer) -> None:
     server = start_server(wrapper=with_limits(HEAD_SECONDS=0.3))
     with dial(server) as peer:
@@ -150,6 +158,7 @@ def test_a_byte_now_and_then_does_not_put_the_deadline_off(start_server: StartSe
         assert peer.answer().status == 408
 
 
+@pytest.mark.over_tls
 def test_a_body_that_takes_too_long_is_408(start_server: StartServer) -> None:
     server = start_server(wrapper=with_limits(BODY_SECONDS=0.3))
     with dial(server) as peer:
@@ -187,6 +196,7 @@ def test_a_refused_client_that_never_stops_sending_is_cut_off(start_server: Star
 # -- too many
 
 
+@pytest.mark.over_tls
 def test_one_connection_too_many_is_told_to_come_back(start_server: StartServer) -> None:
     server = start_server(env={"BUS_MAX_CONNECTIONS": "2"})
     with dial(server) as one, dial(server) as two:

@@ -14,7 +14,7 @@ from tests.conftest import StartServer
 from tests.server.support import Peer, dial, draft, post, publish, read, read_lines
 from tests.support import ServerProcess
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine, pytest.mark.over_tls]
 
 CREATED = "2026-01-31T12:00:00.000000001Z"
 MADE_ID = re.compile(r"e_[0-9a-f]{12}[0-9a-z]{10}")

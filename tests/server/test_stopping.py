@@ -51,6 +51,7 @@ def test_curl_fails_when_a_stream_breaks_off(server: ServerProcess, accept: str,
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.over_tls
 def test_an_idle_server_stops_at_once(server: ServerProcess, number: signal.Signals) -> None:
     with dial(server) as idle:
         server.signal(number)
@@ -58,6 +59,7 @@ def test_an_idle_server_stops_at_once(server: ServerProcess, number: signal.Sign
     assert server.wait() == 0
 
 
+@pytest.mark.over_tls
 def test_a_publisher_that_waits_is_answered(server: ServerProcess) -> None:
     with subscribe(server, "app.a") as stream, ThreadPoolExecutor(1) as asker:
         asked = asker.submit(request, server, "POST", "/?wait=reply&timeout=1s", draft("app.a"))
@@ -102,6 +104,7 @@ def test_a_crash_loses_nothing_acknowledged(server: ServerProcess) -> None:
     assert [event["id"] for event in read(server, "app.a")] == ids
 
 
+@pytest.mark.over_tls
 def test_an_upload_in_progress_is_told_that_the_server_stops(start_server: StartServer) -> None:
     server = start_server(env={"BUS_DRAIN": "2s"})
     with dial(server) as peer, ThreadPoolExecutor(1) as stopping:
@@ -120,6 +123,7 @@ def test_an_upload_in_progress_is_told_that_the_server_stops(start_server: Start
         assert stopped.result() == 0
 
 
+@pytest.mark.over_tls
 def test_a_client_that_does_not_let_go_can_not_hold_the_server_up(start_server: StartServer) -> None:
     server = start_server(env={"BUS_DRAIN": "200ms"})
     with dial(server) as peer:

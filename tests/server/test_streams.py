@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from ssl import SSLEOFError
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from bus.wire import NDJSON, SSE
 from tests.server.support import dial, publish, stored, target
 from tests.support import ServerProcess, connect, raw, request, subscribe
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine, pytest.mark.over_tls]
 
 
 def _get(path: str, *headers: bytes) -> bytes:
@@ -71,7 +72,7 @@ def test_a_stream_that_breaks_off_does_not_look_like_one_that_ended(server: Serv
         chunks = peer.chunks()
         next(chunks)
         server.kill()
-        with pytest.raises(EOFError):
+        with pytest.raises((EOFError, SSLEOFError)):
             list(chunks)
 
 

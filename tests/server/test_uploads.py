@@ -19,6 +19,7 @@ pytestmark = pytest.mark.every_engine
 HEAD = b"POST / HTTP/1.1\r\nHost: bus\r\nContent-Type: application/x-ndjson\r\n"
 
 
+@pytest.mark.over_tls
 def test_each_line_has_its_receipt_in_order(bus: ServerProcess, subject: str) -> None:
     receipts = upload(bus, [draft(subject, number) for number in range(50)])
     events = read(bus, subject)
@@ -26,6 +27,7 @@ def test_each_line_has_its_receipt_in_order(bus: ServerProcess, subject: str) ->
     assert receipts == [{name: event[name] for name in ("id", "created_at", "index")} for event in events]
 
 
+@pytest.mark.over_tls
 def test_bad_lines_are_refused_where_they_stand(bus: ServerProcess, subject: str) -> None:
     good = [draft(subject, number) for number in range(4)]
     key = draft(subject, "k", key="k")
@@ -58,6 +60,7 @@ def test_the_last_line_needs_no_break_and_lines_may_end_in_crlf(bus: ServerProce
     assert [event["payload"] for event in read(bus, subject)] == [1, 2]
 
 
+@pytest.mark.over_tls
 def test_an_upload_may_be_cut_anywhere(bus: ServerProcess, subject: str) -> None:
     body = draft(subject, "ä") + b"\n" + b"{\n" + draft(subject, "b")
     framed = HEAD + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -69,6 +72,7 @@ def test_an_upload_may_be_cut_anywhere(bus: ServerProcess, subject: str) -> None
     assert [event["payload"] for event in read(bus, subject)] == ["ä", "b"] * (len(framed) - 1)
 
 
+@pytest.mark.over_tls
 def test_receipts_come_while_the_body_is_still_being_sent(bus: ServerProcess, subject: str) -> None:
     with dial(bus) as peer:
         peer.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
@@ -108,6 +112,7 @@ def test_a_hundred_thousand_lines_take_bounded_memory(start_server: StartServer)
     assert _memory(server.pid) - before < 64 * 1024 * 1024
 
 
+@pytest.mark.over_tls
 def test_a_line_longer_than_a_body_may_be_ends_the_upload(start_server: StartServer) -> None:
     server = start_server(env={"BUS_MAX_BODY": "1KiB"})
     with dial(server) as peer:
@@ -135,6 +140,7 @@ def test_an_upload_that_breaks_off_keeps_its_whole_lines(bus: ServerProcess, sub
     assert [event["payload"] for event in read(bus, subject)] == [1, 2]
 
 
+@pytest.mark.over_tls
 def test_a_malformed_chunk_ends_the_upload_with_a_refusal(bus: ServerProcess, subject: str) -> None:
     with dial(bus) as peer:
         line = draft(subject, 1) + b"\n"
@@ -149,6 +155,7 @@ def test_a_malformed_chunk_ends_the_upload_with_a_refusal(bus: ServerProcess, su
     assert [event["index"] for event in read(bus, subject)] == [receipt["index"]]
 
 
+@pytest.mark.over_tls
 def test_an_upload_that_falls_silent_is_ended(start_server: StartServer) -> None:
     server = start_server(wrapper=with_limits(UPLOAD_IDLE_SECONDS=0.2))
     with dial(server) as peer:
@@ -158,6 +165,7 @@ def test_an_upload_that_falls_silent_is_ended(start_server: StartServer) -> None
         assert peer.rest() == b""
 
 
+@pytest.mark.over_tls
 def test_an_http_1_0_client_gets_its_receipts_without_chunks(bus: ServerProcess, subject: str) -> None:
     body = draft(subject, 1) + b"\n" + draft(subject, 2)
     with dial(bus) as peer:

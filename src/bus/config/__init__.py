@@ -68,6 +68,9 @@ class ServerSettings:
     """How a server speaks to its clients, and of itself."""
 
     addr: Address
+    tls_cert: Path | None
+    tls_key: Path | None
+    tls_client_ca: Path | None
     auth: Path | None
     log_level: LogLevel
     max_body: int

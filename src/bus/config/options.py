@@ -20,6 +20,7 @@ from bus.config.values import (
     parse_count,
     parse_flag,
     parse_namespaces,
+    parse_path,
     parse_retention,
     split_list,
 )
@@ -59,9 +60,19 @@ class Option:
 
 OPTIONS = (
     Option("addr", Address.parse, "BUS_ADDR", f":{DEFAULT_PORT}", "Address to listen on."),
+    Option("tls_cert", parse_path, "BUS_TLS_CERT", "", "Certificate to serve HTTPS with, PEM.", shown="plain HTTP"),
+    Option("tls_key", parse_path, "BUS_TLS_KEY", "", "Private key of the certificate, PEM.", shown="in --tls-cert"),
+    Option(
+        "tls_client_ca",
+        parse_path,
+        "BUS_TLS_CLIENT_CA",
+        "",
+        "Authorities that clients need a certificate of, PEM.",
+        shown="none needed",
+    ),
     Option(
         "auth",
-        lambda text: Path(text) if text else None,
+        parse_path,
         "BUS_AUTH",
         "",
         "File that says who may do what; without it everybody may do everything.",
@@ -79,7 +90,7 @@ OPTIONS = (
     Option("secret_key", Secret, "BUS_SECRET_KEY", "", "Secret that encrypts the log.", shown="not encrypted"),
     Option(
         "secret_key_file",
-        lambda text: Path(text) if text else None,
+        parse_path,
         "BUS_SECRET_KEY_FILE",
         "",
         "File that holds the secret.",

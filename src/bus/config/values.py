@@ -92,6 +92,11 @@ def parse_flag(text: str) -> bool:
         raise ConfigError(f"{text!r} is not true or false") from None
 
 
+def parse_path(text: str) -> Path | None:
+    """A path; nothing is none."""
+    return Path(text) if text else None
+
+
 def parse_block_size(text: str) -> int:
     """The plaintext size of an encrypted block, in bytes. Raises `ConfigError` out of 256 bytes to 1 MiB."""
     size = parse_size(text)

@@ -13,6 +13,8 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from ipaddress import ip_address
 
 import uvloop
@@ -27,11 +29,14 @@ from bus.server.api.dispatcher import Dispatcher
 from bus.server.http import limits
 from bus.server.http.connection import Connection
 from bus.server.http.connection_limits import watch_peers
+from bus.server.http.tls_transport import TlsTransport
 from bus.server.service_manager import Supervisor
+from bus.server.tls import Certificates
 
 log = logging.getLogger("bus.server")
 
 _LEVELS = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
+MakeProtocol = Callable[[], asyncio.Protocol]
 SWITCH_SECONDS = 0.0005
 """How long a thread may hold the interpreter while another waits: a commit that is done should be answered."""
 
@@ -39,7 +44,8 @@ SWITCH_SECONDS = 0.0005
 def serve(settings: Settings) -> int:
     """Run a server until SIGTERM or SIGINT.
 
-    Returns the exit status: 0 after a clean stop, 1 if it couldn't start, with one line saying why.
+    Returns the exit status: 0 after a clean stop, 1 if it couldn't start, with one line saying why. Raises
+    `ConfigError` if its certificates can't be used.
     """
     logging.basicConfig(
         level=_LEVELS[settings.server.log_level],
@@ -48,8 +54,9 @@ def serve(settings: Settings) -> int:
     )
     sys.setswitchinterval(SWITCH_SECONDS)
     _raise_file_limit()
+    certificates = Certificates.of(settings.server)
     try:
-        uvloop.run(Server(settings).run())
+        uvloop.run(Server(settings, certificates).run())
     except BusError as error:
         print(f"bus: {error}", file=sys.stderr)
         return 1
@@ -59,8 +66,9 @@ def serve(settings: Settings) -> int:
 class Server:
     """One server on one address and one data directory."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, certificates: Certificates | None) -> None:
         self._settings = settings
+        self._certificates = certificates
         self._supervisor = Supervisor.of()
 
     async def run(self) -> None:
@@ -77,13 +85,13 @@ class Server:
     async def _serve(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         audit.set_up()
         dispatcher = Dispatcher(engine, self._settings.server, loop)
-        listening = await _listen(self._settings.server.addr, dispatcher, loop)
+        listening = await _listen(self._settings.server.addr, self._protocol_factory(dispatcher, loop), loop)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        if dispatcher.tokens:
-            loop.add_signal_handler(signal.SIGHUP, dispatcher.tokens.read)
-        chores = [loop.create_task(_sweep(dispatcher)), loop.create_task(_retain(engine))]
+        if dispatcher.tokens or self._certificates:
+            loop.add_signal_handler(signal.SIGHUP, partial(self._read_anew, dispatcher))
+        chores = [loop.create_task(_sweep(*self._watched(dispatcher))), loop.create_task(_retain(engine))]
         _freeze()
         self._announce(listening)
         await stop.wait()
@@ -94,17 +102,36 @@ class Server:
             chore.cancel()
         await self._drain(engine, dispatcher)
 
+    def _protocol_factory(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> MakeProtocol:
+        """Makes what speaks to each client."""
+        if certificates := self._certificates:
+            return lambda: TlsTransport(certificates.context, Connection(dispatcher, loop))
+        return lambda: Connection(dispatcher, loop)
+
+    def _watched(self, dispatcher: Dispatcher) -> Iterator[Callable[[], None]]:
+        """What looks after things that change by themselves."""
+        yield dispatcher.sweep
+        if self._certificates:
+            yield self._certificates.watch
+
+    def _read_anew(self, dispatcher: Dispatcher) -> None:
+        """Have tokens and certificates count as their files are now."""
+        if dispatcher.tokens:
+            dispatcher.tokens.read()
+        if self._certificates:
+            self._certificates.renew()
+
     def _announce(self, listening: asyncio.Server) -> None:
-        settings = self._settings.engine
+        settings, url = self._settings.engine, _url(listening, secure=self._certificates is not None)
         log.info(
             "listening on %s namespaces=%s path=%s fsync=%s encrypted=%s",
-            _url(listening), ",".join(map(_declared, settings.namespaces.items())),
+            url, ",".join(map(_declared, settings.namespaces.items())),
             settings.path if Storage.DISK in settings.namespaces.values() else "none", settings.fsync,
             "yes" if settings.secret_key else "no",
         )  # fmt: skip
         if not self._settings.server.auth and any(map(_is_reachable, listening.sockets)):
-            log.warning("whoever reaches %s may do everything: --auth FILE says who may do what", _url(listening))
-        self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {_url(listening)}")
+            log.warning("whoever reaches %s may do everything: --auth FILE says who may do what", url)
+        self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {url}")
 
     async def _drain(self, engine: Engine, dispatcher: Dispatcher) -> None:
         """Answer every publisher, then give the connections time to take their answers."""
@@ -119,14 +146,9 @@ class Server:
         log.info("stopped")
 
 
-async def _listen(address: Address, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
+async def _listen(address: Address, make: MakeProtocol, loop: asyncio.AbstractEventLoop) -> asyncio.Server:
     try:
-        listening = await loop.create_server(
-            lambda: Connection(dispatcher, loop),
-            address.host or None,
-            address.port,
-            backlog=limits.LISTEN_BACKLOG,
-        )
+        listening = await loop.create_server(make, address.host or None, address.port, backlog=limits.LISTEN_BACKLOG)
         for listener in listening.sockets:
             watch_peers(listener)
         return listening
@@ -135,10 +157,14 @@ async def _listen(address: Address, dispatcher: Dispatcher, loop: asyncio.Abstra
         raise ConfigError(f"can't listen on {address}: {reason}; choose another --addr") from None
 
 
-async def _sweep(dispatcher: Dispatcher) -> None:
+async def _sweep(*watched: Callable[[], None]) -> None:
     while True:
         await asyncio.sleep(limits.SWEEP_SECONDS)
-        dispatcher.sweep()
+        for look_after in watched:
+            try:
+                look_after()
+            except Exception as error:
+                log.error("%s", as_bus_error(error, "looking after what changes by itself"))
 
 
 async def _retain(engine: Engine) -> None:
@@ -161,12 +187,13 @@ def _is_reachable(listener: socket.socket) -> bool:
     return not ip_address(listener.getsockname()[0].partition("%")[0]).is_loopback
 
 
-def _url(listening: asyncio.Server) -> str:
+def _url(listening: asyncio.Server, *, secure: bool) -> str:
     """Where to reach the server from this machine."""
     listener = listening.sockets[0]
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)
-    return f"http://[{host}]:{port}" if listener.family == socket.AF_INET6 and ":" in host else f"http://{host}:{port}"
+    scheme = "https" if secure else "http"
+    return f"{scheme}://{Address(host, port)}"
 
 
 def _raise_file_limit() -> None:
