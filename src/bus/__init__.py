@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from bus.errors import StorageError as StorageError
     from bus.errors import TimedOutError as TimedOutError
     from bus.errors import TooLargeError as TooLargeError
+    from bus.errors import TooManyRequestsError as TooManyRequestsError
     from bus.errors import UnavailableError as UnavailableError
     from bus.errors import UnknownConsumerError as UnknownConsumerError
     from bus.errors import UnknownEventError as UnknownEventError
@@ -60,7 +61,8 @@ _ERRORS = (
     "BusError", "ConflictError", "ConnectionFailedError", "ConsumerMismatchError", "DuplicateKeyError",
     "InvalidError", "InvalidEventError", "InvalidParameterError", "InvalidSubjectError", "NotFoundError",
     "NotOwnerError", "OverloadedError", "RejectError", "ServiceError", "StoppingError", "StorageError", "TimedOutError",
-    "TooLargeError", "UnavailableError", "UnknownConsumerError", "UnknownEventError", "UnknownNamespaceError",
+    "TooLargeError", "TooManyRequestsError", "UnavailableError", "UnknownConsumerError", "UnknownEventError",
+    "UnknownNamespaceError",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_CLIENT, "bus.client"),

@@ -26,6 +26,8 @@
     │   └── ConsumerMismatchError      the durable consumer has other terms
     ├── TooLargeError             413
     ├── UnsupportedEncodingError  415
+    ├── MisdirectedError          421  the request is for a host that this server isn't
+    ├── TooManyRequestsError      429  the caller is over its limit; says when it may go on
     ├── ServiceError              502  the service that took a request answered with an error
     ├── UnavailableError          503  try again later
     │   ├── OverloadedError
@@ -247,6 +249,28 @@ class UnsupportedEncodingError(BusError):
 
     status = 415
     code = "unsupported-encoding"
+
+
+class MisdirectedError(BusError):
+    """The request names a host that isn't among those the server answers for."""
+
+    status = 421
+    code = "misdirected"
+
+
+class TooManyRequestsError(BusError):
+    """The caller asks more, or sends more, than it may; nothing was changed.
+
+    Attributes:
+        retry_after: seconds after which it may go on.
+    """
+
+    status = 429
+    code = "too-many-requests"
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class ServiceError(BusError):

@@ -12,6 +12,7 @@ from bus.errors import (
     InvalidSubjectError,
     OverloadedError,
     StoppingError,
+    TooManyRequestsError,
     UnavailableError,
 )
 
@@ -25,7 +26,9 @@ def test_delays_double_up_to_a_limit_and_are_never_in_step() -> None:
     assert len({Backoff(1.0).next() for _ in range(10)}) > 1
 
 
-@pytest.mark.parametrize("error", [NotConnectedError(""), OverloadedError(""), StoppingError("")])
+@pytest.mark.parametrize(
+    "error", [NotConnectedError(""), OverloadedError(""), StoppingError(""), TooManyRequestsError("")]
+)
 def test_what_changed_nothing_is_repeated_in_any_case(error: BusError) -> None:
     retry = Retry(deadline=10.0, repeatable=False)
     assert retry.delay(error, now=0.0) > 0
@@ -50,3 +53,12 @@ def test_an_answer_is_final(error: BusError) -> None:
 def test_nothing_is_repeated_past_the_deadline() -> None:
     with pytest.raises(NotConnectedError):
         Retry(deadline=10.0, repeatable=True).delay(NotConnectedError(""), now=9.99)
+
+
+def test_who_is_over_a_limit_comes_back_when_told_and_not_in_step() -> None:
+    error = TooManyRequestsError("", retry_after=7)
+    delays = {Retry(deadline=60.0, repeatable=False).delay(error, now=0.0) for _ in range(10)}
+    assert all(7 < delay < 8 for delay in delays)
+    assert len(delays) > 1
+    with pytest.raises(TooManyRequestsError):
+        Retry(deadline=7.0, repeatable=True).delay(error, now=0.0)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from bus.config.network_values import Network, Rate
 from bus.config.options import OPTIONS
 from bus.config.values import (
     Address,
@@ -34,6 +35,8 @@ __all__ = [
     "Fsync",
     "Keep",
     "LogLevel",
+    "Network",
+    "Rate",
     "Secret",
     "ServerSettings",
     "Settings",
@@ -77,6 +80,10 @@ class ServerSettings:
     max_body_memory: int
     max_connections: int
     max_connections_per_address: int
+    limit_requests: Rate | None
+    limit_bytes: Rate | None
+    hosts: frozenset[str]
+    trusted_proxies: tuple[Network, ...]
     cors_origins: tuple[str, ...]
     heartbeat: float
     drain: float

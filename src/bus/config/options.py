@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus.config.network_values import ANY_HOST, parse_hosts, parse_networks, parse_rate
 from bus.config.values import (
     DEFAULT_PORT,
     Address,
@@ -155,6 +156,37 @@ OPTIONS = (
         "BUS_MAX_CONNECTIONS_PER_ADDRESS",
         "0",
         "Connections held at once for one client's address; 0 is no limit.",
+    ),
+    Option(
+        "limit_requests",
+        parse_rate,
+        "BUS_LIMIT_REQUESTS",
+        "",
+        "Requests that one client's address may send, like 500/s.",
+        shown="no limit",
+    ),
+    Option(
+        "limit_bytes",
+        parse_rate,
+        "BUS_LIMIT_BYTES",
+        "",
+        "Bytes of bodies that one client's address may send, like 5MB/s.",
+        shown="no limit",
+    ),
+    Option(
+        "hosts",
+        parse_hosts,
+        "BUS_HOSTS",
+        ANY_HOST,
+        "Names that requests may be for, separated by commas, each with or without a port; * is any.",
+    ),
+    Option(
+        "trusted_proxies",
+        parse_networks,
+        "BUS_TRUSTED_PROXIES",
+        "",
+        "Networks of proxies that are believed whom they ask for, separated by commas.",
+        shown="none",
     ),
     Option(
         "max_consumers",

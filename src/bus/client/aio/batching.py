@@ -166,6 +166,7 @@ class PutGatherer(Gatherer[Put]):
             await self._pool.exchange(lines.request(self._requests), deadline=deadline, heard=lines.receive)
         except BusError as error:
             failure = error
+        self._backoff.heed(failure)
         delay = self._backoff.next()
         again = lines.ended(failure, now=asyncio.get_running_loop().time() + delay)
         self._queue.extendleft(reversed(again))

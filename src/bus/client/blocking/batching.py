@@ -58,6 +58,7 @@ def _put_chunk(items: list[_Line], pool: Pool, requests: Requests, *, deadline: 
     while items:
         lines = PublishBatch(items)
         failure = _send(lines, pool, requests, deadline=deadline)
+        backoff.heed(failure)
         delay = backoff.next()
         items = lines.ended(failure, now=monotonic() + delay)
         if items:

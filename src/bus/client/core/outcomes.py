@@ -14,10 +14,12 @@ from bus.errors import (
     ConnectionFailedError,
     DuplicateKeyError,
     InvalidError,
+    MisdirectedError,
     NotFoundError,
     ServiceError,
     TimedOutError,
     TooLargeError,
+    TooManyRequestsError,
     UnavailableError,
     error_class,
 )
@@ -28,6 +30,7 @@ _ID, _CREATED_AT, _INDEX = (name.lower().encode() for name in (EVENT_ID, EVENT_C
 _LONGEST_SHOWN = 300
 _LONGEST_READ = 4 * _LONGEST_SHOWN
 _LONGEST_NUMBER = 18
+_LONGEST_WAIT = 4
 
 LONGEST_RECEIPT = 1 << 20
 """Bytes of one line of the answer to an NDJSON publish."""
@@ -38,6 +41,8 @@ _BY_STATUS: dict[int, type[BusError]] = {
     404: NotFoundError,
     409: ConflictError,
     413: TooLargeError,
+    421: MisdirectedError,
+    429: TooManyRequestsError,
     502: UnavailableError,
     503: UnavailableError,
     504: UnavailableError,
@@ -91,6 +96,8 @@ def error_in(response: Response) -> BusError:
     """The error that a refusing answer tells of, as the class the server raised."""
     problem = _problem(response)
     kind = error_class(problem.code) or _BY_STATUS.get(response.status, BusError)
+    if issubclass(kind, TooManyRequestsError):
+        return kind(problem.detail or "over a limit of the server", retry_after=_retry_after(response))
     return _error(kind, problem.detail or f"the server answered {response.status}", _receipt(response))
 
 
@@ -98,6 +105,12 @@ def _error(kind: type[BusError], message: str, receipt: Receipt | None) -> BusEr
     if issubclass(kind, DuplicateKeyError | TimedOutError):
         return kind(message, receipt=receipt)
     return kind(message)
+
+
+def _retry_after(response: Response) -> int:
+    """The seconds that ``Retry-After`` says, 1 if it doesn't say any (RFC 9110, section 10.2.3)."""
+    text = response.header("retry-after")
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_WAIT else 1
 
 
 def _problem(response: Response) -> _Problem:

@@ -3,7 +3,7 @@
 A request is sent again only where that can't do harm:
 
     nothing was sent            always: the connection could not be made, unless the server isn't trusted
-    the server refused for now  always: overloaded or stopping, nothing was changed
+    the server refused for now  always: overloaded, stopping or over a limit, nothing was changed
     the connection broke        only what may be repeated: acknowledgements, reads, publishes with a key
 
 and only until its deadline. What remains is raised to the caller.
@@ -14,7 +14,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
-from bus.errors import BusError, ConnectionFailedError, OverloadedError, StoppingError
+from bus.errors import BusError, ConnectionFailedError, OverloadedError, StoppingError, TooManyRequestsError
 
 if TYPE_CHECKING:
     from bus.client.core.request import Endpoint
@@ -46,15 +46,22 @@ class NotBusError(ConnectionFailedError):
 class Backoff:
     """Delays that double, each drawn at random below its limit so that clients don't come back in step."""
 
-    __slots__ = ("_first", "_limit")
+    __slots__ = ("_asked", "_first", "_limit")
 
     def __init__(self, first: float = FIRST_DELAY) -> None:
+        self._asked = 0.0
         self._first = self._limit = first
+
+    def heed(self, error: BusError | None) -> None:
+        """Have the next delay come on top of the time that *error* asks for, if it does."""
+        if isinstance(error, TooManyRequestsError):
+            self._asked = float(error.retry_after)
 
     def next(self) -> float:
         """Seconds to wait before the next attempt."""
+        asked, self._asked = self._asked, 0.0
         limit, self._limit = self._limit, min(self._limit * 2, LONGEST_RETRY_DELAY)
-        return random.uniform(limit / 2, limit)
+        return asked + random.uniform(limit / 2, limit)
 
     def reset(self, first: float | None = None) -> None:
         """Begin anew, at *first* seconds if given."""
@@ -75,7 +82,7 @@ def may_repeat(error: BusError, *, repeatable: bool) -> bool:
     """Whether what failed with *error* can be sent again without harm; see the table above."""
     if isinstance(error, UntrustedServerError | NotBusError):
         return False
-    if isinstance(error, NotConnectedError | OverloadedError | StoppingError):
+    if isinstance(error, NotConnectedError | OverloadedError | StoppingError | TooManyRequestsError):
         return True
     return repeatable and isinstance(error, ConnectionFailedError)
 
@@ -96,6 +103,7 @@ class Retry:
 
     def delay(self, error: BusError, *, now: float) -> float:
         """Seconds to wait before the next attempt; raises *error* when there must be none."""
+        self._backoff.heed(error)
         delay = self._backoff.next()
         if not may_repeat(error, repeatable=self._repeatable) or now + delay >= self.deadline:
             raise error

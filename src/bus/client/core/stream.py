@@ -34,6 +34,7 @@ from bus.errors import (
     NotOwnerError,
     StorageError,
     TimedOutError,
+    TooManyRequestsError,
     UnavailableError,
     UnknownConsumerError,
 )
@@ -45,6 +46,8 @@ SILENCE = 45.0
 """Seconds without a byte after which a connection counts as broken, unless heartbeats are rarer than three in it."""
 
 HEARTBEATS = 3
+
+_NOT_NOW = (ConnectionFailedError, TimedOutError, TooManyRequestsError, UnavailableError)
 
 
 class StreamState(Generic[D]):
@@ -121,6 +124,7 @@ class StreamState(Generic[D]):
 
     def report_lost(self, error: BusError) -> None:
         """The connection broke by *error*; told once, however many attempts fail after that."""
+        self.backoff.heed(error)
         level = logging.DEBUG if self._lost else logging.WARNING
         self._lost = True
         log.log(level, "the stream of %s broke and will go on %s: %s", self.options, self.position, error)
@@ -226,7 +230,7 @@ class StreamState(Generic[D]):
         if isinstance(error, UnknownConsumerError) and connection.consumer_id == said.consumer_id:
             connection.live = False
         refused = isinstance(error, NotFoundError | NotOwnerError) and not connection.live
-        unreachable = isinstance(error, ConnectionFailedError | TimedOutError | UnavailableError)
+        unreachable = isinstance(error, _NOT_NOW)
         unheard = unreachable and (not connection.live or (self.jobs is not None and self.jobs.runs(event)))
         if self.finished or said.action == "extend" or not (refused or unheard):
             return False
@@ -275,7 +279,7 @@ def reconnects(error: BusError) -> bool:
     """Whether a stream that ended with *error* is taken up again; other errors would only come again."""
     if isinstance(error, UntrustedServerError | NotBusError):
         return False
-    return isinstance(error, ConnectionFailedError | TimedOutError | UnavailableError | StorageError)
+    return isinstance(error, (*_NOT_NOW, StorageError))
 
 
 def _new_worker() -> str:

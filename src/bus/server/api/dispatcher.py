@@ -29,18 +29,18 @@ from bus.server.api.routes import all_routes
 from bus.server.api.subscribe import Streams
 from bus.server.api.token_watch import TokenWatch
 from bus.server.http import limits
-from bus.server.http.body import BodySink
+from bus.server.http.body import BodySink, MakeSink
+from bus.server.http.client_address import ClientAddresses
+from bus.server.http.client_limits import ClientLimits
 from bus.server.http.connection import Connection
 from bus.server.http.connection_limits import Admission
 from bus.server.http.cors import Cors
 from bus.server.http.decompression import Inflater, WholeBody, check_coding
 from bus.server.http.duty_cycle import DutyCycle, RestingTurns
+from bus.server.http.known_hosts import KnownHosts
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
-
-MakeSink = Callable[[Callable[[], None]], BodySink]
-"""Makes who takes a body, given what to call when it takes more."""
 
 
 class Dispatcher:
@@ -71,7 +71,8 @@ class Dispatcher:
         authenticator = self.tokens.authenticator if self.tokens else None
         self._permits = Permits(authenticator, engine.consumers)
         self._opener = Streams(engine, self._permits, self._heartbeat, loop)
-        self._admission = Admission(settings.max_connections, settings.max_connections_per_address)
+        clients = ClientAddresses(settings.trusted_proxies)
+        self._admission = Admission(settings.max_connections, settings.max_connections_per_address, clients)
         self.table = all_routes(
             EventRoutes(
                 engine, self._permits, self._opener,
@@ -81,7 +82,14 @@ class Dispatcher:
             MetricsRoute(engine, self.connections, self.streams, self.incoming),
             ConsumerRoutes(engine.consumers, self._permits),
         )  # fmt: skip
-        self._gate = Gate(self.table, self._admission, authenticator, self.cors.origins)
+        self._client_limits = ClientLimits(
+            clients, requests=settings.limit_requests, bytes=settings.limit_bytes,
+            exempt=self.table.probes, loop=loop,
+        )  # fmt: skip
+        checks = [KnownHosts(settings.hosts).check] if settings.hosts else []
+        if settings.limit_requests or settings.limit_bytes:
+            checks.append(self._client_limits.check)
+        self._gate = Gate(self.table, self._admission, authenticator, self.cors.origins, checks)
 
     # -- connections
 
@@ -122,7 +130,7 @@ class Dispatcher:
         route = self.table.find(request)
         if request.head.is_ndjson and route and route.take_lines:
             self._gate.let_in(request, responder)
-            return partial(route.take_lines, request, responder)
+            return self._client_limits.pace(partial(route.take_lines, request, responder), request, responder)
         return partial(self._keep, request, responder) if request.head.coding else None
 
     def _keep(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> WholeBody:

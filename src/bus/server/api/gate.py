@@ -1,6 +1,6 @@
 """The gate: the one place that every request passes before anything is done with it.
 
-    request ─▶ route ─▶ its page ─▶ its connection ─▶ whose it is ─▶ its parameters ─▶ handler
+    request ─▶ host, limits of its client ─▶ route ─▶ page ─▶ connection ─▶ whose it is ─▶ parameters ─▶ handler
 
 Whole bodies come here when they are complete, uploads before the first line of them is taken. What a principal may do
 depends on what is in the request; `Permits` decides it where that is read.
@@ -8,7 +8,7 @@ depends on what is in the request; `Permits` decides it where that is read.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bus.errors import ForbiddenError, UnauthorizedError
 from bus.server.api import audit
@@ -20,16 +20,25 @@ from bus.server.http.cross_origin import SAFE_METHODS, check_page
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 
+Check = Callable[[Request, Responder], None]
+"""Raises a `BusError` if a request may not pass, whatever it is for."""
+
 
 class Gate:
-    """Lets requests through to the routes of *table*; pages of *origins* may change something.
+    """Lets requests through to the routes of *table* if they pass *checks*; pages of *origins* may change something.
 
     Without *authenticator* nobody is asked who they are.
     """
 
     def __init__(
-        self, table: RouteTable, admission: Admission, authenticator: Authenticator | None, origins: Sequence[str]
+        self,
+        table: RouteTable,
+        admission: Admission,
+        authenticator: Authenticator | None,
+        origins: Sequence[str],
+        checks: Sequence[Check] = (),
     ) -> None:
+        self._checks = tuple(checks)
         self._table = table
         self._authenticator = authenticator
         self._admission = admission
@@ -39,8 +48,10 @@ class Gate:
         """The route that *request* may take.
 
         Raises `ForbiddenError`, `OverloadedError`, `NotFoundError`, `MethodNotAllowedError`, `UnauthorizedError`,
-        `InvalidParameterError`.
+        `InvalidParameterError`, and what the checks raise.
         """
+        for check in self._checks:
+            check(request, responder)
         route = self._table.find(request)
         if request.head.from_page:
             check_page(request, self._origins, changes=_changes(request, route))

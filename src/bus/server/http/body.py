@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from bus.errors import BusError
@@ -20,6 +21,10 @@ class BodySink(Protocol):
 
     def fail(self, error: BusError) -> None:
         """The rest of the body can't be read."""
+
+
+MakeSink = Callable[[Callable[[], None]], BodySink]
+"""Makes who takes a body, given what to call when it takes more."""
 
 
 class Body:

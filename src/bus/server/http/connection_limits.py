@@ -14,23 +14,22 @@ from __future__ import annotations
 
 import socket
 from collections import Counter
-from ipaddress import IPv6Address, ip_address
 
 from bus.errors import BusError, OverloadedError
 from bus.server.http import limits
+from bus.server.http.client_address import ClientAddresses, owner_of
 from bus.server.http.responder import Carrier
-
-NETWORK_BYTES = 8
-"""What of an IPv6 address says whose it is: the rest, 64 bits, a host may choose as it likes."""
 
 
 class Admission:
-    """The connections of a server: at most *most*, and from one address *most_per_address* unless that is 0.
+    """The connections of a server: at most *most*, and from one of *clients* *most_per_address* unless that is 0.
 
-    ``reserve`` holds those that may ask only for probes, and why.
+    A proxy that is trusted to say for whom it asks has as many as it likes. ``reserve`` holds those that may ask only
+    for probes, and why.
     """
 
-    def __init__(self, most: int, most_per_address: int) -> None:
+    def __init__(self, most: int, most_per_address: int, clients: ClientAddresses) -> None:
+        self._clients = clients
         self._connections: dict[Carrier, str] = {}
         self._most = most
         self._most_per_address = most_per_address
@@ -39,7 +38,7 @@ class Admission:
 
     def admit(self, connection: Carrier) -> bool:
         """Let *connection* in; False if it is one too many, and so in the reserve."""
-        address = _address_of(connection) if self._most_per_address else ""
+        address = self._counted_as(connection) if self._most_per_address else ""
         refusal = self._judge(address)
         self._connections[connection] = address
         if refusal:
@@ -48,11 +47,16 @@ class Admission:
             self._by_address[address] += 1
         return refusal is None
 
+    def _counted_as(self, connection: Carrier) -> str:
+        """Whose *connection* is; empty for nobody's in particular."""
+        peer = self._clients.peer(connection)
+        return "" if self._clients.is_proxy(peer) else owner_of(peer)
+
     def _judge(self, address: str) -> BusError | None:
         admitted = len(self._connections) - len(self.reserve)
         if admitted >= self._most:
             return OverloadedError(f"the server holds {admitted} connections: try again shortly")
-        if self._most_per_address and self._by_address[address] >= self._most_per_address:
+        if address and self._by_address[address] >= self._most_per_address:
             return OverloadedError(
                 f"the server holds {self._most_per_address} connections of {address}: close some, or share one"
             )
@@ -80,15 +84,6 @@ class Admission:
 
     def __repr__(self) -> str:
         return f"<Admission of {len(self._connections)} connections, {len(self.reserve)} of them in reserve>"
-
-
-def _address_of(connection: Carrier) -> str:
-    """Whom *connection* comes from: an IPv4 address, or the network of an IPv6 one."""
-    peer = connection.transport.get_extra_info("peername")
-    address = ip_address(peer[0].partition("%")[0]) if peer else None
-    if isinstance(address, IPv6Address) and not address.ipv4_mapped:
-        return f"{IPv6Address(address.packed[:NETWORK_BYTES] + bytes(16 - NETWORK_BYTES))}/64"
-    return str(getattr(address, "ipv4_mapped", None) or address or "")
 
 
 def watch_peers(listener: socket.socket) -> None:
