@@ -35,6 +35,7 @@
     ├── TimedOutError             504  the event is stored, the answer did not come in time
     ├── StorageError              503  the log can't do what was asked
     │   ├── DiskFullError         507
+    │   │   └── QuotaExceededError     the namespace has as many bytes as it may
     │   ├── LogFailedError             a write or sync failed: reads go on, writes need a restart
     │   ├── CorruptLogError            damage before the tail, named by file, offset and indexes
     │   ├── WrongKeyError              the key doesn't open what is stored
@@ -331,6 +332,12 @@ class DiskFullError(StorageError):
 
     status = 507
     code = "disk-full"
+
+
+class QuotaExceededError(DiskFullError):
+    """The namespace holds as many bytes as it may; publishing works again when some of them are deleted."""
+
+    code = "quota-exceeded"
 
 
 class LogFailedError(StorageError):

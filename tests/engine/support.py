@@ -167,7 +167,11 @@ def batch(
 
 
 def open_namespace(
-    loop: asyncio.AbstractEventLoop, *, files: FileSystem | None = None, segment_bytes: int = 1 << 20
+    loop: asyncio.AbstractEventLoop,
+    *,
+    files: FileSystem | None = None,
+    segment_bytes: int = 1 << 20,
+    quota: int | None = None,
 ) -> LogNamespace:
     """A namespace ``app`` whose log is in memory."""
     store = Log.open(Path("/log"), files=files or MemoryFiles(), segment_bytes=segment_bytes)
@@ -177,6 +181,7 @@ def open_namespace(
         InlineCommitter(store),
         Duplicates("app", size=0, ttl=None),
         durability=Durability.OS,
+        quota=quota,
         loop=loop,
     )
 

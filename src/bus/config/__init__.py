@@ -61,6 +61,7 @@ class EngineSettings:
     segment_size: int
     retention: dict[str, Keep]
     retention_force: bool
+    quota: dict[str, int]
     dup_size: int
     dup_ttl: float | None
     max_consumers: int

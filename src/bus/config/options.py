@@ -22,6 +22,7 @@ from bus.config.values import (
     parse_flag,
     parse_namespaces,
     parse_path,
+    parse_quotas,
     parse_retention,
     split_list,
 )
@@ -125,6 +126,14 @@ OPTIONS = (
         "false",
         "Lelete also events that a durable consumer has yet to settle.",
         is_switch=True,
+    ),
+    Option(
+        "quota",
+        parse_quotas,
+        "BUS_QUOTA",
+        "",
+        "Bytes that namespaces may have, like 'orders=10GB *=1GB': beyond them, publishing is refused.",
+        shown="no limit",
     ),
     Option(
         "dup_size",

@@ -156,6 +156,25 @@ def _parse_limit(text: str) -> dict[str, Any]:
     raise ConfigError(f"retention {text!r} can't be read: an age like 7d, a size like 10GB, or a number of events")
 
 
+def parse_quotas(text: str) -> dict[str, int]:
+    """Read ``orders=10GB *=1GB``: how many bytes each namespace may have, ``*`` for the others.
+
+    Raises `ConfigError` naming the part that can't be read.
+    """
+    return dict(map(_parse_quota, text.split()))
+
+
+def _parse_quota(text: str) -> tuple[str, int]:
+    name, _, size = text.partition("=")
+    try:
+        most = parse_size(size)
+    except BusError:
+        most = 0
+    if not name or not most:
+        raise ConfigError(f"quota {text!r} can't be read: write it like orders=10GB or *=1GB")
+    return name, most
+
+
 def split_list(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 

@@ -25,6 +25,7 @@ class NamespaceStats(msgspec.Struct, frozen=True):
     keys: int
     writable: bool
     storage: Storage
+    quota: int | None
 
 
 class EngineCounts(msgspec.Struct, frozen=True):

@@ -71,7 +71,8 @@ class DeadLetters:
             letter = read_frame(frame)
             dead = _dead(gone.delivery, letter.subject, gone.reason)
             burial = _Burial(self, durable, gone, dead, settled)
-            namespace.append([_address(durable.consumer, letter, dead)], burial, now=dead.time)
+            # Even past a quota: what isn't settled is never deleted, and so would never make room.
+            namespace.append([_address(durable.consumer, letter, dead)], burial, now=dead.time, past_quota=True)
         except BusError as error:
             settled(self.keep(durable, gone, error))
 

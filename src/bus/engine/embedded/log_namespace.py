@@ -24,6 +24,7 @@ from bus.engine.embedded.batch_builder import BATCH_BYTES, BATCH_EVENTS, BatchBu
 from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
 from bus.engine.embedded.duplicates import Duplicates
 from bus.engine.embedded.group_commit import Committer
+from bus.engine.embedded.quota import Quota
 from bus.engine.embedded.separate_events import Outcomes
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import READ_BATCHES, READ_BYTES, Namespace
@@ -32,6 +33,7 @@ from bus.errors import (
     InvalidEventError,
     LogFailedError,
     OverloadedError,
+    QuotaExceededError,
     StoppingError,
     StorageError,
 )
@@ -53,7 +55,10 @@ Parked = tuple[list[CheckedDraft], Publisher]
 
 
 class LogNamespace(Namespace):
-    """Publishing to one log, and reading what is committed there; it is volatile if it ends with the server."""
+    """Publishing to one log, and reading what is committed there; it is volatile if it ends with the server.
+
+    The log may have *quota* bytes; None is no limit.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class LogNamespace(Namespace):
         duplicates: Duplicates,
         *,
         durability: Durability,
+        quota: int | None,
         loop: AbstractEventLoop,
     ) -> None:
         super().__init__(name, next=store.next, loop=loop)
@@ -73,6 +79,7 @@ class LogNamespace(Namespace):
         self._broken: StorageError | None = None
         self._committer = committer
         self._duplicates = duplicates
+        self._quota = Quota(name, store, quota, gathered=GATHERED_BYTES)
         self._make_id = id_maker()
         self._gathering: list[BatchBuilder] = []
         self._gathered_bytes = 0
@@ -134,9 +141,10 @@ class LogNamespace(Namespace):
         if events:
             self._gather(events, publisher if len(events) == len(drafts) else outcomes.at(places), now=now)
 
-    def append(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
+    def append(self, events: list[CheckedDraft], publisher: Publisher, *, now: int, past_quota: bool = False) -> None:
         """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
-        if refusal := self._refusal():
+        refusal = self._refusal()
+        if refusal and not (past_quota and isinstance(refusal, QuotaExceededError)):
             raise refusal
         keys = [event.key for event in events if event.key]
         if keys and not self._duplicates.claim(keys, now=now):
@@ -150,9 +158,14 @@ class LogNamespace(Namespace):
             return self.failure
         if self._on_idle:
             return StoppingError("the server is stopping: publish again when it is back")
-        if self._gathered_bytes > GATHERED_BYTES:
-            return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
+        if self._gathered_bytes > self._quota.room:
+            return self._no_room()
         return None
+
+    def _no_room(self) -> BusError:
+        if self._gathered_bytes <= GATHERED_BYTES:
+            return self._quota.refusal()
+        return OverloadedError(f"namespace {self.name} has more waiting than its disk takes: try again shortly")
 
     def _gather(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
         gathering = self._gathering
@@ -177,6 +190,7 @@ class LogNamespace(Namespace):
     def _commit(self) -> None:
         self._scheduled = False
         self._committing, self._gathering = self._gathering, []
+        self._quota.take(self._gathered_bytes)
         self._gathered_bytes = 0
         try:
             batches = [builder.build() for builder in self._committing]
@@ -187,6 +201,7 @@ class LogNamespace(Namespace):
 
     def _committed(self, batches: list[Batch], stored: int, failure: BusError | None) -> None:
         done, self._committing = self._committing, []
+        self._quota.measure()
         if stored:
             keyed = [builder for builder in done[:stored] if builder.claimed]
             remember = partial(self._remember_keys, keyed) if keyed else None
@@ -286,7 +301,12 @@ class LogNamespace(Namespace):
             keys=len(self._duplicates),
             writable=self.failure is None,
             storage=Storage.MEMORY if self.is_volatile else Storage.DISK,
+            quota=self._quota.most,
         )
+
+    def shrunk(self) -> None:
+        """Some of the log was deleted."""
+        self._quota.measure()
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events; call *idle* when all that were taken are answered."""

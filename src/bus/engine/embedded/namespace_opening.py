@@ -20,8 +20,8 @@ from bus.wire import Durability
 
 log = logging.getLogger("bus.engine")
 
-SEGMENTS_IN_MEMORY = 8
-"""Of how many segments a full log in memory is made: retention deletes one at a time."""
+SEGMENTS = 8
+"""Of how many segments at least a full log is made whose size is limited: retention deletes one at a time."""
 
 LEAST_SEGMENT = 64 * 1024
 
@@ -29,8 +29,8 @@ LEAST_SEGMENT = 64 * 1024
 def open_on_disk(name: str, directory: Path, settings: EngineSettings, loop: AbstractEventLoop) -> LogNamespace:
     """The namespace whose log is in *directory*. Raises a `StorageError`."""
     cipher = Cipher(settings.secret_key, block_size=settings.block_size) if settings.secret_key else None
-    always = settings.fsync is Fsync.ALWAYS
-    store = Log.open(directory, cipher=cipher, segment_bytes=settings.segment_size, preallocate=always)
+    always, quota = settings.fsync is Fsync.ALWAYS, _quota_of(name, settings)
+    store = Log.open(directory, cipher=cipher, segment_bytes=_segment_bytes(settings, quota), preallocate=always)
     if store.torn:
         log.warning("namespace %s: %s", name, store.torn)
     for damage in store.damage:
@@ -39,7 +39,7 @@ def open_on_disk(name: str, directory: Path, settings: EngineSettings, loop: Abs
     duplicates.refill(stored_keys(store), now=time.time_ns())
     committer = make_committer(store, fsync=settings.fsync, interval=settings.fsync_interval, loop=loop)
     durability = Durability.FSYNC if always else Durability.OS
-    return LogNamespace(name, store, committer, duplicates, durability=durability, loop=loop)
+    return LogNamespace(name, store, committer, duplicates, durability=durability, quota=quota, loop=loop)
 
 
 def open_in_memory(
@@ -49,9 +49,19 @@ def open_in_memory(
 
     Nothing of it reaches a disk, so nothing is encrypted.
     """
-    size = limits_in_memory(settings.retention, name).size or 0
-    segment = min(settings.segment_size, max(size // SEGMENTS_IN_MEMORY, LEAST_SEGMENT))
-    store = Log.open(Path(name), files=MemoryFiles(), segment_bytes=segment)
+    quota, size = _quota_of(name, settings), limits_in_memory(settings.retention, name).size
+    store = Log.open(Path(name), files=MemoryFiles(), segment_bytes=_segment_bytes(settings, quota, size))
     duplicates = Duplicates(name, size=settings.dup_size, ttl=settings.dup_ttl)
     committer = MemoryCommitter(store, grown)
-    return LogNamespace(name, store, committer, duplicates, durability=Durability.MEMORY, loop=loop)
+    return LogNamespace(name, store, committer, duplicates, durability=Durability.MEMORY, quota=quota, loop=loop)
+
+
+def _quota_of(name: str, settings: EngineSettings) -> int | None:
+    """How many bytes the namespace *name* may have; None for as many as there is room for."""
+    return settings.quota.get(name, settings.quota.get("*"))
+
+
+def _segment_bytes(settings: EngineSettings, *limits: int | None) -> int:
+    """How large a segment may grow in a log of at most *limits* bytes."""
+    parts = [max(limit // SEGMENTS, LEAST_SEGMENT) for limit in limits if limit]
+    return min(settings.segment_size, *parts) if parts else settings.segment_size

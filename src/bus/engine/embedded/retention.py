@@ -109,6 +109,7 @@ class Retention:
             self._loop.call_soon_threadsafe(self._tell, namespace, subjects)
 
     def _tell(self, namespace: LogNamespace, subjects: SubjectsByIndex) -> None:
+        namespace.shrunk()
         self._durable.lose(namespace, subjects)
         for consumer in [found for found in self._anonymous if found.namespace is namespace]:
             consumer.give_up([GivenUp(lost, DELETED) for lost in consumer.lose(namespace.first)])

@@ -33,6 +33,7 @@ _PER_NAMESPACE: tuple[tuple[str, str, str, type[Family]], ...] = (
     ("delivered_bytes", "bus_delivered_live_bytes", "Bytes handed to live subscribers.", CounterMetricFamily),
     ("events", "bus_log_events", "Events in the log.", GaugeMetricFamily),
     ("bytes", "bus_log_bytes", "Bytes of the log on disk.", GaugeMetricFamily),
+    ("quota", "bus_log_quota_bytes", "Bytes the log may have, where that is limited.", GaugeMetricFamily),
     ("segments", "bus_log_segments", "Segments of the log.", GaugeMetricFamily),
     ("next_index", "bus_log_next_index", "Index the next event gets.", GaugeMetricFamily),
     ("subscribers", "bus_subscribers", "Streams being served.", GaugeMetricFamily),
@@ -97,7 +98,8 @@ class _Counts(Collector):
         for key, name, help, family in _PER_NAMESPACE:
             metric = family(name, help, labels=["namespace"])
             for found in self.namespaces:
-                metric.add_metric([found.namespace], float(getattr(found, key)))
+                if (value := getattr(found, key)) is not None:
+                    metric.add_metric([found.namespace], float(value))
             yield metric
         yield from _consumer_metrics(self.consumers)
 
