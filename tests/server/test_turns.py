@@ -14,7 +14,7 @@ from bus.server.http.connection import Connection
 from bus.server.http.cors import Cors
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
-from bus.server.http.responder import Responder
+from bus.server.http.responder import MakeResponder, Responder
 from tests.engine.support import ManualLoop
 
 LARGE = limits.SMALL_BODY + 1
@@ -56,6 +56,7 @@ class Counting:
         self.incoming = Memory(1 << 24, "bodies")
         self.unread = Memory(1 << 24, "answers")
         self.turns = RoundRobin(loop)
+        self.make_responder: MakeResponder = Responder
         self.handled: list[list[int]] = []
 
     def connected(self, connection: Connection) -> None:

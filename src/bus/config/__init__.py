@@ -20,6 +20,7 @@ from bus.config.values import (
     Address,
     Fsync,
     Keep,
+    LogFormat,
     LogLevel,
     Secret,
     Storage,
@@ -34,6 +35,7 @@ __all__ = [
     "EngineSettings",
     "Fsync",
     "Keep",
+    "LogFormat",
     "LogLevel",
     "Network",
     "Rate",
@@ -77,6 +79,8 @@ class ServerSettings:
     tls_client_ca: Path | None
     auth: Path | None
     log_level: LogLevel
+    log_format: LogFormat
+    access_log: bool
     max_body: int
     max_body_memory: int
     max_connections: int

@@ -14,6 +14,7 @@ from bus.config.values import (
     DEFAULT_PORT,
     Address,
     Fsync,
+    LogFormat,
     LogLevel,
     Secret,
     parse_block_size,
@@ -102,6 +103,14 @@ OPTIONS = (
     Option(
         "log_level", lambda text: parse_choice(LogLevel, text), "BUS_LOG_LEVEL", "INFO", "DEBUG, INFO, WARN or ERROR."
     ),
+    Option(
+        "log_format",
+        lambda text: parse_choice(LogFormat, text),
+        "BUS_LOG_FORMAT",
+        "text",
+        "text, or json for a line of JSON each.",
+    ),
+    Option("access_log", parse_flag, "BUS_ACCESS_LOG", "false", "Log a line for each request.", is_switch=True),
     Option(
         "fsync",
         lambda text: parse_choice(Fsync, text),

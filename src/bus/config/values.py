@@ -36,6 +36,13 @@ class LogLevel(StrEnum):
     ERROR = "ERROR"
 
 
+class LogFormat(StrEnum):
+    """What a line of the log is: text for people, or JSON for programs."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Secret(str):
     """Text that doesn't show itself in logs and tracebacks."""
 

@@ -19,7 +19,7 @@ from ipaddress import ip_address
 
 import uvloop
 
-from bus.config import Address, LogLevel, Settings, Storage
+from bus.config import Address, Settings, Storage
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.open import open_engine
@@ -30,12 +30,12 @@ from bus.server.http import limits
 from bus.server.http.connection import Connection
 from bus.server.http.connection_limits import watch_peers
 from bus.server.http.tls_transport import TlsTransport
+from bus.server.log_output import set_up_log
 from bus.server.service_manager import Supervisor
 from bus.server.tls import Certificates
 
 log = logging.getLogger("bus.server")
 
-_LEVELS = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
 MakeProtocol = Callable[[], asyncio.Protocol]
 SWITCH_SECONDS = 0.0005
 """How long a thread may hold the interpreter while another waits: a commit that is done should be answered."""
@@ -47,11 +47,7 @@ def serve(settings: Settings) -> int:
     Returns the exit status: 0 after a clean stop, 1 if it couldn't start, with one line saying why. Raises
     `ConfigError` if its certificates can't be used.
     """
-    logging.basicConfig(
-        level=_LEVELS[settings.server.log_level],
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    set_up_log(settings.server.log_level, settings.server.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
     _raise_file_limit()
     certificates = Certificates.of(settings.server)

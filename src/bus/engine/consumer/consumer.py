@@ -31,6 +31,9 @@ log = logging.getLogger("bus.engine")
 
 REMEMBERED_GIVEN_UP = 1024
 
+LONGEST_SHOWN = 200
+"""Characters of a reason, which a worker may have written, that the log shows."""
+
 TURN_EXPIRED = 512
 """Deadlines that are looked at in one turn of the loop."""
 
@@ -93,6 +96,7 @@ class Consumer:
         """Add a connection; it gets nothing before its ``start``."""
         subscription = ConsumerSubscription(self, wanted, sink, gap)
         self.subscriptions.append(subscription)
+        log.debug("consumer %s: joined by %s", self.name or "without a name", subscription.consumer_id)
         return subscription
 
     def leave(self, subscription: ConsumerSubscription) -> None:
@@ -155,6 +159,11 @@ class Consumer:
         """Let everybody know who has to; call *settled* when that is done, with what kept it from being done."""
         each = all_settled(len(given_up), settled)
         for gone in given_up:
+            delivery = gone.delivery
+            log.debug(
+                "consumer %s: event %d given up after %d attempts: %a",
+                self.name or "without a name", delivery.index, delivery.attempts, gone.reason[:LONGEST_SHOWN],
+            )  # fmt: skip
             self._refused[gone.delivery.event_id] = None
             if len(self._refused) > REMEMBERED_GIVEN_UP:
                 del self._refused[next(iter(self._refused))]

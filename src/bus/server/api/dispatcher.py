@@ -29,6 +29,7 @@ from bus.server.api.routes import all_routes
 from bus.server.api.subscribe import Streams
 from bus.server.api.token_watch import TokenWatch
 from bus.server.http import limits
+from bus.server.http.access_log import AccessLog
 from bus.server.http.body import BodySink, MakeSink
 from bus.server.http.client_address import ClientAddresses
 from bus.server.http.client_limits import ClientLimits
@@ -40,7 +41,7 @@ from bus.server.http.duty_cycle import DutyCycle, RestingTurns
 from bus.server.http.known_hosts import KnownHosts
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
-from bus.server.http.responder import Responder
+from bus.server.http.responder import MakeResponder, Responder
 
 
 class Dispatcher:
@@ -72,6 +73,7 @@ class Dispatcher:
         self._permits = Permits(authenticator, engine.consumers)
         self._opener = Streams(engine, self._permits, self._heartbeat, loop)
         clients = ClientAddresses(settings.trusted_proxies)
+        self.make_responder: MakeResponder = AccessLog(clients).responder if settings.access_log else Responder
         self._admission = Admission(settings.max_connections, settings.max_connections_per_address, clients)
         self.table = all_routes(
             EventRoutes(

@@ -12,6 +12,7 @@ server ends, until the stream is complete.
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -29,6 +30,8 @@ from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
 from bus.sse import PING, RETRY_MS, encode_event
 from bus.wire import CONSUMER_ID, NDJSON, SSE
+
+log = logging.getLogger("bus.server")
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 _RESET: Final = pack("ii", 1, 0)
@@ -50,6 +53,7 @@ class StreamSink:
         "_kept",
         "_notices",
         "_pieces",
+        "_pipe",
         "_responder",
         "_subscription",
         "connection"
@@ -62,6 +66,7 @@ class StreamSink:
         self._form = form
         self._kept = kept
         self._pieces: Pieces | None = None
+        self._pipe = responder.pipe()
         self._notices: list[bytes] = []
         self._subscription: Subscription | None = None
 
@@ -70,6 +75,7 @@ class StreamSink:
     def open(self, subscription: Subscription, *, heartbeat: float) -> None:
         """Send the head, and what goes before the first event."""
         self._subscription = subscription
+        log.debug("stream %s: opened on %s", subscription.consumer_id, subscription.namespace)
         responder = self._responder
         responder.close = True
         responder.on_lost = self._lost
@@ -112,7 +118,7 @@ class StreamSink:
 
     def write(self, data: bytes, again: Callable[[], bytes] | None = None) -> None:
         if again is None or len(data) <= MUCH:
-            self.connection.transport.writelines(self._framed(data))
+            self._pipe(self._framed(data))
         else:
             self._pieces = Pieces(data, again, self._kept)
             self._send_pieces()
@@ -156,7 +162,7 @@ class StreamSink:
 
     def _send(self, data: bytes) -> None:
         if data:
-            self.connection.transport.writelines(self._framed(data))
+            self._pipe(self._framed(data))
 
     def _framed(self, data: bytes) -> tuple[bytes, ...]:
         """*data* as it goes out, without a copy: many streams share it."""
@@ -165,6 +171,7 @@ class StreamSink:
     # -- the end
 
     def end(self, reason: str) -> None:
+        self._log_end(f"complete, {reason}")
         if self._form is not Format.NDJSON:
             self._send(encode_event("done", {"reason": reason}))
         if self._chunked:
@@ -174,6 +181,7 @@ class StreamSink:
         self._hang_up()
 
     def fail(self, error: BusError) -> None:
+        self._log_end(error.message)
         if not self._pieces:
             line = " ".join(error.message.split())
             is_line = self._form is Format.NDJSON
@@ -182,6 +190,7 @@ class StreamSink:
 
     def shut_down(self) -> None:
         """The server stops: break off, so that the subscriber comes back."""
+        self._log_end("the server stops")
         self._close_subscription()
         self._hang_up()
 
@@ -194,12 +203,17 @@ class StreamSink:
 
     def _lost(self) -> None:
         """The subscriber is gone."""
+        self._log_end("its client is gone")
         self._forget_pieces()
         self._close_subscription()
 
     def _close_subscription(self) -> None:
         if self._subscription:
             self._subscription.close()
+
+    def _log_end(self, why: str) -> None:
+        if self._subscription:
+            log.debug("stream %s: ended: %s", self._subscription.consumer_id, why)
 
     def _hang_up(self) -> None:
         self._forget_pieces()

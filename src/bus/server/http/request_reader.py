@@ -25,7 +25,7 @@ from bus.server.http.body import Body, BodySink
 from bus.server.http.flow_control import FlowControl
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Head, Request, check_expectation, take_head
-from bus.server.http.responder import Carrier, Responder
+from bus.server.http.responder import Carrier, MakeResponder, Responder
 
 NEVER = float("inf")
 
@@ -37,6 +37,7 @@ class RequestHandler(Protocol):
 
     max_body: int
     incoming: Memory
+    make_responder: MakeResponder
     turns: RoundRobin
 
     def take_body(self, request: Request, responder: Responder) -> BodySink | None:
@@ -65,8 +66,8 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_answers", "_body", "_carrier", "_credit", "_flow", "_handler", "_loop", "_most_at_once", "_request",
-        "_searched", "buffer", "lingers", "state",
+        "_answers", "_body", "_carrier", "_credit", "_flow", "_handler", "_loop", "_make_responder",
+        "_most_at_once", "_request", "_searched", "buffer", "lingers", "state",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +88,7 @@ class RequestReader:
         self._flow = flow
         self._handler = handler
         self._loop = loop
+        self._make_responder = handler.make_responder
         self._most_at_once = min(limits.SMALL_BODY, handler.max_body)
         self._request: Request | None = None
         self._searched = 0
@@ -158,7 +160,7 @@ class RequestReader:
         self._searched = 0
         self._credit -= 1
         head, authorization = take_head(buffer[:body])
-        self._answers.waiting.append(responder := Responder(self._carrier, head, not head.keep_alive))
+        self._answers.waiting.append(responder := self._make_responder(self._carrier, head, not head.keep_alive))
         end = body + head.length
         if end > len(buffer) or head.length > self._most_at_once or not head.at_once:
             self.buffer = buffer[body:]
@@ -271,7 +273,7 @@ class RequestReader:
         self._flow.paused = False
         self.lingers = True
         if not self._request:
-            self._answers.waiting.append(Responder(self._carrier, None, True))
+            self._answers.waiting.append(self._make_responder(self._carrier, None, True))
         responder, sink = self._answers.waiting[-1], self._body and self._body.sink
         self._forget_request()
         responder.close = True

@@ -7,7 +7,7 @@ found: parts of it are kept until those before it are written.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import msgspec
@@ -124,6 +124,10 @@ class Responder(msgspec.Struct, eq=False):
         self.due += data
         self.connection.flush()
 
+    def pipe(self) -> Callable[[Iterable[bytes]], None]:
+        """What takes the pieces of a stream, once its head is out; they leave at once."""
+        return self.connection.transport.writelines
+
     @property
     def takes_more(self) -> bool:
         """Whether the client takes what it is sent, so that nothing piles up."""
@@ -146,3 +150,7 @@ class Responder(msgspec.Struct, eq=False):
                 self.on_lost()
             except Exception as error:
                 as_bus_error(error, self.what)
+
+
+MakeResponder = Callable[[Carrier, Head | None, bool], Responder]
+"""Makes who answers a request, given its head (None if it can't be read) and whether the connection closes then."""
