@@ -23,7 +23,7 @@ from bus.server.http.request import Head
 from bus.server.http.responder import Carrier
 
 REMEMBERED = 4096
-"""Chains of addresses whose client is remembered."""
+"""Addresses, and chains of them, for which it is remembered what they mean."""
 
 NETWORK_BYTES = 8
 """What of an IPv6 address says whose it is: the rest, 64 bits, a host may choose as it likes."""
@@ -33,6 +33,7 @@ Address = IPv4Address | IPv6Address
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
 
 
+@lru_cache(REMEMBERED)
 def read_address(text: str) -> Address | None:
     """The address that *text* is, with a port or without, an IPv6 one in brackets or not; None if it is none."""
     bracketed, _, _ = text.removeprefix("[").partition("]")
@@ -44,6 +45,7 @@ def read_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@lru_cache(REMEMBERED)
 def owner_of(address: str) -> str:
     """Whom *address* stands for where clients are counted: itself, or the network of an IPv6 one."""
     found = read_address(address)
