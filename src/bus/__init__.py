@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bus.errors import ConnectionFailedError as ConnectionFailedError
     from bus.errors import ConsumerMismatchError as ConsumerMismatchError
     from bus.errors import DuplicateKeyError as DuplicateKeyError
+    from bus.errors import ForbiddenError as ForbiddenError
     from bus.errors import InvalidError as InvalidError
     from bus.errors import InvalidEventError as InvalidEventError
     from bus.errors import InvalidParameterError as InvalidParameterError
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from bus.errors import TimedOutError as TimedOutError
     from bus.errors import TooLargeError as TooLargeError
     from bus.errors import TooManyRequestsError as TooManyRequestsError
+    from bus.errors import UnauthorizedError as UnauthorizedError
     from bus.errors import UnavailableError as UnavailableError
     from bus.errors import UnknownConsumerError as UnknownConsumerError
     from bus.errors import UnknownEventError as UnknownEventError
@@ -59,10 +61,10 @@ _CLIENT = (
 )  # fmt: skip
 _ERRORS = (
     "BusError", "ConflictError", "ConnectionFailedError", "ConsumerMismatchError", "DuplicateKeyError",
-    "InvalidError", "InvalidEventError", "InvalidParameterError", "InvalidSubjectError", "NotFoundError",
-    "NotOwnerError", "OverloadedError", "RejectError", "ServiceError", "StoppingError", "StorageError", "TimedOutError",
-    "TooLargeError", "TooManyRequestsError", "UnavailableError", "UnknownConsumerError", "UnknownEventError",
-    "UnknownNamespaceError",
+    "ForbiddenError", "InvalidError", "InvalidEventError", "InvalidParameterError", "InvalidSubjectError",
+    "NotFoundError", "NotOwnerError", "OverloadedError", "RejectError", "ServiceError", "StoppingError", "StorageError",
+    "TimedOutError", "TooLargeError", "TooManyRequestsError", "UnauthorizedError", "UnavailableError",
+    "UnknownConsumerError", "UnknownEventError", "UnknownNamespaceError",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_CLIENT, "bus.client"),

@@ -31,7 +31,8 @@
     ├── ServiceError              502  the service that took a request answered with an error
     ├── UnavailableError          503  try again later
     │   ├── OverloadedError
-    │   └── StoppingError
+    │   ├── StoppingError
+    │   └── TooManyRequestsError  429  who asks did so too often
     ├── TimedOutError             504  the event is stored, the answer did not come in time
     ├── StorageError              503  the log can't do what was asked
     │   ├── DiskFullError         507
@@ -259,21 +260,6 @@ class MisdirectedError(BusError):
     code = "misdirected"
 
 
-class TooManyRequestsError(BusError):
-    """The caller asks more, or sends more, than it may; nothing was changed.
-
-    Attributes:
-        retry_after: seconds after which it may go on.
-    """
-
-    status = 429
-    code = "too-many-requests"
-
-    def __init__(self, message: str, *, retry_after: int = 1) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
-
 class ServiceError(BusError):
     """The service that took the request rejected it; the message is the service's reason."""
 
@@ -290,7 +276,10 @@ class UnavailableError(BusError):
 
     status = 503
     code = "unavailable"
-    retry_after: ClassVar[int] = 1
+
+    def __init__(self, message: str, *, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class OverloadedError(UnavailableError):
@@ -303,6 +292,13 @@ class StoppingError(UnavailableError):
     """The server is shutting down."""
 
     code = "stopping"
+
+
+class TooManyRequestsError(UnavailableError):
+    """Who asks did so more often, or sent more, than is allowed; nothing was changed."""
+
+    status = 429
+    code = "too-many-requests"
 
 
 class TimedOutError(BusError, TimeoutError):

@@ -147,7 +147,11 @@ class Awaited:
         async def make() -> AsyncClient:
             return AsyncClient(url, **options)
 
-        return cls(runner, runner.run(make()))
+        try:
+            return cls(runner, runner.run(make()))
+        except BaseException:
+            runner.close()
+            raise
 
     def get(self, *args: Any, **options: Any) -> Awaited:
         stream = self._found.get(*args, **options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from bus.client.core.credentials import Credentials
 from bus.client.core.publish_batch import MOST_BATCH_BYTES, MOST_BATCH_EVENTS, PublishBatch, fitting
 from bus.client.core.request import Endpoint, Requests
 from bus.client.core.response import ResponseReader
@@ -17,7 +18,7 @@ from bus.errors import (
 from bus.event import Receipt
 from bus.wire import encode_problem, encode_receipts, encode_refusal
 
-REQUESTS = Requests(Endpoint.parse("http://localhost:2021"))
+REQUESTS = Requests(Endpoint.parse("http://localhost:2021"), Credentials())
 
 
 @dataclass(slots=True, eq=False)
@@ -44,13 +45,13 @@ def answer(body: bytes, status: bytes = b"202 Accepted") -> ResponseReader:
 
 
 def test_a_lone_event_goes_as_json_and_several_as_lines() -> None:
-    assert b"application/json" in PublishBatch([Item()]).request(REQUESTS)
-    assert b"application/x-ndjson" in PublishBatch([Item(), Item()]).request(REQUESTS)
+    assert b"application/json" in PublishBatch([Item()], REQUESTS).request()
+    assert b"application/x-ndjson" in PublishBatch([Item(), Item()], REQUESTS).request()
 
 
 def test_each_event_gets_its_own_outcome() -> None:
     items = [Item(), Item(), Item()]
-    lines = PublishBatch(items)
+    lines = PublishBatch(items, REQUESTS)
     body = encode_receipts([receipt(1)]) + encode_refusal(InvalidSubjectError("no")) + encode_receipts([receipt(2)])
     lines.receive(answer(body))
     assert lines.ended(None, now=0.0) == []
@@ -60,7 +61,7 @@ def test_each_event_gets_its_own_outcome() -> None:
 
 def test_outcomes_are_told_while_the_answer_comes() -> None:
     items = [Item(), Item()]
-    lines = PublishBatch(items)
+    lines = PublishBatch(items, REQUESTS)
     reader = ResponseReader()
     reader.feed(b"HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n" + encode_receipts([receipt(1)]))
     lines.receive(reader)
@@ -69,7 +70,7 @@ def test_outcomes_are_told_while_the_answer_comes() -> None:
 
 def test_a_refusal_of_the_whole_request_is_everybodys() -> None:
     items = [Item(), Item()]
-    lines = PublishBatch(items)
+    lines = PublishBatch(items, REQUESTS)
     lines.receive(answer(encode_problem(InvalidSubjectError("no")), b"400 Bad Request"))
     lines.ended(None, now=0.0)
     assert all(isinstance(item.outcomes[0], InvalidSubjectError) for item in items)
@@ -77,7 +78,7 @@ def test_a_refusal_of_the_whole_request_is_everybodys() -> None:
 
 def test_when_the_connection_breaks_only_keyed_events_go_again() -> None:
     stored, keyed, plain = Item(), Item(keyed=True), Item()
-    lines = PublishBatch([stored, keyed, plain])
+    lines = PublishBatch([stored, keyed, plain], REQUESTS)
     lines.receive(answer(encode_receipts([receipt(1)])))
     again = lines.ended(ConnectionFailedError("broke"), now=0.0)
     assert again == [keyed]
@@ -90,20 +91,20 @@ def test_when_the_connection_breaks_only_keyed_events_go_again() -> None:
 def test_a_duplicate_of_an_uncertain_attempt_is_its_success() -> None:
     uncertain, certain = Item(keyed=True, uncertain=True), Item(keyed=True)
     for item in (uncertain, certain):
-        lines = PublishBatch([item])
+        lines = PublishBatch([item], REQUESTS)
         lines.receive(answer(encode_problem(DuplicateKeyError()), b"409 Conflict"))
     assert isinstance(certain.outcomes[0], DuplicateKeyError)
     reader = ResponseReader()
     body = encode_refusal(DuplicateKeyError(receipt=receipt(4))) * 2
     reader.feed(b"HTTP/1.1 202 Accepted\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
     uncertain.outcomes.clear()
-    PublishBatch([uncertain, Item()]).receive(reader)
+    PublishBatch([uncertain, Item()], REQUESTS).receive(reader)
     assert uncertain.outcomes == [receipt(4)]
 
 
 def test_what_could_not_be_sent_goes_again_until_its_deadline() -> None:
     early, late = Item(deadline=1.0), Item(deadline=9.0)
-    again = PublishBatch([early, late]).ended(NotConnectedError("refused"), now=5.0)
+    again = PublishBatch([early, late], REQUESTS).ended(NotConnectedError("refused"), now=5.0)
     assert again == [late]
     assert not late.uncertain
     assert isinstance(early.outcomes[0], NotConnectedError)
@@ -111,7 +112,7 @@ def test_what_could_not_be_sent_goes_again_until_its_deadline() -> None:
 
 def test_an_answer_without_every_outcome_leaves_the_rest_uncertain() -> None:
     items = [Item(), Item()]
-    lines = PublishBatch(items)
+    lines = PublishBatch(items, REQUESTS)
     lines.receive(answer(encode_receipts([receipt(1)])))
     lines.ended(None, now=0.0)
     assert isinstance(items[1].outcomes[0], ConnectionFailedError)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httptools
 import pytest
 
+from bus.client.core.credentials import Credentials
 from bus.client.core.request import Acknowledgement, Endpoint, Requests, fitting_ids
 from bus.errors import InvalidParameterError
 
@@ -35,7 +36,7 @@ class Parsed:
 
 
 def requests(url: str = "http://localhost:2021") -> Requests:
-    return Requests(Endpoint.parse(url))
+    return Requests(Endpoint.parse(url), Credentials())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +83,7 @@ def test_independent_events_go_as_lines() -> None:
 def test_a_prefix_of_the_url_leads_every_target() -> None:
     there = requests("http://proxy/bus")
     assert Parsed(there.publish(b"{}")).target == "/bus/"
-    assert Parsed(there.get("readyz")).target == "/bus/readyz"
+    assert Parsed(there.ask("readyz")).target == "/bus/readyz"
     assert Parsed(there.subscribe([("subject", "app.*")])).target == "/bus/?subject=app.*"
 
 

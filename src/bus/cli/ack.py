@@ -6,9 +6,9 @@ from typing import Literal
 
 import click
 
-from bus.cli.host_option import host_option
 from bus.cli.option_types import DurationType
-from bus.transfer.server_address import ANSWER_SECONDS, open_client
+from bus.cli.server_options import server_options
+from bus.transfer.server_address import ANSWER_SECONDS, ServerAddress
 
 
 @click.command(
@@ -28,10 +28,10 @@ Examples:
 )
 @click.option("--delay", type=DurationType(), help="nack: when to deliver again; extend: how much more time.")
 @click.option("--reason", default="", metavar="TEXT", help="nack and reject: why.")
-@host_option
+@server_options
 def ack(
     *,
-    host: str,
+    server: ServerAddress,
     consumer_id: str,
     event_ids: tuple[str, ...],
     action: Literal["ack", "nack", "extend", "reject"],
@@ -39,5 +39,5 @@ def ack(
     reason: str,
 ) -> None:
     """Acknowledge an event that was delivered under --ack manual, or give it back."""
-    with open_client(host, timeout=ANSWER_SECONDS) as client:
+    with server.open_client(timeout=ANSWER_SECONDS) as client:
         client.ack(consumer_id, event_ids, action=action, delay=delay, reason=reason)

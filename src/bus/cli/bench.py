@@ -16,15 +16,15 @@ import uvloop
 
 from bus.cli.bench_connections import Asker, Gauge, Listener, LoadConnection, payload, reach
 from bus.cli.console import emit, progress, say
-from bus.cli.host_option import host_option
 from bus.cli.option_types import DurationType
+from bus.cli.server_options import server_options
 from bus.client import AsyncClient
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.aio.stream import AsyncStream
-from bus.client.core.request import Endpoint, Requests
+from bus.client.core.request import Requests
 from bus.errors import BusError
 from bus.subject import parse_subject
-from bus.transfer.server_address import parse_host
+from bus.transfer.server_address import ServerAddress
 
 SHOW_SECONDS = 0.1
 """Seconds between two looks at how far it is."""
@@ -52,7 +52,7 @@ class BenchResult(msgspec.Struct):
 class BenchPlan:
     """What to do to which server."""
 
-    endpoint: Endpoint
+    server: ServerAddress
     subject: str
     connections: int
     size: int
@@ -60,7 +60,7 @@ class BenchPlan:
 
     @property
     def requests(self) -> Requests:
-        return Requests(self.endpoint)
+        return self.server.requests()
 
 
 @click.command(
@@ -79,9 +79,17 @@ Examples:
 @click.option("--events", type=click.IntRange(1), metavar="N", help="End after so many events, if that is sooner.")
 @click.option("--size", type=click.IntRange(0), default=100, metavar="BYTES", help="Size of a payload.  [100]")
 @click.option("--batch", type=click.IntRange(1, 10_000), default=1, metavar="N", help="Events in a request.  [1]")
-@host_option
+@server_options
 def bench(
-    *, work: str, host: str, seconds: float, events: int | None, subject: str, connections: int, size: int, batch: int
+    *,
+    work: str,
+    server: ServerAddress,
+    seconds: float,
+    events: int | None,
+    subject: str,
+    connections: int,
+    size: int,
+    batch: int,
 ) -> None:
     """Put load on a running server and measure it.
 
@@ -94,7 +102,7 @@ def bench(
     process and needs a processor of its own; if that is busy all the time, the server could do more.
     """
     parse_subject(subject)
-    plan = BenchPlan(parse_host(host), subject, connections, size, batch)
+    plan = BenchPlan(server, subject, connections, size, batch)
     gauge, took = uvloop.run(_measure(plan, _WORK[work], seconds, events or math.inf))
     _show_result(_result(work, plan, gauge, took), gauge.latencies)
 
@@ -124,7 +132,7 @@ async def _show(gauge: Gauge) -> None:
 
 async def _connect(plan: BenchPlan, loads: Sequence[LoadConnection], stack: AsyncExitStack) -> None:
     for load in loads:
-        await load.connect(plan.endpoint)
+        await load.connect(plan.server.endpoint)
         stack.callback(load.transport.abort)
 
 
@@ -154,8 +162,8 @@ async def _subscribe(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> No
 
 
 async def _request(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> None:
-    await reach(plan.endpoint)
-    client = await stack.enter_async_context(AsyncClient(str(plan.endpoint)))
+    await reach(plan.server.endpoint)
+    client = await stack.enter_async_context(AsyncClient(plan.server.url, token=plan.server.token))
     wanted = client.get(plan.subject, ack="manual", prefetch=plan.connections)
     serving = asyncio.create_task(_serve(await stack.enter_async_context(wanted)))
     stack.callback(serving.cancel)

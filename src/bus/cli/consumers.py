@@ -10,8 +10,9 @@ import click
 import msgspec
 
 from bus.cli.console import emit, note, say
-from bus.cli.host_option import host_option
+from bus.cli.server_options import server_options
 from bus.cli.table_output import TableColumn, show
+from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_questions import ServerQuestions
 
 ServerRow = dict[str, object]
@@ -51,8 +52,8 @@ Examples:
 )
 @click.argument("action", type=click.Choice(["list", "show", "why", "delete"]), default="list")
 @click.argument("name", required=False)
-@host_option
-def consumers(*, action: str, name: str | None, host: str) -> None:
+@server_options
+def consumers(*, action: str, name: str | None, server: ServerAddress) -> None:
     """List durable consumers, or look after one of them.
 
     \b
@@ -61,20 +62,20 @@ def consumers(*, action: str, name: str | None, host: str) -> None:
     why NAME     why nothing is being delivered to it, in a line
     delete NAME  forget it, with its position and its dead letters; its streams end
     """
-    server = ServerQuestions(host)
+    questions = ServerQuestions(server)
     if action == "list":
-        show(list_consumers(server), _Shown, *_COLUMNS)
+        show(list_consumers(questions), _Shown, *_COLUMNS)
         return
     if name is None:
         raise click.UsageError(f"{action} needs the NAME of a consumer")
     path = path_of(name)
     match action:
         case "show":
-            _show_one(server.ask("GET", path, ServerRow))
+            _show_one(questions.ask("GET", path, ServerRow))
         case "why":
-            say(server.ask_text("GET", f"{path}/why"))
+            say(questions.ask_text("GET", f"{path}/why"))
         case "delete":
-            server.ask_text("DELETE", path)
+            questions.ask_text("DELETE", path)
             if sys.stderr.isatty():
                 note(f"deleted consumer {name}")
 

@@ -16,16 +16,17 @@ from pathlib import Path
 import click
 
 from bus.cli.console import note
-from bus.cli.place_options import namespace_option, skip_invalid_option
+from bus.cli.place_options import namespace_option, side_options, skip_invalid_option
 from bus.cli.secret_options import block_size_option, make_cipher, secret_options
 from bus.cli.tally import counting
 from bus.config import Secret
 from bus.transfer.consumer_positions import read_positions, write_positions
 from bus.transfer.directory_source import DirectorySource
 from bus.transfer.directory_target import DirectoryTarget
-from bus.transfer.event_source import EventSource, is_address, open_source
+from bus.transfer.event_source import EventSource, Place, open_source
 from bus.transfer.event_target import EventTarget
 from bus.transfer.odd_events import OddEvents, Piece
+from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_source import ServerSource
 from bus.transfer.server_target import ServerTarget
 
@@ -38,8 +39,8 @@ Examples:
   bus copy --from http://old-server:2021 --to ./data --namespace app,orders
 """
 )
-@click.option("--from", "origin", required=True, metavar="DIR|URL", help="Where the events are.")
-@click.option("--to", "goal", required=True, metavar="DIR|URL", help="Where they go.")
+@side_options("--from", "origin", side="src_", help="Where the events are.")
+@side_options("--to", "goal", side="dst_", help="Where they go.")
 @namespace_option("Copy this namespace only; may be repeated.")
 @click.option("--append", is_flag=True, help="Go on behind the last event that is there.")
 @skip_invalid_option
@@ -48,8 +49,8 @@ Examples:
 @secret_options("dst_", of="the directory to copy to")
 def copy(
     *,
-    origin: str,
-    goal: str,
+    origin: Place,
+    goal: Place,
     only: Sequence[str],
     append: bool,
     skip_invalid: bool,
@@ -69,17 +70,17 @@ def copy(
     after it gets the next indexes. With --append, what came before an error stays in the directory, and the same
     command goes on behind the last event that is there.
     """
-    kept = "those before it are stored" if append or is_address(goal) else "nothing is stored"
+    kept = "those before it are stored" if append or isinstance(goal, ServerAddress) else "nothing is stored"
     odd = OddEvents(skip=skip_invalid, note=note, kept=kept)
-    positions = [] if is_address(origin) else read_positions(Path(origin), secret=src_secret)
+    positions = read_positions(origin, secret=src_secret) if isinstance(origin, Path) else []
     source = open_source(origin, cipher=make_cipher(src_secret), only=only)
-    if append and (isinstance(source, DirectorySource) or is_address(goal)):
+    if append and (isinstance(source, DirectorySource) or isinstance(goal, ServerAddress)):
         raise click.UsageError("--append is for copying from a server to a directory")
-    if is_address(goal):
+    if isinstance(goal, ServerAddress):
         status = _copy_events(source, ServerTarget(goal, odd=odd))
     else:
         cipher, ours = make_cipher(dst_secret, block_size), source.is_log
-        target = DirectoryTarget(Path(goal), cipher=cipher, odd=odd, keep=ours, append=append)
+        target = DirectoryTarget(goal, cipher=cipher, odd=odd, keep=ours, append=append)
         if isinstance(source, DirectorySource):
             positions = [state for state in positions if state.namespace in source.namespaces]
             with target:

@@ -11,9 +11,10 @@ import msgspec
 
 from bus.cli.console import complain, emit, say
 from bus.cli.consumers import ServerRow, list_consumers, path_of
-from bus.cli.host_option import host_option
 from bus.cli.option_types import read_index
+from bus.cli.server_options import server_options
 from bus.cli.table_output import TableColumn, show
+from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_questions import ServerQuestions
 from bus.units import format_time, parse_time
 
@@ -59,8 +60,8 @@ Examples:
 @click.option(
     "--index", "given", multiple=True, metavar="INDEX", help="Only the event with this index; may be repeated."
 )
-@host_option
-def dead(*, action: str, consumer: str | None, given: Sequence[str], host: str) -> int:
+@server_options
+def dead(*, action: str, consumer: str | None, given: Sequence[str], server: ServerAddress) -> int:
     """List events that a durable consumer gave up, send them back to it, or forget them.
 
     \b
@@ -70,14 +71,14 @@ def dead(*, action: str, consumer: str | None, given: Sequence[str], host: str) 
 
     Their payloads are in dead letters, which are read like any subject: the last example.
     """
-    server, indexes = ServerQuestions(host), _read_indexes(given)
+    questions, indexes = ServerQuestions(server), _read_indexes(given)
     if action == "list":
-        names = [consumer] if consumer else [str(row["name"]) for row in list_consumers(server) if row.get("dead")]
-        show([row for name in names for row in _ask_dead(server, name, indexes)], _Shown, *_COLUMNS)
+        names = [consumer] if consumer else [str(row["name"]) for row in list_consumers(questions) if row.get("dead")]
+        show([row for name in names for row in _ask_dead(questions, name, indexes)], _Shown, *_COLUMNS)
         return 0
     if consumer is None:
         raise click.UsageError(f"{action} needs the name of a CONSUMER")
-    return _settle(server, action, consumer, indexes)
+    return _settle(questions, action, consumer, indexes)
 
 
 def _read_indexes(given: Sequence[str]) -> set[int]:

@@ -13,14 +13,14 @@ import msgspec
 
 from bus.cli.console import emit, note, progress, say
 from bus.cli.option_types import IndexRangeType, MomentType
-from bus.cli.place_options import namespace_option, path_option
+from bus.cli.place_options import namespace_option, place_options
 from bus.cli.secret_options import make_cipher, secret_options
 from bus.cli.table_output import TableColumn, draw
 from bus.config import Secret
 from bus.storage import Damage
 from bus.subject import Filter
 from bus.transfer.event_selection import Selection, read_directory, read_server
-from bus.transfer.event_source import EventSource, is_address, open_source
+from bus.transfer.event_source import EventSource, Place, open_source
 from bus.transfer.namespace_overview import (
     NamespaceOverview,
     SegmentOverview,
@@ -29,6 +29,7 @@ from bus.transfer.namespace_overview import (
     overview_of,
 )
 from bus.transfer.namespaces import everything_in, find_namespaces
+from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_source import ServerSource
 from bus.units import format_size
 
@@ -44,7 +45,7 @@ Examples:
   bus debug --path ./data --subject "app.>" --follow
 """
 )
-@path_option
+@place_options
 @namespace_option("Only this namespace; may be repeated.")
 @click.option("--subject", "patterns", multiple=True, metavar="PATTERN", help="List events of these subjects.")
 @click.option("--index", "indexes", type=IndexRangeType(), metavar="A..B", help="List events with these indexes.")
@@ -62,7 +63,7 @@ Examples:
 )
 @secret_options(of="the directory")
 def debug(
-    *, path: str, only: Sequence[str], secret: Secret, segments: bool, subjects: int | None, **filters: Any
+    *, place: Place, only: Sequence[str], secret: Secret, segments: bool, subjects: int | None, **filters: Any
 ) -> None:
     """Show what a data directory or a server holds, or list events of it.
 
@@ -74,20 +75,20 @@ def debug(
     """
     if any(filters.values()):
         try:
-            _list(path, only, secret, **filters)
+            _list(place, only, secret, **filters)
         except KeyboardInterrupt:
             return
     else:
-        most = (0 if is_address(path) else SUBJECTS_SHOWN) if subjects is None else subjects
-        _overview(path, only, secret, segments=segments, most=most)
+        most = (0 if isinstance(place, ServerAddress) else SUBJECTS_SHOWN) if subjects is None else subjects
+        _overview(place, only, secret, segments=segments, most=most)
 
 
 # -- at a glance
 
 
-def _overview(path: str, only: Sequence[str], secret: Secret, *, segments: bool, most: int) -> None:
+def _overview(place: Place, only: Sequence[str], secret: Secret, *, segments: bool, most: int) -> None:
     damage: list[Damage | str] = []
-    source = open_source(path, cipher=make_cipher(secret), only=only, on_damage=damage.append)
+    source = open_source(place, cipher=make_cipher(secret), only=only, on_damage=damage.append)
     counts = _count_subjects(source, most) if most else {}
     overviews = overview_of(source, damage)
     for overview in overviews:
@@ -155,7 +156,7 @@ def _shown_time(text: str | None) -> str:
 
 
 def _list(
-    path: str,
+    place: Place,
     only: Sequence[str],
     secret: Secret,
     *,
@@ -165,17 +166,23 @@ def _list(
     until: int | None,
     follow: bool,
 ) -> None:
-    server = ServerSource.connect(path, only=only or _namespaces_of(patterns)) if is_address(path) else None
-    filters = _filters(patterns, only or (server.namespaces if server else find_namespaces(Path(path))))
+    source = _open(place, only or _namespaces_of(patterns))
+    filters = _filters(
+        patterns, only or (source.namespaces if isinstance(source, ServerSource) else find_namespaces(source))
+    )
     if follow and len(filters) > 1:
         raise click.UsageError("--follow is for one namespace: name it by --namespace or --subject")
     first, last = indexes or (1, None)
     for wanted in filters:
         selection = Selection(wanted, first=first, last=last, since=since, until=until)
-        if server:
-            _print(read_server(server, selection, follow=follow))
+        if isinstance(source, ServerSource):
+            _print(read_server(source, selection, follow=follow))
         else:
-            _print(read_directory(Path(path), selection, cipher=make_cipher(secret), note=note, follow=follow))
+            _print(read_directory(source, selection, cipher=make_cipher(secret), note=note, follow=follow))
+
+
+def _open(place: Place, only: Sequence[str]) -> ServerSource | Path:
+    return ServerSource.connect(place, only=only) if isinstance(place, ServerAddress) else place
 
 
 def _namespaces_of(patterns: Sequence[str]) -> list[str]:

@@ -10,14 +10,14 @@ from pathlib import Path
 import click
 
 from bus.cli.console import note, reason, write
-from bus.cli.place_options import namespace_option, path_option, skip_invalid_option
+from bus.cli.place_options import namespace_option, place_options, skip_invalid_option
 from bus.cli.secret_options import make_cipher, secret_options
 from bus.cli.tally import counting
 from bus.config import Secret
 from bus.errors import StorageError
 from bus.storage import Damage
 from bus.transfer.directory_source import DirectorySource
-from bus.transfer.event_source import EventSource, open_source
+from bus.transfer.event_source import EventSource, Place, open_source
 from bus.transfer.odd_events import OddEvents, Piece, lines_in_order
 
 Write = Callable[[bytes], object]
@@ -30,13 +30,15 @@ Examples:
   bus dump --path http://localhost:2021 --namespace app | gzip > app.json.gz
 """
 )
-@path_option
+@place_options
 @click.option("--output", default="-", metavar="FILE", help="Where the lines go; - is standard output.  [-]")
 @namespace_option("Dump this namespace only; may be repeated.")
 @click.option("--skip-damaged", is_flag=True, help="Dump what is left of a damaged log.")
 @skip_invalid_option
 @secret_options(of="the directory")
-def dump(*, path: str, output: str, only: Sequence[str], skip_damaged: bool, skip_invalid: bool, secret: Secret) -> int:
+def dump(
+    *, place: Place, output: str, only: Sequence[str], skip_damaged: bool, skip_invalid: bool, secret: Secret
+) -> int:
     """Write all events as NDJSON, one a line, with their ids, times, keys and indexes, in their order.
 
     A directory may be in use by a server: it is read without disturbing it, up to the last event that is there when
@@ -48,7 +50,7 @@ def dump(*, path: str, output: str, only: Sequence[str], skip_damaged: bool, ski
     odd = OddEvents(skip=skip_invalid, note=note)
     damaged: list[Damage | str] = []
     source = open_source(
-        path, cipher=make_cipher(secret), only=only, on_damage=damaged.append if skip_damaged else None
+        place, cipher=make_cipher(secret), only=only, on_damage=damaged.append if skip_damaged else None
     )
     with _opened(output) as write_lines:
         _dump(source, write_lines, odd)

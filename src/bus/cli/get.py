@@ -17,11 +17,11 @@ import click
 import msgspec
 
 from bus.cli.console import complain, emit, note
-from bus.cli.host_option import host_option
 from bus.cli.option_types import DurationsType
+from bus.cli.server_options import server_options
 from bus.errors import ConnectionFailedError, TimedOutError
 from bus.frame import encode_line
-from bus.transfer.server_address import ANSWER_SECONDS, open_client
+from bus.transfer.server_address import ANSWER_SECONDS, ServerAddress
 from bus.transfer.server_questions import QUIET_END_SECONDS, tells_its_end
 
 if TYPE_CHECKING:
@@ -84,8 +84,10 @@ Examples:
 @click.option("--prefetch", type=click.IntRange(1), metavar="N", help="Events in flight at once.  [1: strict order]")
 @click.option("--order", type=click.Choice(["key"]), help="key: no two events of one key are in flight at once.")
 @click.option("--consumer", metavar="NAME", help="Durable: keeps its position; several of one name share the work.")
-@host_option
-def get(*, host: str, subjects: tuple[str, ...], ack: str, follow: bool, no_follow: bool, **options: Any) -> int:
+@server_options
+def get(
+    *, server: ServerAddress, subjects: tuple[str, ...], ack: str, follow: bool, no_follow: bool, **options: Any
+) -> int:
     """Print events as they come, each as one line of JSON.
 
     It reconnects by itself and goes on where it was. Ctrl-C ends it. With --limit or --follow=false, the exit status
@@ -93,11 +95,12 @@ def get(*, host: str, subjects: tuple[str, ...], ack: str, follow: bool, no_foll
     """
     _show_what_the_client_logs()
     follow = follow and not no_follow
-    stream = _Stream(ends=not follow or options["limit"] is not None, quiet_end=not follow and not tells_its_end(host))
+    ends, quiet_end = not follow or options["limit"] is not None, not follow and not tells_its_end(server)
+    stream = _Stream(ends=ends, quiet_end=quiet_end)
     wire_ack: Literal["none", "manual"] = "none" if ack == "none" else "manual"
     try:
         with (
-            open_client(host, timeout=ANSWER_SECONDS) as client,
+            server.open_client(timeout=ANSWER_SECONDS) as client,
             client.get(
                 subjects,
                 ack=wire_ack,

@@ -33,6 +33,7 @@ COMMANDS = {
     "copy": ("bus.cli.copy:copy", "Copy events, also from one secret key to another."),
     "verify": ("bus.cli.verify:verify", "Check every byte of a data directory."),
     "bench": ("bus.cli.bench:bench", "Measure how much a running server takes."),
+    "context": ("bus.cli.context:context", "Keep servers and tokens under names."),
     "completion": ("bus.cli.completion:completion", "Print what your shell needs to complete bus."),
 }
 """Each command, where it lives and what the help says of it, in order; a module is imported when it is asked for."""

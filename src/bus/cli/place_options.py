@@ -2,18 +2,77 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-path_option = click.option(
+from bus.cli.context_file import ContextFile, complete_names
+from bus.cli.server_options import address
+from bus.cli.token_options import Command, choose_token, on_command_line, token_option
+from bus.transfer.event_source import Place
+from bus.transfer.server_address import ServerAddress
+
+_path_option = click.option(
     "--path",
     envvar="BUS_PATH",
     default="./data",
     metavar="DIR|URL",
     help="Data directory, or address of a server.  [BUS_PATH; ./data]",
 )
+_context_option = click.option(
+    "--context",
+    metavar="NAME",
+    shell_complete=complete_names,
+    help="In place of --path: server and token as bus context add kept them.",
+)
+
+
+def place_options(command: Command) -> Command:
+    """Add ``--path``, ``--token-file`` and ``--context``; the command is called with ``place``, a `Place`, for them."""
+
+    @functools.wraps(command)
+    def with_place(*, path: str, token_file: Path | None, context: str | None, **options: Any) -> Any:
+        return command(**options, place=_choose_place(path, token_file, context))
+
+    return _path_option(token_option(of="a server")(_context_option(with_place)))
+
+
+def _choose_place(path: str, token_file: Path | None, context: str | None) -> Place:
+    if context is None:
+        return _place(path, token_file, parameter="path")
+    if on_command_line("path"):
+        raise click.UsageError("--path and --context don't go together")
+    chosen = ContextFile().get(context)
+    return ServerAddress(chosen.host, choose_token(token_file, kept=chosen.credential, kept_wins=True))
+
+
+def side_options(flag: str, name: str, *, side: str, help: str) -> Callable[[Command], Command]:
+    """Add *flag*, a place, and the token file with *side* before its name; the command gets a `Place` as *name*."""
+    file = f"{side}token_file"
+
+    def decorate(command: Command) -> Command:
+        @functools.wraps(command)
+        def with_side(**options: Any) -> Any:
+            token_file = options.pop(file)
+            options[name] = _place(options[name], token_file, parameter=name, side=side)
+            return command(**options)
+
+        place = click.option(flag, name, required=True, metavar="DIR|URL", help=help)
+        return place(token_option(side, of=f"the server in {flag}")(with_side))
+
+    return decorate
+
+
+def _place(text: str, token_file: Path | None, *, parameter: str, side: str = "") -> Place:
+    if text.startswith(("http://", "https://")):
+        return address(text, token_file, parameter=parameter, side=side)
+    if on_command_line(f"{side}token_file"):
+        flag = f"--{side.replace('_', '-')}token-file"
+        raise click.UsageError(f"{flag} is for a server, and {text} is a directory")
+    return Path(text)
 
 
 def namespace_option(help: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

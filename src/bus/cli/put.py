@@ -10,11 +10,11 @@ import click
 import msgspec
 
 from bus.cli.console import emit, say
-from bus.cli.host_option import host_option
 from bus.cli.option_types import DurationType
 from bus.cli.publish_lines import payload_of, publish_file
+from bus.cli.server_options import server_options
 from bus.event import Receipt
-from bus.transfer.server_address import open_client
+from bus.transfer.server_address import ServerAddress
 
 if TYPE_CHECKING:
     from bus.client import Client
@@ -41,10 +41,10 @@ Examples:
 @click.option("--request", is_flag=True, help="Wait for the reply of a service and print its payload.")
 @click.option("--timeout", type=DurationType(), default="5s", help="How long to wait for an answer.  [5s]")
 @click.option("-q", "--quiet", is_flag=True, help="Print no receipts.")
-@host_option
+@server_options
 def put(
     *,
-    host: str,
+    server: ServerAddress,
     timeout: float,
     subject: str | None,
     data: str | None,
@@ -63,7 +63,7 @@ def put(
     """
     source = "-" if stdin else file
     _check_put(subject=subject, data=data, source=source, single=single)
-    with open_client(host, timeout=timeout) as client:
+    with server.open_client(timeout=timeout) as client:
         if source is not None:
             return publish_file(client, source, subject=subject, quiet=quiet)
         assert subject is not None and data is not None

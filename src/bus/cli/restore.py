@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
 from bus.cli.console import note, progress
 from bus.cli.line_input import open_lines, read_pieces, size_of
-from bus.cli.place_options import path_option, skip_invalid_option
+from bus.cli.place_options import place_options, skip_invalid_option
 from bus.cli.secret_options import block_size_option, make_cipher, secret_options
 from bus.cli.tally import tally
 from bus.config import Secret
 from bus.transfer.directory_target import DirectoryTarget
-from bus.transfer.event_source import is_address
+from bus.transfer.event_source import Place
 from bus.transfer.event_target import EventTarget
 from bus.transfer.odd_events import OddEvents
+from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_target import ServerTarget
 
 
@@ -26,13 +25,13 @@ Examples:
   gunzip -c app.json.gz | bus restore --path http://localhost:2021 --input -
 """
 )
-@path_option
+@place_options
 @click.option("--input", "dump", required=True, metavar="FILE", help="The dump; - is standard input.")
 @click.option("--append", is_flag=True, help="Add behind the events that are there, under new indexes.")
 @skip_invalid_option
 @block_size_option
 @secret_options(of="the directory")
-def restore(*, path: str, dump: str, append: bool, skip_invalid: bool, block_size: int, secret: Secret) -> int:
+def restore(*, place: Place, dump: str, append: bool, skip_invalid: bool, block_size: int, secret: Secret) -> int:
     """Store the events of a dump, with their ids, times, keys and indexes.
 
     A directory must have no events yet in the namespaces of the dump, and no server; dumped again, it gives the same
@@ -42,13 +41,13 @@ def restore(*, path: str, dump: str, append: bool, skip_invalid: bool, block_siz
     A line that can't be taken ends it: then a directory holds nothing new, while those before it stay with --append
     and in a server. With --skip-invalid it is named and left out, and what comes after it gets the next indexes.
     """
-    kept = "those before it are stored" if append or is_address(path) else "nothing is stored"
+    kept = "those before it are stored" if append or isinstance(place, ServerAddress) else "nothing is stored"
     odd, cipher = OddEvents(skip=skip_invalid, note=note, kept=kept), make_cipher(secret, block_size)
     target: EventTarget
-    if is_address(path):
-        target = ServerTarget(path, odd=odd)
+    if isinstance(place, ServerAddress):
+        target = ServerTarget(place, odd=odd)
     else:
-        target = DirectoryTarget(Path(path), cipher=cipher, odd=odd, keep=not append, append=append)
+        target = DirectoryTarget(place, cipher=cipher, odd=odd, keep=not append, append=append)
     with open_lines(dump) as source, tally("restored") as add, target, progress(dump, total=size_of(source)) as show:
         for piece, end in read_pieces(source):
             target.add(piece)

@@ -15,7 +15,7 @@ from bus.frame import encode_line, json_of, read_event_line
 from bus.storage import Cipher, Damage
 from bus.subject import Filter
 from bus.transfer.directory_source import DirectorySource
-from bus.transfer.server_address import ANSWER_SECONDS, open_client
+from bus.transfer.server_address import ANSWER_SECONDS
 from bus.transfer.server_questions import QUIET_END_SECONDS
 from bus.transfer.server_source import ServerSource
 from bus.units import format_time, parse_time
@@ -100,7 +100,7 @@ def read_server(server: ServerSource, selection: Selection, *, follow: bool) -> 
     subjects = [pattern.text for pattern in selection.wanted.patterns]
     timeout = None if server.is_log or follow else QUIET_END_SECONDS
     with (
-        open_client(server.url, timeout=ANSWER_SECONDS) as client,
+        server.address.open_client(timeout=ANSWER_SECONDS) as client,
         client.get(
             subjects, start=_start(selection), follow=follow, payload_type=msgspec.Raw, timeout=timeout
         ) as events,

@@ -8,12 +8,11 @@ from typing import Protocol
 
 from bus.storage import Cipher, Damage
 from bus.transfer.directory_source import DirectorySource
+from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_source import ServerSource
 
-
-def is_address(place: str) -> bool:
-    """Whether *place* is the address of a server rather than a directory."""
-    return place.startswith(("http://", "https://"))
+Place = Path | ServerAddress
+"""A data directory, or a server."""
 
 
 class EventSource(Protocol):
@@ -44,7 +43,7 @@ class EventSource(Protocol):
 
 
 def open_source(
-    place: str,
+    place: Place,
     *,
     cipher: Cipher | None,
     only: Sequence[str] = (),
@@ -56,6 +55,6 @@ def open_source(
     raised. Raises `StorageError`
     if there is no such directory, `WrongKeyError`, `UnknownNamespaceError`, `ConnectionFailedError`.
     """
-    if is_address(place):
+    if isinstance(place, ServerAddress):
         return ServerSource.connect(place, only=only, on_gap=on_damage)
-    return DirectorySource.open(Path(place), cipher=cipher, only=only, on_damage=on_damage)
+    return DirectorySource.open(place, cipher=cipher, only=only, on_damage=on_damage)

@@ -1,44 +1,66 @@
-"""The address of a server as it was given, and a client of the server there."""
+"""The address of a server as it was given, what it is sent to be let in, and clients of the server there."""
 
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bus.errors import ConnectionFailedError, InvalidParameterError
 
 if TYPE_CHECKING:
     from bus.client import Client
-    from bus.client.core.request import Endpoint
+    from bus.client.core.credentials import Token
+    from bus.client.core.request import Endpoint, Requests
 
 ANSWER_SECONDS = 5.0
 """How long a command waits for the answer to something short."""
 
 
-def open_client(host: str, *, timeout: float) -> Client:
-    """A client of the server at *host* whose calls take *timeout* seconds at most.
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a server is, and the *token* it knows the caller by; as text, it holds no password."""
 
-    Raises `ConnectionFailedError` when nobody listens there. The client by itself would try until its time is up,
-    which suits a service that starts together with its server; a person wants to know at once.
-    """
-    from bus.client import Client
+    url: str = field(repr=False)
+    token: Token = field(default="", repr=False)
 
-    endpoint = parse_host(host)
-    try:
-        socket.create_connection((endpoint.host, endpoint.port), timeout).close()
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
-    return Client(host, timeout=timeout)
+    @property
+    def endpoint(self) -> Endpoint:
+        """What the URL says. Raises `InvalidParameterError`, also for a name that no host can have."""
+        from bus.client.core.request import Endpoint
 
+        endpoint = Endpoint.parse(self.url)
+        try:
+            str(endpoint)
+        except UnicodeError:
+            raise InvalidParameterError(
+                f"server {endpoint.host[:80]!a} can't be read: its name has an empty or long part"
+            ) from None
+        return endpoint
 
-def parse_host(host: str) -> Endpoint:
-    """Where the server at the URL *host* is. Raises `InvalidParameterError`, also for a name that none can have."""
-    from bus.client.core.request import Endpoint
+    def requests(self) -> Requests:
+        """What writes requests to it."""
+        from bus.client.core.credentials import Credentials
+        from bus.client.core.request import Requests
 
-    endpoint = Endpoint.parse(host)
-    try:
-        str(endpoint)
-    except UnicodeError:
-        raise InvalidParameterError(f"server {host[:80]!a} can't be read: its name has an empty or long part") from None
-    return endpoint
+        endpoint = self.endpoint
+        return Requests(endpoint, Credentials(userinfo=endpoint.userinfo, token=self.token))
+
+    def open_client(self, *, timeout: float) -> Client:
+        """A client of it whose calls take *timeout* seconds at most.
+
+        Raises `ConnectionFailedError` when nobody listens there. The client by itself would try until its time is up,
+        which suits a service that starts together with its server; a person wants to know at once.
+        """
+        from bus.client import Client
+
+        endpoint = self.endpoint
+        try:
+            socket.create_connection((endpoint.host, endpoint.port), timeout).close()
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
+        return Client(self.url, token=self.token, timeout=timeout)
+
+    def __str__(self) -> str:
+        return str(self.endpoint)

@@ -11,10 +11,10 @@ import msgspec
 from bus.client.blocking.connection import Pool
 from bus.client.core.outcomes import check
 from bus.client.core.response import Response
-from bus.errors import ConfigError, ConnectionFailedError
+from bus.errors import ConfigError, ConnectionFailedError, ForbiddenError, UnauthorizedError
 from bus.subject import check_namespaces
 from bus.transfer.admission import READ_ERRORS
-from bus.transfer.server_address import parse_host
+from bus.transfer.server_address import ServerAddress
 
 T = TypeVar("T")
 
@@ -41,12 +41,12 @@ class _Namespaces(msgspec.Struct):
 
 
 class ServerQuestions:
-    """Asks the server at *url*, each question on a connection of its own."""
+    """Asks the server at *address*, each question on a connection of its own."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._endpoint = parse_host(url)
-        self._pool = Pool(self._endpoint, tls=None)
+    def __init__(self, address: ServerAddress) -> None:
+        self.address = address
+        self._requests = address.requests()
+        self._pool = Pool(self._requests.endpoint, tls=None)
 
     def ask(self, method: str, path: str, kind: type[T]) -> T:
         """What it answers at *path*, as a *kind*. Raises the error it answers with, or `ConnectionFailedError`."""
@@ -55,7 +55,7 @@ class ServerQuestions:
         try:
             return msgspec.json.decode(response.body, type=kind)
         except READ_ERRORS as error:
-            raise stranger(self.url, f"what can't be read ({error})") from None
+            raise stranger(self.address, f"what can't be read ({error})") from None
 
     def ask_text(self, method: str, path: str) -> str:
         """The text that it answers at *path*, if any. Raises the error it answers with."""
@@ -64,8 +64,10 @@ class ServerQuestions:
         return response.body.decode("utf-8", "replace").rstrip()
 
     def ask_namespaces(self) -> dict[str, ServedNamespace]:
-        """What it tells of its namespaces, nothing if it isn't ours."""
+        """What it tells of its namespaces, nothing if it isn't ours. Raises `UnauthorizedError`, `ForbiddenError`."""
         response = self._call("GET", "v1/namespaces")
+        if response.status in (UnauthorizedError.status, ForbiddenError.status):
+            check(response)
         try:
             found = msgspec.json.decode(response.body, type=_Namespaces) if response.status == 200 else None
         except READ_ERRORS:
@@ -77,29 +79,31 @@ class ServerQuestions:
         try:
             check_namespaces([stats.namespace for stats in found])
         except ConfigError as error:
-            raise stranger(self.url, f"namespaces that can't be ({error})") from None
+            raise stranger(self.address, f"namespaces that can't be ({error})") from None
         return {stats.namespace: stats for stats in found}
 
     def _call(self, method: str, path: str) -> Response:
-        endpoint, deadline = self._endpoint, monotonic() + REPLY_SECONDS
-        head = f"{method} {endpoint.path}{path} HTTP/1.1\r\nHost: {endpoint.authority}\r\n"
+        deadline = monotonic() + REPLY_SECONDS
+        request = self._requests.ask(path, method=method)
         connection = self._pool.connect(deadline=deadline)
         try:
-            request = f"{head}Accept: application/problem+json, */*\r\nContent-Length: 0\r\n\r\n".encode()
             connection.exchange(request, deadline=deadline)
             return connection.reader.response()
         finally:
             connection.close()
 
     def __repr__(self) -> str:
-        return f"<ServerQuestions to {self.url}>"
+        return f"<ServerQuestions to {self.address}>"
 
 
-def stranger(url: str, answer: str) -> ConnectionFailedError:
+def stranger(address: ServerAddress, answer: str) -> ConnectionFailedError:
     """The error for a server whose *answer* is none of ours."""
-    return ConnectionFailedError(f"{url} answered {answer}: is it a Bus server?")
+    return ConnectionFailedError(f"{address} answered {answer}: is it a Bus server?")
 
 
-def tells_its_end(url: str) -> bool:
-    """Whether the server at *url* says where a log ends: ours do, others of the protocol don't."""
-    return bool(ServerQuestions(url).ask_namespaces())
+def tells_its_end(address: ServerAddress) -> bool:
+    """Whether the server at *address* says where a log ends: ours do, others of the protocol don't."""
+    try:
+        return bool(ServerQuestions(address).ask_namespaces())
+    except ForbiddenError:  # no other knows who may what
+        return True

@@ -11,10 +11,10 @@ from time import monotonic
 
 from bus.client.blocking.connection import Connection, Pool
 from bus.client.core.outcomes import check
-from bus.client.core.request import Parameters, Requests
+from bus.client.core.request import Parameters
 from bus.errors import ConnectionFailedError, InvalidParameterError, StorageError, TimedOutError
 from bus.transfer.namespaces import choose_namespaces, everything_in
-from bus.transfer.server_address import parse_host
+from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_questions import QUIET_END_SECONDS, REPLY_SECONDS, ServedNamespace, ServerQuestions, stranger
 from bus.transfer.stream_lines import StreamLineReader
 from bus.wire import SSE
@@ -29,32 +29,33 @@ class ServerSource:
     ``stats`` is what it tells of its namespaces, and empty if it isn't ours.
     """
 
-    def __init__(self, url: str, *, on_gap: Callable[[str], object] | None = None) -> None:
-        self.url = url
+    def __init__(self, address: ServerAddress, *, on_gap: Callable[[str], object] | None = None) -> None:
+        self.address = address
         self.stats: dict[str, ServedNamespace] = {}
         self.namespaces: Sequence[str] = ()
         self._stopped = False
         self._on_gap = on_gap or _raise_gap
-        self._endpoint = parse_host(url)
-        self._requests = Requests(self._endpoint)
-        self._pool = Pool(self._endpoint, tls=None)
+        self._requests = address.requests()
+        self._pool = Pool(self._requests.endpoint, tls=None)
 
     @classmethod
     def connect(
-        cls, url: str, *, only: Sequence[str] = (), on_gap: Callable[[str], object] | None = None
+        cls, address: ServerAddress, *, only: Sequence[str] = (), on_gap: Callable[[str], object] | None = None
     ) -> ServerSource:
-        """Ask the server at *url* for its namespaces, of which *only* some are to be read.
+        """Ask the server at *address* for its namespaces, of which *only* some are to be read.
 
         That it can't send some events is told to *on_gap*; without that, it is raised.
 
         Raises `ConnectionFailedError`, `UnknownNamespaceError`, or `InvalidParameterError` if it doesn't tell
         them and *only* is empty.
         """
-        server = cls(url, on_gap=on_gap)
-        server.stats = ServerQuestions(url).ask_namespaces()
+        server = cls(address, on_gap=on_gap)
+        server.stats = ServerQuestions(address).ask_namespaces()
         if not server.is_log and not only:
-            raise InvalidParameterError(f"the server at {url} doesn't tell its namespaces: name them by --namespace")
-        server.namespaces = choose_namespaces(list(server.stats), only, place=url) if server.is_log else only
+            raise InvalidParameterError(
+                f"the server at {address} doesn't tell its namespaces: name them by --namespace"
+            )
+        server.namespaces = choose_namespaces(list(server.stats), only, place=str(address)) if server.is_log else only
         return server
 
     @property
@@ -91,7 +92,7 @@ class ServerSource:
             check(reader.response())
         kind = reader.head.header("content-type")
         if kind.partition(";")[0].strip().lower() != SSE:
-            raise stranger(self.url, f"a subscription with {kind or 'something'}")
+            raise stranger(self.address, f"a subscription with {kind or 'something'}")
 
     def _follow(self, connection: Connection) -> Iterator[bytes]:
         reader, deadline = StreamLineReader(self._on_gap), monotonic() + QUIET_END_SECONDS
@@ -106,7 +107,7 @@ class ServerSource:
     def _receive(self, connection: Connection, deadline: float) -> bool:
         """Take in what comes next; False if the log has come to its end without saying so."""
         if self.is_log and connection.reader.complete:
-            raise ConnectionFailedError(f"{self.url} ended the stream before the log: run the command again")
+            raise ConnectionFailedError(f"{self.address} ended the stream before the log: run the command again")
         if connection.reader.complete or (not self.is_log and monotonic() >= deadline) or self._stopped:
             return False
         try:
@@ -121,7 +122,7 @@ class ServerSource:
         self._stopped = True
 
     def __repr__(self) -> str:
-        return f"<ServerSource {self.url} with {', '.join(self.namespaces)}>"
+        return f"<ServerSource {self.address} with {', '.join(self.namespaces)}>"
 
 
 def _raise_gap(what: str) -> None:

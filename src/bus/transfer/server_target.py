@@ -12,7 +12,7 @@ from bus.errors import BusError, ConnectionFailedError, TimedOutError
 from bus.event import Draft
 from bus.transfer.admission import StoredEvent
 from bus.transfer.odd_events import OddEventError, OddEvents, Piece, admit_each
-from bus.transfer.server_address import open_client
+from bus.transfer.server_address import ServerAddress
 
 UPLOAD_EVENTS = 4000
 UPLOAD_SECONDS = 30.0
@@ -26,11 +26,11 @@ class ServerTarget:
     out, because they belong to a server's own consumers.
     """
 
-    def __init__(self, url: str, *, odd: OddEvents) -> None:
+    def __init__(self, address: ServerAddress, *, odd: OddEvents) -> None:
         self.refused = 0
         self._dead = 0
         self._odd = odd
-        self._client = open_client(url, timeout=UPLOAD_SECONDS)
+        self._client = address.open_client(timeout=UPLOAD_SECONDS)
         self._gathered: list[Draft] = []
 
     def add(self, piece: Piece) -> None:

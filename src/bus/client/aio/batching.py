@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections import deque
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -159,14 +160,14 @@ class PutGatherer(Gatherer[Put]):
         return [item for item in taken if not item.future.done()]
 
     async def _send(self, items: list[Put]) -> None:
-        lines = PublishBatch(items)
+        lines = PublishBatch(items, self._requests)
         failure: BusError | None = None
         try:
             deadline = max(item.deadline for item in items)
-            await self._pool.exchange(lines.request(self._requests), deadline=deadline, heard=lines.receive)
+            await self._pool.exchange(lines.request(), deadline=deadline, heard=lines.receive)
         except BusError as error:
             failure = error
-        self._backoff.heed(failure)
+        self._backoff.heed(lines.failure)
         delay = self._backoff.next()
         again = lines.ended(failure, now=asyncio.get_running_loop().time() + delay)
         self._queue.extendleft(reversed(again))
@@ -206,7 +207,8 @@ class AckGatherer(Gatherer[Ack]):
         said = Acknowledgement(items[0].consumer_id, [item.event_id for item in items])
         deadline = max(item.deadline for item in items)
         try:
-            await self._pool.call(self._requests.acknowledge(said), check, Retry(deadline=deadline, repeatable=True))
+            retry = Retry(deadline=deadline, repeatable=True, renew=self._requests.renew)
+            await self._pool.call(partial(self._requests.acknowledge, said), check, retry)
         except BusError as error:
             return error
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakSet
 
@@ -16,7 +17,7 @@ from bus.client.core import forks
 from bus.client.core.draft import EventFields, encode_batch, encode_draft_line
 from bus.client.core.get_options import GetOptions
 from bus.client.core.outcomes import check, receipt_in
-from bus.client.core.request import Acknowledgement, Endpoint, Requests
+from bus.client.core.request import Acknowledgement, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
 from bus.client.core.stream import StreamState
@@ -36,10 +37,10 @@ _T = TypeVar("_T")
 class AsyncCalls:
     """What an `AsyncClient` does: its puts and acknowledgements gather, everything else goes by itself."""
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float, tls: SSLContext | None, max_connections: int) -> None:
-        self._requests = Requests(endpoint)
-        self._pool = AsyncPool(endpoint, limit=SHORT_CALLS, tls=tls)
-        self._waiting = AsyncPool(endpoint, limit=max_connections, tls=tls)
+    def __init__(self, requests: Requests, *, timeout: float, tls: SSLContext | None, max_connections: int) -> None:
+        self._requests = requests
+        self._pool = AsyncPool(requests.endpoint, limit=SHORT_CALLS, tls=tls)
+        self._waiting = AsyncPool(requests.endpoint, limit=max_connections, tls=tls)
         self._puts = PutGatherer(self._requests, self._pool)
         self._acks = AckGatherer(self._requests, self._pool)
         self._timeout = timeout
@@ -57,8 +58,9 @@ class AsyncCalls:
 
     async def publish_batch(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> Receipt:
         """Publish *events* as a whole."""
-        asked = self._requests.publish(encode_batch(events))
-        return await self._call(self._pool, asked, receipt_in, timeout=self._seconds(timeout))
+        body = encode_batch(events)
+        write = partial(self._requests.publish, body)
+        return await self._call(self._pool, write, receipt_in, timeout=self._seconds(timeout))
 
     async def publish_each(
         self, events: Iterable[EventFields | Draft], *, timeout: float | None
@@ -87,8 +89,8 @@ class AsyncCalls:
     ) -> _T:
         """Publish one event, and have what *read* makes of the answer when others have done their part."""
         seconds = self._seconds(timeout)
-        asked = self._requests.publish_and_wait(line, wait=wait, timeout=seconds, count=count)
-        return await self._call(self._waiting, asked, read, timeout=seconds + MARGIN)
+        write = partial(self._requests.publish_and_wait, line, wait=wait, timeout=seconds, count=count)
+        return await self._call(self._waiting, write, read, timeout=seconds + MARGIN)
 
     # -- subscribing
 
@@ -107,7 +109,7 @@ class AsyncCalls:
     async def acknowledge(self, said: Acknowledgement) -> None:
         """A plain acknowledgement travels with others, anything else by itself."""
         if len(said.event_ids) > 1 or said.action != "ack" or said.reply:
-            await self._call(self._pool, self._requests.acknowledge(said), check, repeatable=True)
+            await self._call(self._pool, partial(self._requests.acknowledge, said), check, repeatable=True)
             return
         loop = asyncio.get_running_loop()
         item = Ack(said.consumer_id, said.event_ids[0], loop.time() + self._timeout, loop.create_future())
@@ -118,19 +120,20 @@ class AsyncCalls:
 
     async def ask(self, path: str, read: Callable[[Response], _T]) -> _T:
         """What *read* makes of the answer to a GET of *path*."""
-        return await self._call(self._pool, self._requests.get(path), read, repeatable=True)
+        return await self._call(self._pool, partial(self._requests.ask, path), read, repeatable=True)
 
     async def _call(
         self,
         pool: AsyncPool,
-        asked: bytes,
+        write: Write,
         read: Callable[[Response], _T],
         *,
         timeout: float | None = None,
         repeatable: bool = False,
     ) -> _T:
         deadline = asyncio.get_running_loop().time() + self._seconds(timeout)
-        return await pool.call(asked, read, Retry(deadline=deadline, repeatable=repeatable))
+        retry = Retry(deadline=deadline, repeatable=repeatable, renew=self._requests.renew)
+        return await pool.call(write, read, retry)
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout

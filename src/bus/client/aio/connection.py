@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from bus.client.core import forks
-from bus.client.core.request import Endpoint
+from bus.client.core.request import Endpoint, Write
 from bus.client.core.response import Heard, Response, ResponseReader
 from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, os_reason
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
@@ -185,14 +185,16 @@ class AsyncPool:
             connection.close()
         return await self.connect()
 
-    async def call(self, request: bytes, read: Callable[[Response], _T], retry: Retry) -> _T:
-        """Send *request* until it is answered for good, as far as *retry* lets it, and return what *read* makes of it.
+    async def call(self, write: Write, read: Callable[[Response], _T], retry: Retry) -> _T:
+        """Send what *write* writes until it is answered for good, as far as *retry* lets it.
+
+        Returns what *read* makes of the answer.
 
         Raises what *read* raises, `NotConnectedError`, `ConnectionFailedError`, `TimedOutError`.
         """
         while True:
             try:
-                return read((await self.exchange(request, deadline=retry.deadline)).response())
+                return read((await self.exchange(write(), deadline=retry.deadline)).response())
             except BusError as error:
                 await asyncio.sleep(retry.delay(error, now=asyncio.get_running_loop().time()))
 

@@ -184,6 +184,7 @@ class AsyncStream:
     async def _subscribe(self, connection: AsyncConnection) -> None:
         parameters, last_event_id = self._state.target()
         self._connection = connection
+        self._requests.renew()
         # The connection knows the stream only weakly, so that one which nobody holds any more is closed.
         over = connection.send(
             self._requests.subscribe(parameters, last_event_id=last_event_id), heard=weakly(self._hear)

@@ -56,19 +56,19 @@ def _put_chunk(items: list[_Line], pool: Pool, requests: Requests, *, deadline: 
     for item in items:
         item.deadline = deadline
     while items:
-        lines = PublishBatch(items)
-        failure = _send(lines, pool, requests, deadline=deadline)
-        backoff.heed(failure)
+        lines = PublishBatch(items, requests)
+        failure = _send(lines, pool, deadline=deadline)
+        backoff.heed(lines.failure)
         delay = backoff.next()
         items = lines.ended(failure, now=monotonic() + delay)
         if items:
             sleep(delay)
 
 
-def _send(lines: PublishBatch[_Line], pool: Pool, requests: Requests, *, deadline: float) -> BusError | None:
+def _send(lines: PublishBatch[_Line], pool: Pool, *, deadline: float) -> BusError | None:
     """Send one request; returns what it failed with."""
     try:
-        pool.exchange(lines.request(requests), deadline=deadline, heard=lines.receive)
+        pool.exchange(lines.request(), deadline=deadline, heard=lines.receive)
     except BusError as error:
         return error
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, TypeVar
 from weakref import WeakSet
@@ -15,7 +16,7 @@ from bus.client.core import forks
 from bus.client.core.draft import EventFields, encode_batch
 from bus.client.core.get_options import GetOptions
 from bus.client.core.outcomes import check, receipt_in
-from bus.client.core.request import Acknowledgement, Endpoint, Requests
+from bus.client.core.request import Acknowledgement, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
 from bus.client.core.stream import StreamState
@@ -31,9 +32,9 @@ _T = TypeVar("_T")
 class Calls:
     """What a `Client` does: each call has a connection to itself."""
 
-    def __init__(self, endpoint: Endpoint, *, timeout: float, tls: SSLContext | None) -> None:
-        self._requests = Requests(endpoint)
-        self._pool = Pool(endpoint, tls=tls)
+    def __init__(self, requests: Requests, *, timeout: float, tls: SSLContext | None) -> None:
+        self._requests = requests
+        self._pool = Pool(requests.endpoint, tls=tls)
         self._timeout = timeout
         self._streams: WeakSet[Stream] = WeakSet()
         forks.on_fork(self._forked)
@@ -42,9 +43,9 @@ class Calls:
 
     def publish(self, line: bytes, *, keyed: bool, timeout: float | None) -> Receipt:
         """Publish one event; with a key it is sent again when a connection breaks."""
-        retry = Retry(deadline=monotonic() + self._seconds(timeout), repeatable=keyed)
+        retry = self._retry(timeout, repeatable=keyed)
         try:
-            return self._pool.call(self._requests.publish(line), receipt_in, retry)
+            return self._pool.call(partial(self._requests.publish, line), receipt_in, retry)
         except DuplicateKeyError as error:
             if retry.uncertain and error.receipt:
                 return error.receipt  # the first one with this key was this one
@@ -52,7 +53,7 @@ class Calls:
 
     def publish_batch(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> Receipt:
         """Publish *events* as a whole."""
-        return self._call(self._requests.publish(encode_batch(events)), receipt_in, timeout=timeout)
+        return self._call(partial(self._requests.publish, encode_batch(events)), receipt_in, timeout=timeout)
 
     def publish_each(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> list[Receipt | BusError]:
         """Publish *events* independently, up to 1,000 in a request."""
@@ -69,8 +70,8 @@ class Calls:
     ) -> _T:
         """Publish one event, and have what *read* makes of the answer when others have done their part."""
         seconds = self._seconds(timeout)
-        asked = self._requests.publish_and_wait(line, wait=wait, timeout=seconds, count=count)
-        return self._call(asked, read, timeout=seconds + MARGIN)
+        write = partial(self._requests.publish_and_wait, line, wait=wait, timeout=seconds, count=count)
+        return self._call(write, read, timeout=seconds + MARGIN)
 
     # -- subscribing
 
@@ -88,19 +89,22 @@ class Calls:
         return stream
 
     def acknowledge(self, said: Acknowledgement) -> None:
-        self._call(self._requests.acknowledge(said), check, repeatable=True)
+        self._call(partial(self._requests.acknowledge, said), check, repeatable=True)
 
     # -- around it
 
     def ask(self, path: str, read: Callable[[Response], _T]) -> _T:
         """What *read* makes of the answer to a GET of *path*."""
-        return self._call(self._requests.get(path), read, repeatable=True)
+        return self._call(partial(self._requests.ask, path), read, repeatable=True)
 
     def _call(
-        self, asked: bytes, read: Callable[[Response], _T], *, timeout: float | None = None, repeatable: bool = False
+        self, write: Write, read: Callable[[Response], _T], *, timeout: float | None = None, repeatable: bool = False
     ) -> _T:
-        retry = Retry(deadline=monotonic() + self._seconds(timeout), repeatable=repeatable)
-        return self._pool.call(asked, read, retry)
+        return self._pool.call(write, read, self._retry(timeout, repeatable=repeatable))
+
+    def _retry(self, timeout: float | None, *, repeatable: bool) -> Retry:
+        deadline = monotonic() + self._seconds(timeout)
+        return Retry(deadline=deadline, repeatable=repeatable, renew=self._requests.renew)
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout

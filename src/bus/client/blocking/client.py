@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
@@ -12,10 +12,11 @@ from bus.client.blocking.calls import Calls
 from bus.client.blocking.handling import Handler
 from bus.client.blocking.stream import Stream
 from bus.client.blocking.worker import Worker
+from bus.client.core.credentials import Credentials, Token
 from bus.client.core.draft import EventFields, encode_draft
 from bus.client.core.get_options import Duration, GetOptions, Start, in_seconds, subjects_in
 from bus.client.core.outcomes import payload_in, receipt_in
-from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, fitting_ids
+from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT
 from bus.client.core.stream_notices import Dropped, Gap
@@ -33,23 +34,32 @@ class Client:
     It connects when first used and keeps idle connections; close it, or use it in a ``with`` block.
 
     Parameters:
-        url: where the server is, with a path if a proxy wants one; by default ``http://localhost:2021``.
+        url: where the server is, with a path if a proxy wants one; by default ``http://localhost:2021``. A user
+            and password in it are sent as Basic authentication and never shown.
+        token: what the server knows this program by, or a function that returns the token that is valid now: it is
+            asked at the first request, when a stream connects, and once when a token is refused, and shouldn't take
+            long. By default the variable ``BUS_TOKEN``, if there is no user in the URL; empty for none.
+        headers: go along with each request, for a proxy that wants them.
         timeout: seconds a call may take in all, connecting and trying again included; by default 10.
         tls: replaces the system's certificates for an ``https`` server.
 
     Raises:
-        InvalidParameterError: *url* can't be read.
+        InvalidParameterError: *url* can't be read, *token* or *headers* can't be sent.
     """
 
     def __init__(
         self,
         url: str = DEFAULT_URL,
         *,
+        token: Token | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: float = DEFAULT_TIMEOUT,
         tls: SSLContext | None = None,
     ) -> None:
         self._endpoint = Endpoint.parse(url)
-        self._calls = Calls(self._endpoint, timeout=timeout, tls=tls)
+        credentials = Credentials(userinfo=self._endpoint.userinfo, token=token, headers=headers)
+        requests = Requests(self._endpoint, credentials)
+        self._calls = Calls(requests, timeout=timeout, tls=tls)
 
     # -- publishing
 

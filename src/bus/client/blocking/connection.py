@@ -11,7 +11,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar
 
 from bus.client.blocking.dial import connect_socket, default_tls, left
-from bus.client.core.request import Endpoint
+from bus.client.core.request import Endpoint, Write
 from bus.client.core.response import Heard, Response, ResponseReader
 from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, os_reason
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
@@ -166,14 +166,16 @@ class Pool:
         self.give(connection)
         return connection.reader
 
-    def call(self, request: bytes, read: Callable[[Response], _T], retry: Retry) -> _T:
-        """Send *request* until it is answered for good, as far as *retry* lets it, and return what *read* makes of it.
+    def call(self, write: Write, read: Callable[[Response], _T], retry: Retry) -> _T:
+        """Send what *write* writes until it is answered for good, as far as *retry* lets it.
+
+        Returns what *read* makes of the answer.
 
         Raises what *read* raises, `NotConnectedError`, `ConnectionFailedError`, `TimedOutError`.
         """
         while True:
             try:
-                return read(self.exchange(request, deadline=retry.deadline).response())
+                return read(self.exchange(write(), deadline=retry.deadline).response())
             except BusError as error:
                 sleep(retry.delay(error, now=monotonic()))
 

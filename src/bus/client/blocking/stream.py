@@ -177,6 +177,7 @@ class Stream:
     def _begin(self, connection: Connection, deadline: float) -> None:
         with self._lock:
             parameters, last_event_id = self._state.target()
+        self._requests.renew()
         connection.send(self._requests.subscribe(parameters, last_event_id=last_event_id), deadline=deadline)
         reader = connection.reader
         while reader.head is None or (reader.head.status != 200 and not reader.complete):

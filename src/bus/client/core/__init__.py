@@ -1,6 +1,7 @@
 """What a client knows about Bus, without a socket, a thread or an event loop.
 
     draft            what a publisher says      →  JSON
+    credentials      who asks                   →  header lines
     request          what is asked              →  bytes
     response         bytes                      →  one HTTP answer
     outcomes         an HTTP answer             →  receipts, payloads and errors

@@ -13,6 +13,7 @@ from bus.errors import (
     ConflictError,
     ConnectionFailedError,
     DuplicateKeyError,
+    ForbiddenError,
     InvalidError,
     MisdirectedError,
     NotFoundError,
@@ -20,6 +21,7 @@ from bus.errors import (
     TimedOutError,
     TooLargeError,
     TooManyRequestsError,
+    UnauthorizedError,
     UnavailableError,
     error_class,
 )
@@ -32,12 +34,17 @@ _LONGEST_READ = 4 * _LONGEST_SHOWN
 _LONGEST_NUMBER = 18
 _LONGEST_WAIT = 4
 
+LONGEST_RETRY_AFTER = 3600
+"""Seconds that an answer can have a client wait for."""
+
 LONGEST_RECEIPT = 1 << 20
 """Bytes of one line of the answer to an NDJSON publish."""
 
 # For what answers without a code: proxies, and servers of the same protocol that are not ours.
 _BY_STATUS: dict[int, type[BusError]] = {
     400: InvalidError,
+    401: UnauthorizedError,
+    403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
     413: TooLargeError,
@@ -96,9 +103,10 @@ def error_in(response: Response) -> BusError:
     """The error that a refusing answer tells of, as the class the server raised."""
     problem = _problem(response)
     kind = error_class(problem.code) or _BY_STATUS.get(response.status, BusError)
-    if issubclass(kind, TooManyRequestsError):
-        return kind(problem.detail or "over a limit of the server", retry_after=_retry_after(response))
-    return _error(kind, problem.detail or f"the server answered {response.status}", _receipt(response))
+    message = problem.detail or f"the server answered {response.status}"
+    if issubclass(kind, UnavailableError) and (seconds := _number(response.headers.get(b"retry-after", b""))):
+        return kind(message, retry_after=min(seconds, LONGEST_RETRY_AFTER))
+    return _error(kind, message, _receipt(response))
 
 
 def _error(kind: type[BusError], message: str, receipt: Receipt | None) -> BusError:
@@ -107,10 +115,9 @@ def _error(kind: type[BusError], message: str, receipt: Receipt | None) -> BusEr
     return kind(message)
 
 
-def _retry_after(response: Response) -> int:
-    """The seconds that ``Retry-After`` says, 1 if it doesn't say any (RFC 9110, section 10.2.3)."""
-    text = response.header("retry-after")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _LONGEST_WAIT else 1
+def _number(text: bytes) -> int:
+    """A whole number, 0 for anything else."""
+    return int(text) if text.isdigit() and len(text) <= _LONGEST_NUMBER else 0
 
 
 def _problem(response: Response) -> _Problem:
@@ -126,11 +133,10 @@ def _receipt(response: Response) -> Receipt | None:
     headers = response.headers
     if _ID not in headers:
         return None
-    index = headers.get(_INDEX, b"")
     return Receipt(
         headers[_ID].decode("latin-1"),
         headers.get(_CREATED_AT, b"").decode("latin-1"),
-        int(index) if index.isdigit() and len(index) <= _LONGEST_NUMBER else 0,
+        _number(headers.get(_INDEX, b"")),
     )
 
 

@@ -15,7 +15,7 @@ from bus.client.core.outcomes import OutcomeReader, receipt_in
 from bus.client.core.request import Requests
 from bus.client.core.response import Response, ResponseReader
 from bus.client.core.retry import broke, may_repeat
-from bus.errors import BusError, ConnectionFailedError, DuplicateKeyError
+from bus.errors import BusError, ConnectionFailedError, DuplicateKeyError, UnauthorizedError
 from bus.event import Receipt
 
 MOST_BATCH_EVENTS = 1000
@@ -53,20 +53,25 @@ def fitting(items: Iterable[Outgoing]) -> int:
 
 
 class PublishBatch(Generic[_Item]):
-    """The events of one request and its answer. A lone event goes as JSON, several as NDJSON."""
+    """The events of one request and its answer. A lone event goes as JSON, several as NDJSON.
 
-    __slots__ = ("_again", "_items", "_outcomes", "_settled")
+    ``failure`` is what has one of them sent again.
+    """
 
-    def __init__(self, items: Sequence[_Item]) -> None:
+    __slots__ = ("_again", "_items", "_outcomes", "_requests", "_settled", "failure")
+
+    def __init__(self, items: Sequence[_Item], requests: Requests) -> None:
         self._items = items
+        self._requests = requests
+        self.failure: BusError | None = None
         self._outcomes = OutcomeReader()
         self._settled = 0
         self._again: list[_Item] = []
 
-    def request(self, requests: Requests) -> bytes:
+    def request(self) -> bytes:
         if len(self._items) == 1:
-            return requests.publish(self._items[0].line)
-        return requests.publish_lines([item.line for item in self._items])
+            return self._requests.publish(self._items[0].line)
+        return self._requests.publish_lines([item.line for item in self._items])
 
     def receive(self, reader: ResponseReader) -> None:
         """Settle what the answer tells so far. Raises `ConnectionFailedError` when it is no such answer."""
@@ -94,22 +99,28 @@ class PublishBatch(Generic[_Item]):
             raise ConnectionFailedError("the answer has more receipts than there were events: is this a Bus server?")
         for outcome in outcomes:
             item = self._items[self._settled]
-            self._settled += 1
             if isinstance(outcome, BusError):
                 self._refuse(item, outcome)
             else:
                 item.settle(outcome)
+            self._settled += 1
 
     def _refuse(self, item: _Item, error: BusError) -> None:
-        if may_repeat(error, repeatable=item.keyed):
+        if may_repeat(error, repeatable=item.keyed) or self._renewed(item, error):
             item.uncertain = item.uncertain or broke(error)
-            item.failure = error
+            item.failure = self.failure = error
             self._again.append(item)
         elif item.uncertain and isinstance(error, DuplicateKeyError) and error.receipt:
             # The first one with this key was this one, stored by the attempt that broke.
             item.settle(error.receipt)
         else:
             item.settle(error)
+
+    def _renewed(self, item: _Item, error: BusError) -> bool:
+        """Whether *item* goes again with a new token, which it does once."""
+        if not isinstance(error, UnauthorizedError) or isinstance(item.failure, UnauthorizedError):
+            return False
+        return isinstance(self.failure, UnauthorizedError) or self._requests.renew()
 
     def __repr__(self) -> str:
         return f"<PublishBatch {self._settled} of {len(self._items)} settled>"

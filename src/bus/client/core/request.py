@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlencode, urlsplit
 
+from bus.client.core.credentials import Credentials
 from bus.errors import InvalidParameterError
 from bus.units import format_duration
 from bus.wire import JSON, NDJSON, PROBLEM, SSE
@@ -30,12 +31,13 @@ _PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a server is; make it with `Endpoint.parse`."""
+    """Where a server is; make it with `Endpoint.parse`. The *userinfo* of its URL, ``user:password``, isn't shown."""
 
     scheme: str
     host: str
     port: int
     path: str = "/"
+    userinfo: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Endpoint:
@@ -43,12 +45,16 @@ class Endpoint:
         try:
             parts = urlsplit(url)
             port = _PORTS[parts.scheme] if parts.port is None else parts.port
-            endpoint = cls(parts.scheme, parts.hostname or "", port, quote(parts.path.rstrip("/"), safe="/%") + "/")
+            path = quote(parts.path.rstrip("/"), safe="/%") + "/"
+            endpoint = cls(parts.scheme, parts.hostname or "", port, path, _userinfo(parts))
             readable = bool(endpoint.host and port and endpoint.authority)
         except (KeyError, ValueError):  # among them what no host may be called
             readable = False
-        if not readable or parts.query or not url.isprintable() or " " in url:
-            raise InvalidParameterError(f"server {url!a} can't be read: write it like http://localhost:2021")
+        # An @ behind the host is the rest of a password that wasn't quoted.
+        if not readable or parts.query or "@" in parts.path + parts.fragment or not url.isprintable() or " " in url:
+            raise InvalidParameterError(
+                f"server {_without_userinfo(url)!a} can't be read: write it like http://localhost:2021"
+            )
         return endpoint
 
     @property
@@ -63,6 +69,19 @@ class Endpoint:
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}{self.path.rstrip('/')}"
+
+
+def _userinfo(parts: SplitResult) -> str:
+    if parts.username is None:
+        return ""
+    return f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+
+
+def _without_userinfo(url: str) -> str:
+    """A URL that may be of any shape, with nothing in it that could be a password."""
+    secret, at, host = url.rpartition("@")
+    scheme, separator, _ = secret.partition("://")
+    return f"{scheme}{separator}…@{host}" if at and separator else f"…@{host}" if at else url
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,27 +124,49 @@ def fitting_ids(event_ids: Sequence[str], *, reason: str = "") -> Iterator[Seque
         yield event_ids[begin:]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Heads:
+    """What requests begin with; publishing is the hot path, so all of it but the length of the body is written once."""
+
+    common: str
+    publish: bytes
+    publish_lines: bytes
+
+
+Write = Callable[[], bytes]
+"""What writes a request, once more if it is sent again: the token may be another one then."""
+
+
 class Requests:
     """Writes the requests to one endpoint."""
 
-    __slots__ = ("_headers", "_path", "_publish", "_publish_lines", "endpoint")
+    __slots__ = ("_credentials", "_heads", "_path", "endpoint")
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self, endpoint: Endpoint, credentials: Credentials) -> None:
         self.endpoint = endpoint
         self._path = endpoint.path
-        self._headers = f" HTTP/1.1\r\nHost: {endpoint.authority}\r\nAccept: "
-        # Publishing is the hot path: everything but the length and the body is written once.
-        self._publish = self._head("POST", JSON)
-        self._publish_lines = self._head("POST", NDJSON)
+        self._credentials = credentials
+        self._heads: _Heads | None = None
+
+    def renew(self) -> bool:
+        """Have a new token in what is written from now on; returns whether there is somebody to ask for one.
+
+        Raises `NotConnectedError` if there is none to be had.
+        """
+        if not self._credentials.rotates:
+            return False
+        self._credentials.renew()
+        self._heads = None
+        return True
 
     def publish(self, body: bytes) -> bytes:
         """Publish one event, or a JSON array of them as one batch."""
-        return b"%b%d\r\n\r\n%b" % (self._publish, len(body), body)
+        return b"%b%d\r\n\r\n%b" % ((self._heads or self._write_heads()).publish, len(body), body)
 
     def publish_lines(self, lines: Sequence[bytes]) -> bytes:
         """Publish independent events, each with its own receipt."""
         body = b"\n".join(lines)
-        return b"%b%d\r\n\r\n%b" % (self._publish_lines, len(body), body)
+        return b"%b%d\r\n\r\n%b" % ((self._heads or self._write_heads()).publish_lines, len(body), body)
 
     def publish_and_wait(
         self, body: bytes, *, wait: Literal["reply", "confirm"], timeout: float, count: int = 1
@@ -144,16 +185,25 @@ class Requests:
         """Open a stream, after the event *last_event_id* if given."""
         resumed = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
         accept = f"{SSE}, {PROBLEM}\r\nCache-Control: no-store\r\n"
-        return f"GET {self._target(parameters)}{self._headers}{accept}{resumed}\r\n".encode()
+        return f"GET {self._target(parameters)}{self._common}{accept}{resumed}\r\n".encode()
 
-    def get(self, path: str) -> bytes:
-        """Ask for *path*, which is relative to the endpoint."""
-        return f"GET {self._path}{path}{self._headers}{PROBLEM}\r\n\r\n".encode()
+    def ask(self, path: str, *, method: str = "GET") -> bytes:
+        """A request without a body to *path*, which is relative to the endpoint."""
+        return f"{method} {self._path}{path}{self._common}{PROBLEM}, */*\r\nContent-Length: 0\r\n\r\n".encode()
 
     def _head(self, method: str, content_type: str, query: Parameters | None = None) -> bytes:
         """A request down to where the length of its body is due."""
-        described = f"{PROBLEM}\r\nContent-Type: {content_type}\r\nContent-Length: "
-        return f"{method} {self._target(query or [])}{self._headers}{described}".encode()
+        return f"{method} {self._target(query or [])}{self._common}{_described(content_type)}".encode()
+
+    @property
+    def _common(self) -> str:
+        return (self._heads or self._write_heads()).common
+
+    def _write_heads(self) -> _Heads:
+        common = f" HTTP/1.1\r\nHost: {self.endpoint.authority}\r\n{self._credentials.lines()}Accept: "
+        publish, lines = (f"POST {self._path}{common}{_described(kind)}".encode() for kind in (JSON, NDJSON))
+        self._heads = heads = _Heads(common, publish, lines)
+        return heads
 
     def _target(self, query: Parameters) -> str:
         try:
@@ -165,3 +215,8 @@ class Requests:
 
     def __repr__(self) -> str:
         return f"<Requests to {self.endpoint}>"
+
+
+def _described(content_type: str) -> str:
+    """What a request says of its answer and its body, down to where the length of the body is due."""
+    return f"{PROBLEM}\r\nContent-Type: {content_type}\r\nContent-Length: "

@@ -3,7 +3,8 @@
 A request is sent again only where that can't do harm:
 
     nothing was sent            always: the connection could not be made, unless the server isn't trusted
-    the server refused for now  always: overloaded, stopping or over a limit, nothing was changed
+    the server refused for now  always: overloaded, stopping or asked too often, nothing was changed
+    the token was refused       once, with a new one, if there is somebody to ask for it
     the connection broke        only what may be repeated: acknowledgements, reads, publishes with a key
 
 and only until its deadline. What remains is raised to the caller.
@@ -12,9 +13,17 @@ and only until its deadline. What remains is raised to the caller.
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from bus.errors import BusError, ConnectionFailedError, OverloadedError, StoppingError, TooManyRequestsError
+from bus.errors import (
+    BusError,
+    ConnectionFailedError,
+    OverloadedError,
+    StoppingError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 
 if TYPE_CHECKING:
     from bus.client.core.request import Endpoint
@@ -46,22 +55,22 @@ class NotBusError(ConnectionFailedError):
 class Backoff:
     """Delays that double, each drawn at random below its limit so that clients don't come back in step."""
 
-    __slots__ = ("_asked", "_first", "_limit")
+    __slots__ = ("_asked_for", "_first", "_limit")
 
     def __init__(self, first: float = FIRST_DELAY) -> None:
-        self._asked = 0.0
         self._first = self._limit = first
+        self._asked_for = 0.0
 
     def heed(self, error: BusError | None) -> None:
-        """Have the next delay come on top of the time that *error* asks for, if it does."""
+        """Make the next delay as long as the server asks for, if *error* is that it was asked too often."""
         if isinstance(error, TooManyRequestsError):
-            self._asked = float(error.retry_after)
+            self._asked_for = float(error.retry_after)
 
     def next(self) -> float:
         """Seconds to wait before the next attempt."""
-        asked, self._asked = self._asked, 0.0
+        asked_for, self._asked_for = self._asked_for, 0.0
         limit, self._limit = self._limit, min(self._limit * 2, LONGEST_RETRY_DELAY)
-        return asked + random.uniform(limit / 2, limit)
+        return asked_for + random.uniform(limit / 2, limit)
 
     def reset(self, first: float | None = None) -> None:
         """Begin anew, at *first* seconds if given."""
@@ -90,25 +99,33 @@ def may_repeat(error: BusError, *, repeatable: bool) -> bool:
 class Retry:
     """One request's right to be sent again until *deadline*, on the clock that gives *now*.
 
-    ``uncertain`` is true once an attempt broke after it was sent: the server may have done what was asked.
+    *renew* gets a new token, and says whether there is one. ``uncertain`` is true once an attempt broke after it was
+    sent: the server may have done what was asked.
     """
 
-    __slots__ = ("_backoff", "_repeatable", "deadline", "uncertain")
+    __slots__ = ("_backoff", "_renew", "_repeatable", "deadline", "uncertain")
 
-    def __init__(self, *, deadline: float, repeatable: bool) -> None:
+    def __init__(self, *, deadline: float, repeatable: bool, renew: Callable[[], bool] | None = None) -> None:
         self._backoff = Backoff()
         self.deadline = deadline
         self._repeatable = repeatable
+        self._renew = renew
         self.uncertain = False
 
     def delay(self, error: BusError, *, now: float) -> float:
         """Seconds to wait before the next attempt; raises *error* when there must be none."""
+        if isinstance(error, UnauthorizedError) and self._renewed():
+            return 0.0
         self._backoff.heed(error)
         delay = self._backoff.next()
         if not may_repeat(error, repeatable=self._repeatable) or now + delay >= self.deadline:
             raise error
         self.uncertain = self.uncertain or broke(error)
         return delay
+
+    def _renewed(self) -> bool:
+        renew, self._renew = self._renew, None
+        return renew is not None and renew()
 
     def __repr__(self) -> str:
         kind = "repeatable" if self._repeatable else "once sent, not repeated"

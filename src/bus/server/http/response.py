@@ -11,7 +11,6 @@ from bus.errors import (
     DuplicateKeyError,
     MethodNotAllowedError,
     TimedOutError,
-    TooManyRequestsError,
     UnauthorizedError,
     UnavailableError,
     UnsupportedEncodingError,
@@ -73,7 +72,7 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[str, bytes]:
         headers["Allow"] = error.allowed
     if isinstance(error, UnsupportedEncodingError):
         headers["Accept-Encoding"] = "gzip, identity"
-    if isinstance(error, UnavailableError | TooManyRequestsError):
+    if isinstance(error, UnavailableError):
         headers["Retry-After"] = error.retry_after
     line = " ".join(error.message.split()).encode()
     return format_headers(headers), encode_problem(error) if as_problem else line + b"\n"
