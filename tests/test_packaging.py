@@ -18,7 +18,7 @@ from bus import __version__
 from tests.support import clean_environment
 
 ROOT = Path(__file__).parent.parent
-SERVER_ONLY = ["uvloop", "crc32c", "nacl", "prometheus_client", "click", "rich"]
+SERVER_ONLY = ["uvloop", "crc32c", "nacl", "prometheus_client", "click", "rich", "tomlkit"]
 
 
 def _build(sources: Path, target: Path, *kinds: str, umask: int = 0o022) -> Path:
