@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import count
 
 import pytest
 
+from bus.config import Settings
+from bus.engine.open import open_engine
+from bus.server.api.dispatcher import Dispatcher
+from bus.server.api.route import Route
 from tests.authority import Authority
 from tests.support import ServerProcess
 
@@ -29,3 +34,21 @@ def bus(
 def subject() -> str:
     """A subject nobody else uses."""
     return f"app.test{next(_numbers)}.events"
+
+
+@pytest.fixture(scope="session")
+def routes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Route]:
+    """The routes of a server by their methods and paths."""
+    flags = {"namespaces": "app", "path": str(tmp_path_factory.mktemp("routes"))}
+
+    async def read() -> dict[tuple[str, str], Route]:
+        settings, loop = Settings.read(flags, {}), asyncio.get_running_loop()
+        engine = open_engine(settings.engine, loop)
+        try:
+            return {
+                (found.method.decode(), found.path): found for found in Dispatcher(engine, settings.server, loop).table
+            }
+        finally:
+            engine.close()
+
+    return asyncio.run(read())

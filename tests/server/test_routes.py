@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 
 import msgspec
 import pytest
 
-from bus.config import Settings
-from bus.engine.open import open_engine
-from bus.server.api.dispatcher import Dispatcher
 from bus.server.api.openapi import read_openapi
 from bus.server.api.route import Need, Route
 from bus.server.http.request import Request, read_head
@@ -21,24 +17,6 @@ from tests.support import ServerProcess, request
 
 FOLLOWING = ("HEAD", "OPTIONS")
 """Methods that are answered wherever others are, and that the description doesn't repeat for each path."""
-
-
-@pytest.fixture(scope="module")
-def routes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Route]:
-    """The routes of a server by their methods and paths."""
-    flags = {"namespaces": "app", "path": str(tmp_path_factory.mktemp("routes"))}
-
-    async def read() -> dict[tuple[str, str], Route]:
-        settings, loop = Settings.read(flags, {}), asyncio.get_running_loop()
-        engine = open_engine(settings.engine, loop)
-        try:
-            return {
-                (found.method.decode(), found.path): found for found in Dispatcher(engine, settings.server, loop).table
-            }
-        finally:
-            engine.close()
-
-    return asyncio.run(read())
 
 
 def _described() -> Iterator[tuple[str, str, set[str]]]:

@@ -1,0 +1,187 @@
+"""Every way into the server by every right: what isn't granted is denied, what is granted is allowed.
+
+The ways are those of the table of routes, so one that nobody has thought of here fails.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+
+from bus.server.api.route import Need, Route
+from bus.wire import NDJSON, SSE
+from tests.server.access import Rights, TokenFile, ask, opened, stream
+from tests.server.support import draft
+from tests.support import Answer, ServerProcess
+
+EVERYWHERE = {"subscribe": ["orders.>"], "consumers": ["x*"], "manage": ["x", "orders.>"], "publish": ["orders.>"]}
+"""All rights that are about something, about something else."""
+
+TOKENS: dict[str, Rights] = {
+    "publisher": {"publish": ["app.>"]},
+    "subscriber": {"subscribe": ["app.>"]},
+    "consumer": {"subscribe": ["app.>"], "consumers": ["c", "d"]},
+    "manager": {"manage": ["c", "d"]},
+    "keeper": {"manage": ["app.>"]},
+    "replier": {"reply": True},
+    "meter": {"metrics": True},
+    "elsewhere": EVERYWHERE,
+    "nothing": {},
+    "root": {"admin": True},
+}
+NOBODY = ""
+"""Who brings no token."""
+
+READERS = ("subscriber", "consumer")
+LOOKERS = ("consumer", "manager", "keeper")
+MANAGERS = ("manager", "keeper")
+
+CONSUMER = "/v1/consumers/{name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Way:
+    """One way in: a request to a route, whom it is granted, and how that shows. ``root`` may go every way.
+
+    ``{c}`` in a query is the id of an open subscription, ``{e}`` that of what it was delivered, ``{who}`` who asks.
+    """
+
+    method: str
+    path: str = "/"
+    query: str = ""
+    body: bytes | None = None
+    headers: dict[str, str] = field(default_factory=dict)
+    granted: Sequence[str]
+    shows: Callable[[Answer], bool] = lambda answer: answer.status not in (401, 403, 404)
+
+
+def _is_stored(answer: Answer) -> bool:
+    return answer.status == 202 and b'"error"' not in answer.body
+
+
+def _names(text: bytes) -> Callable[[Answer], bool]:
+    return lambda answer: answer.status == 200 and text in answer.body
+
+
+EVENT = draft("app.a")
+LINES = {"Content_Type": NDJSON}
+ANYBODY = (NOBODY, *TOKENS)
+
+WAYS = {
+    "event": Way(method="POST", body=EVENT, granted=["publisher"]),
+    "array": Way(method="POST", body=b"[%b,%b]" % (EVENT, EVENT), granted=["publisher"]),
+    "array with another's": Way(method="POST", body=b"[%b,%b]" % (EVENT, draft("app._")), granted=["publisher"]),
+    "lines": Way(method="POST", body=EVENT, headers=LINES, granted=["publisher"], shows=_is_stored),
+    "compressed": Way(
+        method="POST", body=gzip.compress(EVENT), headers={"Content_Encoding": "gzip"}, granted=["publisher"]
+    ),
+    "wait for confirmation": Way(method="POST", query="wait=confirm&timeout=1ms", body=EVENT, granted=["publisher"]),
+    "wait for the reply": Way(method="POST", query="wait=reply&timeout=1ms", body=EVENT, granted=["publisher"]),
+    "reply to an inbox": Way(method="POST", body=draft("_bus_.any"), granted=["replier"]),
+    "stream": Way(method="GET", query="subject=app.>&follow=false", headers={"Accept": SSE}, granted=READERS),
+    "stream of lines": Way(
+        method="GET", query="subject=app.*&follow=false", headers={"Accept": NDJSON}, granted=READERS
+    ),
+    "from an index": Way(method="GET", query="subject=app.a&start=1&follow=false", granted=READERS),
+    "resumed": Way(method="GET", query="subject=app.a&last_event_id=x&follow=false", granted=READERS),
+    "anonymous consumer": Way(method="GET", query="subject=app.*&ack=manual&follow=false", granted=READERS),
+    "durable consumer": Way(
+        method="GET",
+        query="subject=app.*&ack=manual&consumer=c&follow=false&limit=1&start=newest",
+        granted=["consumer"],
+    ),
+    "dead letters": Way(method="GET", query="subject=app._dead_.c&follow=false", granted=[]),
+    "inbox": Way(method="GET", query="subject=_bus_.{who}&follow=false", granted=["publisher", "elsewhere"]),
+    "settle": Way(method="PUT", query="consumer_id={c}&event_id={e}&action=extend", granted=["consumer"]),
+    "probe": Way(method="HEAD", granted=ANYBODY),
+    "health": Way(method="GET", path="/healthz", granted=ANYBODY),
+    "readiness": Way(method="GET", path="/readyz", granted=ANYBODY),
+    "description": Way(method="GET", path="/openapi.json", granted=ANYBODY),
+    "metrics": Way(method="GET", path="/metrics", granted=["meter"]),
+    "namespaces": Way(
+        method="GET", path="/v1/namespaces", granted=["publisher", "keeper", *READERS], shows=_names(b'"app"')
+    ),
+    "consumers": Way(method="GET", path="/v1/consumers", granted=LOOKERS, shows=_names(b'"name":"c"')),
+    "consumer": Way(method="GET", path=CONSUMER, granted=LOOKERS),
+    "why": Way(method="GET", path=f"{CONSUMER}/why", granted=LOOKERS),
+    "dead": Way(method="GET", path=f"{CONSUMER}/dead", granted=LOOKERS),
+    "redrive": Way(method="POST", path=f"{CONSUMER}/dead", granted=MANAGERS),
+    "drop": Way(method="DELETE", path=f"{CONSUMER}/dead", granted=MANAGERS),
+    "delete": Way(method="DELETE", path=CONSUMER, granted=MANAGERS),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A server, its tokens, and a subscription of ``consumer``'s with one delivery."""
+
+    server: ServerProcess
+    tokens: dict[str, str]
+    consumer_id: str
+    event_id: str
+
+    def go(self, way: Way, who: str) -> Answer:
+        """Ask for *way* as *who*."""
+        query = way.query.format(c=self.consumer_id, e=self.event_id, who=who)
+        name = "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
+        target = way.path.format(name=name) + (f"?{query}" if query else "")
+        return ask(self.server, self.tokens[who], way.method, target, way.body, **way.headers)
+
+    def make_consumer(self, name: str) -> None:
+        """Have a durable consumer of this name, which reads within ``app.>``."""
+        wanted = f"/?subject=app.*&ack=manual&consumer={name}&follow=false&start=newest"
+        assert ask(self.server, self.tokens["root"], "GET", wanted).status == 200
+
+
+@pytest.fixture(scope="module")
+def ground(tmp_path_factory: pytest.TempPathFactory, bus_command: Sequence[str]) -> Iterator[Ground]:
+    file = TokenFile(tmp_path_factory.mktemp("auth") / "tokens.toml", None, **TOKENS)
+    path = tmp_path_factory.mktemp("matrix") / "data"
+    server = ServerProcess(path, flags=["--auth", str(file.path)], bus=bus_command)
+    tokens = {NOBODY: "", **file.tokens}
+    ask(server, tokens["root"], "POST", "/", draft("app.held"))
+    with stream(server, tokens["consumer"], "app.held", start="oldest", ack="manual", redelivery="1h") as held:
+        (event,) = held.take(1)
+        found = Ground(server, tokens, opened(held), event.id)
+        found.make_consumer("c")
+        yield found
+    server.close()
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_what_is_not_granted_is_denied_and_what_is_granted_is_allowed(ground: Ground, name: str) -> None:
+    way = WAYS[name]
+    allowed = set()
+    for who in ground.tokens:
+        if name == "delete":
+            ground.make_consumer("d")
+        if way.shows(ground.go(way, who)):
+            allowed.add(who)
+    assert allowed == {"root", *way.granted}
+
+
+def test_looking_at_the_head_takes_what_looking_takes(ground: Ground) -> None:
+    for way in WAYS.values():
+        if way.method == "GET" and way.path not in ("/", "/v1/namespaces", "/v1/consumers"):
+            for who in ground.tokens:
+                head = ask(ground.server, ground.tokens[who], "HEAD", way.path.format(name="c"))
+                assert head.status == ground.go(way, who).status, (way, who)
+
+
+def test_no_way_is_forgotten(routes: dict[tuple[str, str], Route]) -> None:
+    known = {(way.method, way.path) for way in WAYS.values()}
+    ways = {place for place in routes if place[0] != "OPTIONS" and (place[0] != "HEAD" or place == ("HEAD", "/"))}
+    assert ways == known
+    for place in known:
+        granted = [way.granted for way in WAYS.values() if (way.method, way.path) == place]
+        assert (routes[place].needs is Need.NOTHING) == any(NOBODY in who for who in granted)
+
+
+def test_who_brings_no_token_is_asked_for_one(ground: Ground) -> None:
+    for way in WAYS.values():
+        if NOBODY not in way.granted:
+            answer = ground.go(way, NOBODY)
+            assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer"), way
