@@ -15,7 +15,7 @@ from bus.errors import BusError, InvalidError, MalformedError
 from bus.server.api.acknowledge import read_acknowledge
 from bus.server.api.subscribe import read_redelivery, read_start, read_subscribe
 from bus.server.http.query import parse_query
-from bus.server.http.request import Head, Request, read_head, take_head
+from bus.server.http.request import Head, HeadReader, Request, read_head
 from bus.server.service_manager import Supervisor
 from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
 
@@ -28,7 +28,7 @@ NOW = 1_800_000_000_000_000_000
 
 
 def _head(query: str) -> Head:
-    return take_head(b"GET /?%b HTTP/1.1\r\nHost: bus\r\n\r\n" % query.encode())[0]
+    return HeadReader().read(b"GET /?%b HTTP/1.1\r\nHost: bus\r\n\r\n" % query.encode())[0]
 
 
 @given(st.lists(st.tuples(TOKENS.map(lambda name: b"x-" + name), VALUES), max_size=20, unique_by=lambda pair: pair[0]))

@@ -30,5 +30,26 @@ class Principal:
         return f"token {self.name}" if self.digest else self.name
 
 
+class Credentials:
+    """What somebody brings to show who that is: the value of ``Authorization``, empty for nothing.
+
+    Who that is gets noted here, in ``principal``, and by what it was found out, in ``source``: a client that repeats
+    itself brings the same object again.
+    """
+
+    __slots__ = ("principal", "source", "value")
+
+    def __init__(self, value: bytes) -> None:
+        self.value = value
+        self.principal: Principal | None = None
+        self.source: object = None
+
+    def __repr__(self) -> str:
+        return f"<Credentials of {self.principal or 'somebody'}>"
+
+
+NOTHING = Credentials(b"")
+"""What somebody brings who brings nothing."""
+
 EVERYBODY = Principal("everybody", EVERYTHING)
 """Whom every request is from where there is no token file."""

@@ -38,9 +38,16 @@ class TokenAuthenticator:
         self.tokens = tokens
 
     def identify(self, request: Request) -> Principal:
-        value = request.authorization
-        if value:
-            return _unless_expired(self._find(value))
+        credentials, tokens = request.credentials, self.tokens
+        principal = credentials.principal
+        if principal is None or credentials.source is not tokens:
+            if not credentials.value:
+                return self._anonymous()
+            principal = credentials.principal = self._find(credentials.value)
+            credentials.source = tokens
+        return principal if principal.expires is None else _unless_expired(principal)
+
+    def _anonymous(self) -> Principal:
         if self.tokens.anonymous is None:
             raise token_needed("for this")
         return self.tokens.anonymous

@@ -78,13 +78,9 @@ class Permits:
     def _refusal_of(self, principal: Principal, draft: Draft) -> BusError | None:
         """Why *draft* may not be published; None if it may, or if what it says can't be read."""
         subject, inbox = draft.subject or "", draft.response_subject
-        rights = principal.rights
-        if is_inbox(subject):
-            if not rights.may_reply:
-                return refusal(principal, "publish to an inbox", "it has no reply = true")
-        elif not rights.may_publish(subject) and _is_readable(subject):
-            return refusal(principal, f"publish to {subject}", "no publish pattern takes it")
-        if inbox and not (self._claims.claim(inbox, principal.name) or rights.may_reply):
+        if not principal.rights.may_publish(subject) and (error := _refusal_to_publish(principal, subject)):
+            return error
+        if inbox and not (self._claims.claim(inbox, principal.name) or principal.rights.may_reply):
             return refusal(principal, "have replies go to this inbox", "it belongs to who made it")
         return None
 
@@ -198,6 +194,17 @@ class Permits:
 
 def _what(request: Request) -> str:
     return f"{request.head.method.decode()} {request.head.path}"
+
+
+def _refusal_to_publish(principal: Principal, subject: str) -> BusError | None:
+    """Why events may not go to *subject*, which no publish pattern takes; an inbox takes a right of its own."""
+    if is_inbox(subject):
+        return (
+            None if principal.rights.may_reply else refusal(principal, "publish to an inbox", "it has no reply = true")
+        )
+    if _is_readable(subject):
+        return refusal(principal, f"publish to {subject}", "no publish pattern takes it")
+    return None
 
 
 def _is_readable(subject: str) -> bool:

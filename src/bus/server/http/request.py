@@ -20,7 +20,7 @@ import httptools
 import msgspec
 from msgspec.structs import replace
 
-from bus.access.principal import EVERYBODY, Principal
+from bus.access.principal import EVERYBODY, NOTHING, Credentials, Principal
 from bus.errors import (
     ExpectationFailedError,
     HeadTooLargeError,
@@ -76,12 +76,12 @@ class Head(msgspec.Struct, frozen=True, eq=False):
 
 class Request(msgspec.Struct, eq=False):
     """One request; ``body`` is filled in when all of it has come, unless it is taken as it comes, and ``path_values``
-    where its route has names in its path. ``authorization`` is what it brings to show whom it is from, which is the
-    ``principal`` once that is known."""
+    where its route has names in its path. ``principal`` is whom it is from, once that is known by the
+    ``credentials``."""
 
     head: Head
     body: bytes = b""
-    authorization: bytes = b""
+    credentials: Credentials = NOTHING
     path_values: Mapping[str, str] = _NO_VALUES
     principal: Principal = EVERYBODY
     _query: Query | None = None
@@ -102,23 +102,46 @@ class Request(msgspec.Struct, eq=False):
 
 
 _known_heads: dict[bytes, Head] = {}
-"""Heads read lately, by their bytes without `Authorization`, the oldest first."""
+"""Heads read lately, by their bytes without ``Authorization``, the oldest first."""
 
 
-def take_head(head: bytes) -> tuple[Head, bytes]:
-    """Read *head*, which ends with its empty line, and cut its ``Authorization`` out. Raises a `MalformedError`.
+class HeadReader:
+    """Reads the heads of one connection, of which each ends with its empty line, and takes credentials out of them.
 
     Clients repeat themselves: what was read lately is remembered by its bytes, which are `LONGEST_REMEMBERED` at most;
-    the header section also on its own, because the targets of acknowledgements differ.
+    the header section also on its own, because the targets of acknowledgements differ. What comes with credentials is
+    remembered without them for all, and with them for this connection alone, while it repeats the same head.
     """
-    known = _known_heads.get(head)
-    if known is not None:
-        return known, b""
-    found = _AUTHORIZATION.search(head)
-    if found is None:
-        return _read_anew(head), b""
-    head = head[: found.start()] + head[found.end() :]
-    return _known_heads.get(head) or _read_anew(head), found[1].strip()
+
+    __slots__ = ("_last", "_last_read")
+
+    def __init__(self) -> None:
+        self._last = b""
+        self._last_read: tuple[Head, Credentials] | None = None
+
+    def read(self, head: bytes) -> tuple[Head, Credentials]:
+        """The head, and what came with it. Raises a `MalformedError`."""
+        if head == self._last and self._last_read:
+            return self._last_read
+        known = _known_heads.get(head)
+        if known is not None:
+            return known, NOTHING
+        found = _AUTHORIZATION.search(head)
+        if found is None:
+            return _read_anew(head), NOTHING
+        return self._read_with_credentials(head, found)
+
+    def _read_with_credentials(self, head: bytes, found: re.Match[bytes]) -> tuple[Head, Credentials]:
+        bare = head[: found.start()] + head[found.end() :]
+        read = _known_heads.get(bare) or _read_anew(bare)
+        credentials, value = self._last_read[1] if self._last_read else NOTHING, found[1].strip()
+        if value != credentials.value:
+            credentials = Credentials(value)
+        self._last, self._last_read = head if len(head) <= LONGEST_REMEMBERED else b"", (read, credentials)
+        return read, credentials
+
+    def __repr__(self) -> str:
+        return f"<HeadReader with {self._last_read[1] if self._last_read else NOTHING!r}>"
 
 
 def _read_anew(head: bytes) -> Head:

@@ -24,7 +24,7 @@ from bus.server.http.answer_queue import AnswerQueue
 from bus.server.http.body import Body, BodySink
 from bus.server.http.flow_control import FlowControl
 from bus.server.http.memory_limits import Memory
-from bus.server.http.request import Head, Request, check_expectation, take_head
+from bus.server.http.request import Head, HeadReader, Request, check_expectation
 from bus.server.http.responder import Carrier, MakeResponder, Responder
 
 NEVER = float("inf")
@@ -66,7 +66,7 @@ class RequestReader:
     """
 
     __slots__ = (
-        "_answers", "_body", "_carrier", "_credit", "_flow", "_handler", "_loop", "_make_responder",
+        "_answers", "_body", "_carrier", "_credit", "_flow", "_handler", "_heads", "_loop", "_make_responder",
         "_most_at_once", "_request", "_searched", "buffer", "lingers", "state",
     )  # fmt: skip
 
@@ -87,6 +87,7 @@ class RequestReader:
         self._credit = 0
         self._flow = flow
         self._handler = handler
+        self._heads = HeadReader()
         self._loop = loop
         self._make_responder = handler.make_responder
         self._most_at_once = min(limits.SMALL_BODY, handler.max_body)
@@ -159,16 +160,16 @@ class RequestReader:
             return False
         self._searched = 0
         self._credit -= 1
-        head, authorization = take_head(buffer[:body])
+        head, credentials = self._heads.read(buffer[:body])
         self._answers.waiting.append(responder := self._make_responder(self._carrier, head, not head.keep_alive))
         end = body + head.length
         if end > len(buffer) or head.length > self._most_at_once or not head.at_once:
             self.buffer = buffer[body:]
-            self._begin_body(Request(head, b"", authorization), responder)
+            self._begin_body(Request(head, b"", credentials), responder)
             return True
         self.buffer = buffer[end:]
         self._await_next(head)
-        self._handler.handle(Request(head, buffer[body:end], authorization), responder)
+        self._handler.handle(Request(head, buffer[body:end], credentials), responder)
         return True
 
     def _skip_empty_lines(self) -> bytes:
