@@ -47,13 +47,14 @@ def pytest_configure() -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what is marked ``every_engine`` with each of them, and what is marked ``over_tls`` also with TLS."""
-    ways = {"embedded": (BUS, False)}
-    if metafunc.definition.get_closest_marker("every_engine"):
-        ways["late"] = (LATE, False)
+    if "bus_command" not in metafunc.fixturenames:
+        return
+    late = metafunc.definition.get_closest_marker("every_engine")
     if metafunc.definition.get_closest_marker("over_tls"):
-        ways["tls"] = (BUS, True)
-    if len(ways) > 1 and "bus_command" in metafunc.fixturenames:
+        ways = {"embedded": (BUS, False), "tls": (BUS, True)} | ({"late": (LATE, False)} if late else {})
         metafunc.parametrize(("bus_command", "tls"), ways.values(), ids=ways, indirect=True, scope="session")
+    elif late:
+        metafunc.parametrize("bus_command", [BUS, LATE], ids=["embedded", "late"], indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from typing import Any, cast
 from bus.client.core.outcomes import check
 from bus.client.core.request import Endpoint
 from bus.client.core.response import ResponseReader
+from bus.client.core.tls import make_tls
 from bus.errors import BusError, ConnectionFailedError
 
 _MSG = b"\nevent: msg\n"
@@ -87,7 +88,7 @@ async def _open(endpoint: Endpoint, protocol: asyncio.Protocol) -> asyncio.Trans
     loop = asyncio.get_running_loop()
     try:
         transport, _ = await loop.create_connection(
-            lambda: protocol, endpoint.host, endpoint.port, ssl=endpoint.secure or None
+            lambda: protocol, endpoint.host, endpoint.port, ssl=make_tls(endpoint)
         )
     except OSError as error:
         reason = (error.strerror or str(error)).lower()

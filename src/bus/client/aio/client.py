@@ -20,6 +20,7 @@ from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoi
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT
 from bus.client.core.stream_notices import Dropped, Gap
+from bus.client.core.tls import File, make_tls
 from bus.client.core.worker_plan import WorkOptions
 from bus.errors import BusError
 from bus.event import Draft, Receipt
@@ -42,11 +43,16 @@ class AsyncClient:
             long. By default the variable ``BUS_TOKEN``, if there is no user in the URL; empty for none.
         headers: go along with each request, for a proxy that wants them.
         timeout: seconds a call may take in all, connecting and trying again included; by default 10.
-        tls: replaces the system's certificates for an ``https`` server.
+        ca: for an ``https`` server: a file of the authorities that are trusted instead of the system's; by default
+            that named in the variable ``BUS_CA_FILE``, if there is one.
+        cert: a file of the certificate that this program shows and of its key, or a pair of files; by default those
+            named in ``BUS_CERT_FILE`` and ``BUS_KEY_FILE``.
+        tls: in place of *ca* and *cert*, a context of your own.
         max_connections: requests and confirmed puts that wait for their answers at once; others queue.
 
     Raises:
-        InvalidParameterError: *url* can't be read, *token* or *headers* can't be sent.
+        InvalidParameterError: *url* can't be read, *token* or *headers* can't be sent, a file of *ca* or *cert* can't
+            be used, or *tls* is given beside them.
     """
 
     def __init__(
@@ -56,13 +62,16 @@ class AsyncClient:
         token: Token | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = DEFAULT_TIMEOUT,
+        ca: File | None = None,
+        cert: File | tuple[File, File] | None = None,
         tls: SSLContext | None = None,
         max_connections: int = 64,
     ) -> None:
         self._endpoint = Endpoint.parse(url)
         credentials = Credentials(userinfo=self._endpoint.userinfo, token=token, headers=headers)
         requests = Requests(self._endpoint, credentials)
-        self._calls = AsyncCalls(requests, timeout=timeout, tls=tls, max_connections=max_connections)
+        context = make_tls(self._endpoint, tls=tls, ca=ca, cert=cert)
+        self._calls = AsyncCalls(requests, timeout=timeout, tls=context, max_connections=max_connections)
 
     # -- publishing
 

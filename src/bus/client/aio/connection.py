@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from bus.client.core import forks
 from bus.client.core.request import Endpoint, Write
 from bus.client.core.response import Heard, Response, ResponseReader
-from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, not_connected, os_reason
+from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, broken, not_connected
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 
 if TYPE_CHECKING:
@@ -106,14 +106,9 @@ class AsyncConnection(asyncio.Protocol):
             if self._heard is not None:
                 self._heard(self.reader)
         except BusError as error:
-            self._finish(self._broken(exc) if exc and isinstance(error, ConnectionFailedError) else error)
+            self._finish(broken(self._endpoint, exc) if exc and isinstance(error, ConnectionFailedError) else error)
         else:
             self._finish(None)
-
-    def _broken(self, error: Exception) -> ConnectionFailedError:
-        return ConnectionFailedError(
-            f"the connection to {self._endpoint} broke ({os_reason(error)}): {UNKNOWN_OUTCOME}"
-        )
 
     def _finish(self, error: BusError | None) -> None:
         answered, self._answered, self._heard = self._answered, None, None
@@ -133,7 +128,7 @@ async def _dial(endpoint: Endpoint, *, tls: SSLContext | None) -> AsyncConnectio
     loop = asyncio.get_running_loop()
     try:
         _, connection = await loop.create_connection(
-            lambda: AsyncConnection(endpoint), endpoint.host, endpoint.port, ssl=tls or endpoint.secure or None
+            lambda: AsyncConnection(endpoint), endpoint.host, endpoint.port, ssl=tls
         )
     except (OSError, ValueError) as error:  # a ValueError is of a host that no name server could know
         raise not_connected(endpoint, error) from None

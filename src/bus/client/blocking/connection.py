@@ -10,11 +10,11 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, TypeVar
 
-from bus.client.blocking.dial import connect_socket, default_tls, left
+from bus.client.blocking.dial import connect_socket, left
 from bus.client.core.request import Endpoint, Write
 from bus.client.core.response import Heard, Response, ResponseReader
-from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, os_reason
-from bus.errors import BusError, ConnectionFailedError, TimedOutError
+from bus.client.core.retry import UNKNOWN_OUTCOME, Retry, broken
+from bus.errors import BusError, TimedOutError
 
 if TYPE_CHECKING:
     from ssl import SSLContext
@@ -64,7 +64,7 @@ class Connection:
             while not self.reader.complete:
                 self.receive(timeout=self.left(deadline))
         if not self.reader.complete:
-            raise self._broken(error) from None
+            raise broken(self._endpoint, error) from None
 
     def receive(self, *, timeout: float) -> None:
         """Feed the next bytes to the reader.
@@ -78,7 +78,7 @@ class Connection:
         except TimeoutError:
             raise self._timed_out() from None
         except (OSError, ValueError) as error:
-            raise self._broken(error) from None
+            raise broken(self._endpoint, error) from None
         self.heard_at = monotonic()
         if data:
             self.reader.feed(data)
@@ -98,11 +98,6 @@ class Connection:
 
     def _timed_out(self) -> TimedOutError:
         return TimedOutError(f"{self._endpoint} did not answer in time: {UNKNOWN_OUTCOME}")
-
-    def _broken(self, error: Exception) -> ConnectionFailedError:
-        return ConnectionFailedError(
-            f"the connection to {self._endpoint} broke ({os_reason(error)}): {UNKNOWN_OUTCOME}"
-        )
 
     def left(self, deadline: float) -> float:
         """Seconds until *deadline*. Raises `TimedOutError` when there are none, whatever the server goes on sending."""
@@ -137,7 +132,7 @@ class Pool:
 
     def __init__(self, endpoint: Endpoint, *, tls: SSLContext | None) -> None:
         self._endpoint = endpoint
-        self._tls = tls or (default_tls() if endpoint.secure else None)
+        self._tls = tls
         self._idle: deque[Connection] = deque()
         self._closed = False
 

@@ -48,12 +48,6 @@ def _secure(plain: socket.socket, endpoint: Endpoint, deadline: float, tls: SSLC
         raise
 
 
-def default_tls() -> SSLContext:
-    from ssl import create_default_context  # loaded late: most servers are reached in the clear
-
-    return create_default_context()
-
-
 def left(deadline: float) -> float:
     """Seconds until *deadline*. Raises `TimeoutError` when there are none."""
     seconds = deadline - monotonic()

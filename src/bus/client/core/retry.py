@@ -2,7 +2,7 @@
 
 A request is sent again only where that can't do harm:
 
-    nothing was sent            always: the connection could not be made, unless the server isn't trusted
+    nothing was sent            always: the connection could not be made, unless one side doesn't trust the other
     the server refused for now  always: overloaded, stopping or asked too often, nothing was changed
     the token was refused       once, with a new one, if there is somebody to ask for it
     the connection broke        only what may be repeated: acknowledgements, reads, publishes with a key
@@ -44,8 +44,8 @@ class NotConnectedError(ConnectionFailedError):
     """The connection could not be made, so nothing was sent."""
 
 
-class UntrustedServerError(NotConnectedError):
-    """The server's certificate isn't one the client trusts, which another attempt won't change."""
+class UntrustedError(NotConnectedError):
+    """One side's certificate isn't one the other trusts, or one side knows no TLS: another attempt won't change it."""
 
 
 class NotBusError(ConnectionFailedError):
@@ -89,7 +89,7 @@ def broke(error: BusError) -> bool:
 
 def may_repeat(error: BusError, *, repeatable: bool) -> bool:
     """Whether what failed with *error* can be sent again without harm; see the table above."""
-    if isinstance(error, UntrustedServerError | NotBusError):
+    if isinstance(error, UntrustedError | NotBusError):
         return False
     if isinstance(error, NotConnectedError | OverloadedError | StoppingError | TooManyRequestsError):
         return True
@@ -133,14 +133,36 @@ class Retry:
 
 
 def os_reason(error: Exception) -> str:
-    """What the operating system says, without its number."""
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    """What the operating system says, or OpenSSL, without its number."""
+    reason: str | None = getattr(error, "reason", None)
+    words = reason.replace("_", " ").lower() if isinstance(reason, str) else getattr(error, "strerror", None)
+    return words or str(error) or type(error).__name__
 
 
 def not_connected(endpoint: Endpoint, error: Exception) -> NotConnectedError:
     """What to raise when connecting to *endpoint* failed with *error*."""
-    from ssl import SSLCertVerificationError  # loaded late: most servers are reached in the clear
+    return _untrusted(endpoint, error) or NotConnectedError(f"can't reach {endpoint}: {os_reason(error)}")
+
+
+def broken(endpoint: Endpoint, error: Exception) -> ConnectionFailedError:
+    """What to raise when a connection to *endpoint* broke with *error*, after something was sent."""
+    return _untrusted(endpoint, error) or ConnectionFailedError(
+        f"the connection to {endpoint} broke ({os_reason(error)}): {UNKNOWN_OUTCOME}"
+    )
+
+
+def _untrusted(endpoint: Endpoint, error: Exception) -> UntrustedError | None:
+    """Why there will be no TLS with *endpoint*; a server says what it has against a client when that is done asking."""
+    if not endpoint.secure:
+        return None
+    from ssl import SSLCertVerificationError, SSLError  # loaded late: most servers are reached in the clear
 
     if isinstance(error, SSLCertVerificationError):
-        return UntrustedServerError(f"can't trust the certificate of {endpoint}: {error.verify_message}")
-    return NotConnectedError(f"can't reach {endpoint}: {os_reason(error)}")
+        return UntrustedError(f"can't trust the certificate of {endpoint}: {error.verify_message}")
+    if not isinstance(error, SSLError) or not error.reason:
+        return None
+    if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE"):
+        return UntrustedError(f"{endpoint} speaks no TLS: ask for http:// instead")
+    if "ALERT" in error.reason and ("CERTIFICATE" in error.reason or error.reason.endswith("UNKNOWN_CA")):
+        return UntrustedError(f"{endpoint} wants a certificate of this client that it trusts: {os_reason(error)}")
+    return None

@@ -24,7 +24,7 @@ from bus.client.core.late_acks import LateAcks
 from bus.client.core.request import Acknowledgement, Parameters
 from bus.client.core.response import Response
 from bus.client.core.resume_position import ResumePosition
-from bus.client.core.retry import Backoff, NotBusError, UntrustedServerError
+from bus.client.core.retry import Backoff, NotBusError, UntrustedError
 from bus.client.core.stream_notices import Dropped, Gap, Notice, StreamEnd, StreamOpen, log_dropped, log_gap
 from bus.client.core.stream_reader import StreamReader
 from bus.errors import (
@@ -277,7 +277,7 @@ class StreamState(Generic[D]):
 
 def reconnects(error: BusError) -> bool:
     """Whether a stream that ended with *error* is taken up again; other errors would only come again."""
-    if isinstance(error, UntrustedServerError | NotBusError):
+    if isinstance(error, UntrustedError | NotBusError):
         return False
     return isinstance(error, (*_NOT_NOW, StorageError))
 
