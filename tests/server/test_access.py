@@ -226,6 +226,18 @@ def test_what_is_managed_or_refused_is_written_down(server: ServerProcess, token
     assert not any(token in server.log for token in tokens.tokens.values())
 
 
+def test_logs_say_whose_a_request_is_and_for_whom_a_proxy_asks(start_server: StartServer, tmp_path: Path) -> None:
+    file = TokenFile(tmp_path / "tokens.toml", billing={"publish": ["app.bills"]})
+    flags = ["--auth", str(file.path), "--trusted-proxies", "127.0.0.1", "--access-log"]
+    server = start_server(flags=flags)
+    body, header = b'{"subject":"app.bills"}', {"X-Forwarded-For": "192.0.2.7"}
+    assert ask(server, file.tokens["billing"], "POST", "/", body, **header).status == 202
+    assert "192.0.2.7 billing POST / 202" in server.wait_for_log("bus.access")
+    assert ask(server, "", "POST", "/", body, **header).status == 401
+    refused = msgspec.json.decode(server.wait_for_log('"allowed":false'))
+    assert refused["from"] == "192.0.2.7"
+
+
 # -- changes
 
 

@@ -133,7 +133,7 @@ OPTIONS = (
         parse_flag,
         "BUS_RETENTION_FORCE",
         "false",
-        "Lelete also events that a durable consumer has yet to settle.",
+        "Delete also events that a durable consumer has yet to settle.",
         is_switch=True,
     ),
     Option(

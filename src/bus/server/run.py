@@ -24,7 +24,6 @@ from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.open import open_engine
 from bus.errors import BusError, ConfigError
-from bus.server.api import audit
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.http import limits
 from bus.server.http.connection import Connection
@@ -79,7 +78,6 @@ class Server:
             engine.close()
 
     async def _serve(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        audit.set_up()
         dispatcher = Dispatcher(engine, self._settings.server, loop)
         listening = await _listen(self._settings.server.addr, self._protocol_factory(dispatcher, loop), loop)
         stop = asyncio.Event()

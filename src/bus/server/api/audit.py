@@ -9,7 +9,8 @@ import time
 import msgspec
 
 from bus.access.principal import Principal
-from bus.server.http.responder import Carrier
+from bus.server.http.client_address import ClientAddresses
+from bus.server.http.responder import Responder
 from bus.units import format_time
 
 log = logging.getLogger("bus.audit")
@@ -19,7 +20,7 @@ LONGEST = 500
 
 
 class Entry(msgspec.Struct):
-    """One line. ``from_`` is the address at the other end of the connection."""
+    """One line. ``from_`` is the client's address, or that for which a trusted proxy asks."""
 
     time: str
     who: str
@@ -29,28 +30,31 @@ class Entry(msgspec.Struct):
     why: str
 
 
-def set_up() -> None:
-    """Write the audit log to standard error: whole lines of JSON, whatever the level of other logs is."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
-    log.handlers = [handler]
-    log.setLevel(logging.INFO)
-    log.propagate = False
+class AuditLog:
+    """Writes to standard error, whatever the level of other logs is; *clients* tells from where somebody asks."""
 
+    def __init__(self, clients: ClientAddresses) -> None:
+        self._clients = clients
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.handlers = [handler]
+        log.setLevel(logging.INFO)
+        log.propagate = False
 
-def write(connection: Carrier, principal: Principal | None, what: str, *, allowed: bool, why: str) -> None:
-    """Write down that *what* was asked over *connection*; *principal* is None for somebody who isn't known."""
-    entry = Entry(
-        time=format_time(time.time_ns()),
-        who=principal.name if principal else "",
-        from_=_address_of(connection),
-        what=what[:LONGEST],
-        allowed=allowed,
-        why=why[:LONGEST],
-    )
-    log.info("%s", msgspec.json.encode(entry).decode())
+    def write(self, responder: Responder, principal: Principal | None, what: str, *, allowed: bool, why: str) -> None:
+        """Write down that *what* was asked by the request that *responder* answers.
 
+        *principal* is None for somebody who isn't known.
+        """
+        entry = Entry(
+            time=format_time(time.time_ns()),
+            who=principal.name if principal else "",
+            from_=self._clients.shown(responder.connection, responder.head),
+            what=what[:LONGEST],
+            allowed=allowed,
+            why=why[:LONGEST],
+        )
+        log.info("%s", msgspec.json.encode(entry).decode())
 
-def _address_of(connection: Carrier) -> str:
-    peer = connection.transport.get_extra_info("peername")
-    return str(peer[0]) if peer else ""
+    def __repr__(self) -> str:
+        return f"<AuditLog of {self._clients!r}>"

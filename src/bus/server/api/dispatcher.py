@@ -18,6 +18,7 @@ from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.reading.round_robin import RoundRobin
 from bus.errors import StoppingError
+from bus.server.api.audit import AuditLog
 from bus.server.api.consumers import ConsumerRoutes
 from bus.server.api.events import EventRoutes
 from bus.server.api.gate import Gate
@@ -70,9 +71,10 @@ class Dispatcher:
         self.streams = self._heartbeat.streams
         self.tokens = TokenWatch(settings.auth, self._judge_streams) if settings.auth else None
         authenticator = self.tokens.authenticator if self.tokens else None
-        self._permits = Permits(authenticator, engine.consumers)
-        self._opener = Streams(engine, self._permits, self._heartbeat, loop)
         clients = ClientAddresses(settings.trusted_proxies)
+        audit = AuditLog(clients)
+        self._permits = Permits(authenticator, engine.consumers, audit)
+        self._opener = Streams(engine, self._permits, self._heartbeat, loop)
         self.make_responder: MakeResponder = AccessLog(clients).responder if settings.access_log else Responder
         self._admission = Admission(settings.max_connections, settings.max_connections_per_address, clients)
         self.table = all_routes(
@@ -91,7 +93,7 @@ class Dispatcher:
         checks = [KnownHosts(settings.hosts).check] if settings.hosts else []
         if settings.limit_requests or settings.limit_bytes:
             checks.append(self._client_limits.check)
-        self._gate = Gate(self.table, self._admission, authenticator, self.cors.origins, checks)
+        self._gate = Gate(self.table, self._admission, authenticator, self.cors.origins, audit, checks)
 
     # -- connections
 

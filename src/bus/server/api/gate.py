@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bus.errors import ForbiddenError, UnauthorizedError
-from bus.server.api import audit
+from bus.server.api.audit import AuditLog
 from bus.server.api.authentication import Authenticator
 from bus.server.api.needs import check_need
 from bus.server.api.route import Need, Route, RouteTable
@@ -36,8 +36,10 @@ class Gate:
         admission: Admission,
         authenticator: Authenticator | None,
         origins: Sequence[str],
+        audit: AuditLog,
         checks: Sequence[Check] = (),
     ) -> None:
+        self._audit = audit
         self._checks = tuple(checks)
         self._table = table
         self._authenticator = authenticator
@@ -78,10 +80,11 @@ class Gate:
             return
         try:
             request.principal = authenticator.identify(request)
+            responder.known_as(request.principal.name)
             check_need(request.principal, route.needs)
         except (UnauthorizedError, ForbiddenError) as error:
             what = f"{request.head.method.decode()} {request.head.path}"
-            audit.write(responder.connection, request.principal, what, allowed=False, why=error.message)
+            self._audit.write(responder, request.principal, what, allowed=False, why=error.message)
             raise
 
     def check_admission(self, request: Request, responder: Responder) -> None:

@@ -17,18 +17,19 @@ from bus.engine.administration import ConsumerAdmin, ConsumerDescription
 from bus.engine.base import Acknowledge, Subscribe, unknown_consumer_id
 from bus.errors import BusError, InvalidSubjectError, UnauthorizedError, UnknownConsumerError
 from bus.event import Draft
-from bus.server.api import audit
+from bus.server.api.audit import AuditLog
 from bus.server.api.authentication import Authenticator, refusal
 from bus.server.api.stream_rights import OwnedStream, StreamRights
 from bus.server.http.request import Request
-from bus.server.http.responder import Carrier, Responder
+from bus.server.http.responder import Responder
 from bus.subject import INBOX_NAMESPACE, is_inbox, parse_subject
 
 
 class Permits:
     """Decides for those whom *authenticator* knows; without one everybody may do everything."""
 
-    def __init__(self, authenticator: Authenticator | None, consumers: ConsumerAdmin) -> None:
+    def __init__(self, authenticator: Authenticator | None, consumers: ConsumerAdmin, audit: AuditLog) -> None:
+        self._audit = audit
         self._authenticator = authenticator
         self._consumers = consumers
         self._claims = Claims()
@@ -43,7 +44,7 @@ class Permits:
             return
         for draft in drafts:
             if error := self._refusal_of(principal, draft):
-                self._note(responder.connection, principal, f"publish to {draft.subject}", error)
+                self._note(responder, principal, f"publish to {draft.subject}", error)
                 raise error
 
     def judge_lines(
@@ -58,12 +59,12 @@ class Permits:
         try:
             request.principal = self._authenticator.identify_again(request.principal)
         except UnauthorizedError as error:
-            self._note(responder.connection, request.principal, "publish lines", error)
+            self._note(responder, request.principal, "publish lines", error)
             return [error] * len(drafts)
-        return self._judge_each(request.principal, responder.connection, drafts)
+        return self._judge_each(request.principal, responder, drafts)
 
     def _judge_each(
-        self, principal: Principal, connection: Carrier, drafts: Sequence[Draft | BusError]
+        self, principal: Principal, responder: Responder, drafts: Sequence[Draft | BusError]
     ) -> Sequence[Draft | BusError]:
         """One line of the audit log for all that is refused together."""
         errors = [self._refusal_of(principal, draft) if isinstance(draft, Draft) else None for draft in drafts]
@@ -72,7 +73,7 @@ class Permits:
         ]
         if refused:
             first, error = refused[0]
-            self._note(connection, principal, f"publish to {first.subject} and {len(refused) - 1} others", error)
+            self._note(responder, principal, f"publish to {first.subject} and {len(refused) - 1} others", error)
         return [error or draft for draft, error in zip(drafts, errors, strict=True)]
 
     def _refusal_of(self, principal: Principal, draft: Draft) -> BusError | None:
@@ -90,7 +91,7 @@ class Permits:
         """Raise `ForbiddenError` or `UnauthorizedError` unless all that *wanted* takes may be read."""
         principal = request.principal
         if principal is not EVERYBODY and (error := self._refusal_to_read(principal, wanted)):
-            self._note(responder.connection, principal, f"subscribe to {wanted.filter}", error)
+            self._note(responder, principal, f"subscribe to {wanted.filter}", error)
             raise error
 
     def _refusal_to_read(self, principal: Principal, wanted: Subscribe) -> BusError | None:
@@ -132,7 +133,7 @@ class Permits:
             if refused := self._refusal_to_read(stream.principal, stream.wanted):
                 raise refused
         except BusError as error:
-            self._note(stream.sink.connection, stream.principal, f"read on {stream.wanted.filter}", error)
+            self._note(stream.sink.responder, stream.principal, f"read on {stream.wanted.filter}", error)
             raise
 
     # -- settling
@@ -149,7 +150,7 @@ class Permits:
         elif ack.reply is not None and not principal.rights.may_reply:
             error = refusal(principal, "reply", "it has no reply = true")
         if error:
-            self._note(responder.connection, principal, f"{ack.action} for {ack.consumer_id}", error)
+            self._note(responder, principal, f"{ack.action} for {ack.consumer_id}", error)
             raise error
 
     # -- looking and managing
@@ -163,7 +164,7 @@ class Permits:
         """As `check_consumer`, for whoever changes it; what may be done is written down as well."""
         if not await self._is_granted(request.principal, name, manage=True):
             self._refuse_consumer(request, responder, name, "it isn't within its manage")
-        audit.write(responder.connection, request.principal, _what(request), allowed=True, why="within its manage")
+        self._audit.write(responder, request.principal, _what(request), allowed=True, why="within its manage")
 
     async def _is_granted(self, principal: Principal, name: str, *, manage: bool) -> bool:
         """Whether *principal* may, by the name of the consumer or else by what it reads."""
@@ -177,7 +178,7 @@ class Permits:
 
     def _refuse_consumer(self, request: Request, responder: Responder, name: str, why: str) -> None:
         error = refusal(request.principal, f"do this with consumer {name[:80]!a}", why)
-        self._note(responder.connection, request.principal, _what(request), error)
+        self._note(responder, request.principal, _what(request), error)
         raise error
 
     def visible(self, request: Request, consumers: Sequence[ConsumerDescription]) -> Sequence[ConsumerDescription]:
@@ -185,8 +186,8 @@ class Permits:
         rights = request.principal.rights
         return consumers if rights.admin else [one for one in consumers if rights.may_see(one.name, one.patterns)]
 
-    def _note(self, connection: Carrier, principal: Principal, what: str, error: BusError) -> None:
-        audit.write(connection, principal, what, allowed=False, why=error.message)
+    def _note(self, responder: Responder, principal: Principal, what: str, error: BusError) -> None:
+        self._audit.write(responder, principal, what, allowed=False, why=error.message)
 
     def __repr__(self) -> str:
         return f"<Permits by {self._authenticator!r}>"

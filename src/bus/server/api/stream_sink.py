@@ -54,14 +54,14 @@ class StreamSink:
         "_notices",
         "_pieces",
         "_pipe",
-        "_responder",
         "_subscription",
-        "connection"
+        "connection",
+        "responder"
     )  # fmt: skip
 
     def __init__(self, responder: Responder, form: Format, *, kept: KeptPieces) -> None:
         self.connection = responder.connection
-        self._responder = responder
+        self.responder = responder
         self._chunked = responder.head is not None and responder.head.keep_alive
         self._form = form
         self._kept = kept
@@ -76,7 +76,7 @@ class StreamSink:
         """Send the head, and what goes before the first event."""
         self._subscription = subscription
         log.debug("stream %s: opened on %s", subscription.consumer_id, subscription.namespace)
-        responder = self._responder
+        responder = self.responder
         responder.close = True
         responder.on_lost = self._lost
         responder.on_failure = self.break_off
@@ -132,7 +132,7 @@ class StreamSink:
 
     def resume(self) -> None:
         """The connection takes more."""
-        self._responder.run(self._go_on)
+        self.responder.run(self._go_on)
 
     def _go_on(self) -> None:
         if self._pieces:
@@ -175,7 +175,7 @@ class StreamSink:
         if self._form is not Format.NDJSON:
             self._send(encode_event("done", {"reason": reason}))
         if self._chunked:
-            self._responder.write(_LAST_CHUNK)
+            self.responder.write(_LAST_CHUNK)
         else:
             self._set_linger(_NO_RESET)
         self._hang_up()
@@ -217,7 +217,7 @@ class StreamSink:
 
     def _hang_up(self) -> None:
         self._forget_pieces()
-        self._responder.finish()
+        self.responder.finish()
 
     def _forget_pieces(self) -> None:
         if self._pieces:

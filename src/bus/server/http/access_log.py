@@ -1,9 +1,9 @@
 """The access log: a line for each request when it is answered, for a stream when it has ended.
 
-    192.0.2.7 - POST / 202 0 1.3ms
+    192.0.2.7 billing POST / 202 0 1.3ms
     192.0.2.7 - GET /?subject=app.%3E&… 200 73412 61207.9ms
     ▲         ▲                         ▲   ▲     ▲
-    │         who, once that is known   │   │     from its head to the end of the answer
+    │         whose token it has        │   │     from its head to the end of the answer
     the client's address, or whom a     │   bytes behind the answer's head
     trusted proxy asks for              - if there was no answer
 
@@ -44,14 +44,13 @@ class AccessLog:
     def responder(self, connection: Carrier, head: Head | None, close: bool) -> Responder:
         """Who answers the request with *head*, or one that can't be read."""
         return LoggedResponder(
-            connection, head, close, clock=self._clock, address=self._address(connection, head), began=self._clock()
+            connection,
+            head,
+            close,
+            clock=self._clock,
+            address=self._clients.shown(connection, head),
+            began=self._clock(),
         )
-
-    def _address(self, connection: Carrier, head: Head | None) -> str:
-        try:
-            return self._clients.of(connection, head)
-        except InvalidParameterError:  # the request is refused for it where that matters
-            return self._clients.peer(connection)
 
     def __repr__(self) -> str:
         return f"<AccessLog of {self._clients!r}>"
@@ -60,14 +59,18 @@ class AccessLog:
 class LoggedResponder(Responder, eq=False, kw_only=True):
     """A responder that counts what it sends, and leaves a line at its end.
 
-    ``status`` is 0 as long as there is no answer.
+    ``status`` is 0 as long as there is no answer, ``who`` is empty as long as nobody is known to ask.
     """
 
     clock: Callable[[], float]
     address: str
     began: float
+    who: str = ""
     status: int = 0
     sent: int = 0
+
+    def known_as(self, name: str) -> None:
+        self.who = name
 
     def respond(self, status: int, headers: str = "", body: bytes = b"", *, preflight: bool = False) -> None:
         self.status, self.sent = status, 0 if self.head and self.head.method == b"HEAD" else len(body)
@@ -104,9 +107,10 @@ class LoggedResponder(Responder, eq=False, kw_only=True):
         method, path, query = _asked(self.head)
         took = round((self.clock() - self.began) * 1000, 1)
         log.info(
-            "%s - %s %s%s %s %d %sms", self.address, method, path, query, self.status or "-", self.sent, took,
+            "%s %s %s %s%s %s %d %sms",
+            self.address, self.who or "-", method, path, query, self.status or "-", self.sent, took,
             extra={"fields": {
-                "address": self.address, "principal": None, "method": method, "path": path, "query": query,
+                "address": self.address, "principal": self.who or None, "method": method, "path": path, "query": query,
                 "status": self.status or None, "bytes": self.sent, "ms": took,
             }},
         )  # fmt: skip

@@ -69,6 +69,9 @@ class Responder(msgspec.Struct, eq=False):
     due: bytes = b""
     _begun: bool = False
 
+    def known_as(self, name: str) -> None:
+        """The request is from the principal of this *name*; who logs answers notes it."""
+
     def respond(self, status: int, headers: str = "", body: bytes = b"", *, preflight: bool = False) -> None:
         """Send a whole answer."""
         head = self.head
