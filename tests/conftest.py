@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Generator, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,6 +17,7 @@ from tests.support import BUS, LATE, ServerProcess
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 
+_numbers = count(1)
 
 ON_REQUEST = [Path(__file__).parent / name for name in ("faults", "install", "proxies", "third_party")]
 """What takes long, root, a network or other people's programs is collected only if named (``pytest tests/faults``)."""
@@ -94,6 +96,24 @@ def start_server(tmp_path: Path, bus_command: Sequence[str], tls: Authority | No
 def server(start_server: StartServer) -> ServerProcess:
     """A server with namespaces app, orders and github on a fresh directory."""
     return start_server()
+
+
+@pytest.fixture(scope="session")
+def bus(
+    tmp_path_factory: pytest.TempPathFactory, bus_command: Sequence[str], tls: Authority | None
+) -> Iterator[ServerProcess]:
+    """A server shared by many tests: publish to a subject of your own, and don't count on indexes."""
+    server = ServerProcess(
+        tmp_path_factory.mktemp("bus") / "data", env={"BUS_HEARTBEAT": "1s"}, bus=bus_command, authority=tls
+    )
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def subject() -> str:
+    """A subject nobody else uses."""
+    return f"app.test{next(_numbers)}.events"
 
 
 @pytest.hookimpl(wrapper=True)

@@ -62,8 +62,8 @@ def test_how_latencies_are_spread() -> None:
         ([], "bus: --subject is required; see bus bench --help", 2),
     ],
 )
-def test_mistakes_are_one_line(server: ServerProcess, work: str, args: list[str], line: str, status: int) -> None:
-    answer = run_bus("bench", work, *args, env={"BUS_HOST": server.url})
+def test_mistakes_are_one_line(bus: ServerProcess, work: str, args: list[str], line: str, status: int) -> None:
+    answer = run_bus("bench", work, *args, env={"BUS_HOST": bus.url})
     assert answer.stderr.decode().startswith(line) and answer.stderr.count(b"\n") == 1
     assert answer.returncode == status
 

@@ -92,7 +92,7 @@ def test_a_dropped_event_is_dead_no_more(billed: ServerProcess) -> None:
         (["dead", "list", "nobody"], "bus: consumer 'nobody' doesn't exist", 1),
     ],
 )
-def test_mistakes_are_one_line(server: ServerProcess, args: list[str], line: str, status: int) -> None:
-    answer = _run(server, *args)
+def test_mistakes_are_one_line(bus: ServerProcess, args: list[str], line: str, status: int) -> None:
+    answer = _run(bus, *args)
     assert answer.stderr.decode().startswith(line) and answer.stderr.count(b"\n") == 1
     assert answer.returncode == status

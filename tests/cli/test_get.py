@@ -119,8 +119,8 @@ def test_a_closed_pipe_ends_it_quietly(server: ServerProcess) -> None:
         ([], 2, "--subject is required; see bus get --help"),
     ],
 )
-def test_mistakes_are_one_line(server: ServerProcess, args: list[str], status: int, line: str) -> None:
-    get = _get(server, *args)
+def test_mistakes_are_one_line(bus: ServerProcess, args: list[str], status: int, line: str) -> None:
+    get = _get(bus, *args)
     assert (get.returncode, get.stdout) == (status, b"")
     assert get.stderr.startswith(b"bus: ")
     assert line in get.stderr.decode()
@@ -175,8 +175,8 @@ def test_nack_has_it_delivered_again(server: ServerProcess) -> None:
         (["--consumer-id", "c_1", "--event-id", "e_1", "--delay", "1s"], 2, "delay goes with"),
     ],
 )
-def test_acknowledging_in_vain_is_one_line(server: ServerProcess, args: list[str], status: int, line: str) -> None:
-    said = run_bus("ack", *args, "--host", server.url)
+def test_acknowledging_in_vain_is_one_line(bus: ServerProcess, args: list[str], status: int, line: str) -> None:
+    said = run_bus("ack", *args, "--host", bus.url)
     assert said.returncode == status
     assert line in said.stderr.decode()
     assert said.stderr.count(b"\n") == 1

@@ -65,8 +65,8 @@ def test_a_person_gets_a_sentence(server: ServerProcess) -> None:
         (["--subject", "app.test", "--data", "1", "--id", "not an id"], "malformed"),
     ],
 )
-def test_a_refused_event_is_one_line_and_status_1(server: ServerProcess, args: list[str], line: str) -> None:
-    put = _put(server, *args)
+def test_a_refused_event_is_one_line_and_status_1(bus: ServerProcess, args: list[str], line: str) -> None:
+    put = _put(bus, *args)
     assert put.returncode == 1
     assert put.stdout == b""
     assert put.stderr.startswith(b"bus: ")
@@ -185,16 +185,16 @@ def test_a_lost_server_is_named_with_the_line(start_server: StartServer) -> None
         assert put.wait(PATIENCE) == 1
 
 
-def test_a_file_that_is_not_there(server: ServerProcess) -> None:
-    put = _put(server, "--file", "/nowhere/events.ndjson")
+def test_a_file_that_is_not_there(bus: ServerProcess) -> None:
+    put = _put(bus, "--file", "/nowhere/events.ndjson")
     assert (put.returncode, put.stderr) == (1, b"bus: /nowhere/events.ndjson: No such file or directory\n")
 
 
-def test_nobody_reads_the_receipts(server: ServerProcess) -> None:
+def test_nobody_reads_the_receipts(bus: ServerProcess, subject: str) -> None:
     """Stopping half-way must not look like success."""
     reader, writer = os.pipe()
     os.close(reader)
-    command = [*BUS, "put", "--subject", "app.n", "--stdin", "--host", server.url]
+    command = [*BUS, "put", "--subject", subject, "--stdin", "--host", bus.url]
     lines = b"1\n" * 5000
     put = subprocess.run(
         command, input=lines, stdout=writer, stderr=subprocess.PIPE, env=clean_environment(), timeout=PATIENCE
@@ -247,8 +247,8 @@ def test_request_prints_the_reply(server: ServerProcess) -> None:
     assert (asked.returncode, asked.stdout) == (0, b'{"result":30}\n')
 
 
-def test_a_request_without_an_answer_times_out(server: ServerProcess) -> None:
-    asked = _put(server, "--subject", "app.add", "--data", "1", "--request", "--timeout", "100ms")
+def test_a_request_without_an_answer_times_out(bus: ServerProcess, subject: str) -> None:
+    asked = _put(bus, "--subject", subject, "--data", "1", "--request", "--timeout", "100ms")
     assert (asked.returncode, asked.stdout) == (1, b"")
     assert asked.stderr.startswith(b"bus: no reply")
     assert asked.stderr.count(b"\n") == 1
