@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
+from bus.cli.context_file import ContextFile
 from bus.cli.main import COMMANDS, bus
 from bus.config.options import OPTIONS
 
@@ -63,3 +64,12 @@ def test_the_examples_are_understood() -> None:
         command = bus.get_command(click.Context(bus), name)
         assert command is not None, name
         command.make_context(name, arguments)
+
+
+def test_the_file_of_contexts_is_read_as_shown(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    file = tmp_path / "contexts.toml"
+    file.touch(0o600)
+    file.write_text(shown)
+    contexts = ContextFile(file).read()
+    assert contexts.contexts[contexts.use].token_file

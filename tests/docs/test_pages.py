@@ -31,6 +31,7 @@ CHECKED_IN = {
     ("docs/any-language.md", "nginx"): "tests/third_party/test_page.py",
     ("docs/cli.md", ""): "tests/cli/test_docs.py",
     ("docs/cli.md", "json"): "tests/docs/test_shown.py",
+    ("docs/cli.md", "toml"): "tests/cli/test_docs.py",
     ("docs/concepts.md", "json"): "tests/docs/test_shown.py",
     ("docs/delivery.md", ""): "tests/docs/test_pages.py",
     ("docs/index.md", "javascript"): "tests/third_party/test_first_pages.py",

@@ -169,6 +169,7 @@ class AsyncStream:
             await self._connect(asyncio.get_running_loop().time() + self._patience)
 
     async def _connect(self, deadline: float) -> None:
+        self._requests.renew()
         try:
             async with asyncio.timeout_at(deadline):
                 await self._subscribe(await self._pool.connect())
@@ -184,7 +185,6 @@ class AsyncStream:
     async def _subscribe(self, connection: AsyncConnection) -> None:
         parameters, last_event_id = self._state.target()
         self._connection = connection
-        self._requests.renew()
         # The connection knows the stream only weakly, so that one which nobody holds any more is closed.
         over = connection.send(
             self._requests.subscribe(parameters, last_event_id=last_event_id), heard=weakly(self._hear)

@@ -165,6 +165,7 @@ class Stream:
                 sleep(retry.delay(error, now=monotonic()))
 
     def _connect(self, deadline: float) -> None:
+        self._requests.renew()
         connection = self._pool.connect(deadline=deadline)
         try:
             self._begin(connection, deadline)
@@ -177,7 +178,6 @@ class Stream:
     def _begin(self, connection: Connection, deadline: float) -> None:
         with self._lock:
             parameters, last_event_id = self._state.target()
-        self._requests.renew()
         connection.send(self._requests.subscribe(parameters, last_event_id=last_event_id), deadline=deadline)
         reader = connection.reader
         while reader.head is None or (reader.head.status != 200 and not reader.complete):
