@@ -8,7 +8,7 @@
     <!-- background -->         the next block doesn't end by itself: it runs until the page is through
     <!-- not run: reason -->    no test can run the next block
 
-``localhost:2021`` is the page's server, wherever that listens.
+``localhost:2021`` is the page's server, wherever that listens. 2443 and 2444 are ports of servers that the page starts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import dedent
+from types import MappingProxyType
 
 from tests.support import PATIENCE, ServerProcess, clean_environment
 
@@ -37,6 +39,8 @@ _BLOCK = re.compile(
 
 # The port in the pages may be taken, so a server that a page starts listens on a free one.
 _LISTENING = re.compile(r"(?P<flag>--addr )(?:127\.0\.0\.1)?:2021\b")
+
+_PAGES_OWN = re.compile(r"\b244[34]\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +63,9 @@ class Block:
         """Why it isn't run, empty if it is."""
         return self.marker.removeprefix("not run: ") if self.marker.startswith("not run: ") else ""
 
-    def on(self, server: ServerProcess) -> Block:
-        """The block as it is for a reader whose server is *server*."""
-        listening = _LISTENING.sub(r"\g<flag>127.0.0.1:0", self.text)
-        return replace(self, text=listening.replace("localhost:2021", f"127.0.0.1:{server.port}"))
+    def on(self, server: ServerProcess, *, free: Mapping[str, str] = MappingProxyType({})) -> Block:
+        """The block as it is for a reader whose server is *server*, and who has *free* ports for those of the page."""
+        return replace(self, text=_for_reader(self.text, server, free), prints=_for_reader(self.prints, server, free))
 
     def is_printed(self, output: str) -> bool:
         """Whether *output* holds what the page shows."""
@@ -99,11 +102,24 @@ def run_blocks(blocks: Sequence[Block], server: ServerProcess, directory: Path) 
         BUS_HOST=server.url, PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     )
     with ExitStack() as background:
-        for block in (block.on(server) for block in blocks if not block.not_run):
+        free = _free_ports("2443", "2444")
+        for block in (block.on(server, free=free) for block in blocks if not block.not_run):
             if block.background:
                 background.enter_context(_running(block, environment, directory))
             else:
                 _run(block, environment, directory)
+
+
+def _for_reader(text: str, server: ServerProcess, free: Mapping[str, str]) -> str:
+    text = _LISTENING.sub(r"\g<flag>127.0.0.1:0", text).replace("localhost:2021", f"127.0.0.1:{server.port}")
+    return _PAGES_OWN.sub(lambda port: free[port[0]], text)
+
+
+def _free_ports(*names: str) -> dict[str, str]:
+    """A port nobody uses for each of *names*."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.create_server(("", 0))) for _ in names]
+        return {name: str(free.getsockname()[1]) for name, free in zip(names, found, strict=True)}
 
 
 def _run(block: Block, environment: dict[str, str], directory: Path) -> None:

@@ -11,9 +11,7 @@ connection is counted, and its deadlines run, before the handshake is done; what
     HANDSHAKE ─▶ OPEN ─▶ DEAF ─▶ CLOSED      DEAF: the client has sent all it will, and may wait for answers
 
 Closing says so to the client (``close_notify``), because a connection that ends without it may have been cut by
-somebody else (RFC 8446, section 6.1). One that is to end by a reset is one that breaks off, and doesn't say so. TLS of
-uvloop isn't used: it makes no protocol before the handshake, keeps 256 KiB for each connection, and drops the answers
-that a client waits for which is done sending.
+somebody else (RFC 8446, section 6.1). One that is to end by a reset is one that breaks off, and doesn't say so.
 """
 
 from __future__ import annotations
