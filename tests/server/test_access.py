@@ -302,6 +302,11 @@ def test_anonymous_rights(start_server: StartServer, tmp_path: Path) -> None:
     assert ask(server, new_token(), "GET", "/?subject=app.public.>&follow=false").status == 401
 
 
+def test_a_server_that_trusts_everybody_says_so_if_others_reach_it(start_server: StartServer) -> None:
+    server = start_server(flags=["--addr", "0.0.0.0:0"])
+    assert " WARNING " in server.wait_for_log("may do everything: --auth FILE says who may do what")
+
+
 def test_a_server_does_not_start_without_its_file(start_server: StartServer, tmp_path: Path) -> None:
     with pytest.raises(AssertionError, match="can't be read: no such file"):
         start_server(flags=["--auth", str(tmp_path / "none")])
