@@ -149,5 +149,5 @@ def format_time(time_ns: int) -> str:
 
 
 _FORM = "%Y-%m-%dT%H:%M:%S"
-_last_second: tuple[int, str] = (-SECOND_NS, "")
-_last_time: tuple[int, str] = (-1, "")
+_last_second = (0, "1970-01-01T00:00:00")
+_last_time = (0, "1970-01-01T00:00:00.000000000Z")

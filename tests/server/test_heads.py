@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -18,6 +20,7 @@ from bus.server.http.query import parse_query
 from bus.server.http.request import Head, HeadReader, Request, read_head
 from bus.server.service_manager import Supervisor
 from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
+from tests.support import PATIENCE
 
 TOKENS = st.text("abcdefghijklmnopqrstuvwxyz-", min_size=1, max_size=12).map(str.encode)
 VALUES = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), max_size=30).map(str.encode)
@@ -183,3 +186,11 @@ def test_a_time_comes_back_in_utc(local: datetime, offset: int, fraction: int) -
 )
 def test_times_at_the_edges(text: str, utc: str) -> None:
     assert format_time(parse_time(text)) == utc
+
+
+@pytest.mark.parametrize("time", [-1_000_000_000, -1, 0])
+def test_the_first_time_that_is_written_may_be_any(time: int) -> None:
+    """Nothing is remembered yet in a process of its own."""
+    write = f"from bus.units import format_time; print(format_time({time}))"
+    written = subprocess.run([sys.executable, "-c", write], capture_output=True, check=True, timeout=PATIENCE).stdout
+    assert parse_time(written.decode().strip()) == time
