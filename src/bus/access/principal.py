@@ -33,16 +33,21 @@ class Principal:
 class Credentials:
     """What somebody brings to show who that is: the value of ``Authorization``, empty for nothing.
 
-    Who that is gets noted here, in ``principal``, and by what it was found out, in ``source``: a client that repeats
-    itself brings the same object again.
+    Who that is gets noted here, in ``principal``, by what it was found out, in ``source``, and in ``meets`` what it was
+    found to have the right for last: a client that repeats itself brings the same object again.
     """
 
-    __slots__ = ("principal", "source", "value")
+    __slots__ = ("meets", "principal", "source", "value")
 
     def __init__(self, value: bytes) -> None:
         self.value = value
         self.principal: Principal | None = None
         self.source: object = None
+        self.meets: object = None
+
+    def belong_to(self, principal: Principal, source: object) -> None:
+        """Note whose they are, as *source* says."""
+        self.principal, self.source, self.meets = principal, source, None
 
     def __repr__(self) -> str:
         return f"<Credentials of {self.principal or 'somebody'}>"

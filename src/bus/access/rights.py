@@ -14,8 +14,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from bus.patterns import Matcher, contains
+
+REMEMBERED = 4096
+"""Subjects whose grants are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +37,7 @@ class Grant:
 
     def takes(self, subject: str) -> bool:
         """Whether *subject* is granted."""
-        return self._matcher.takes(subject.encode())
+        return _takes(self._matcher, subject)
 
     def contains(self, pattern: str) -> bool:
         """Whether every subject that *pattern* takes is granted."""
@@ -45,6 +49,12 @@ class Grant:
 
     def __bool__(self) -> bool:
         return bool(self.patterns)
+
+
+@lru_cache(REMEMBERED)
+def _takes(matcher: Matcher, subject: str) -> bool:
+    """The memory is shared by all grants."""
+    return matcher.takes(subject.encode())
 
 
 @dataclass(frozen=True, slots=True)

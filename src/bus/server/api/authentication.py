@@ -43,8 +43,8 @@ class TokenAuthenticator:
         if principal is None or credentials.source is not tokens:
             if not credentials.value:
                 return self._anonymous()
-            principal = credentials.principal = self._find(credentials.value)
-            credentials.source = tokens
+            principal = self._find(credentials.value)
+            credentials.belong_to(principal, tokens)
         return principal if principal.expires is None else _unless_expired(principal)
 
     def _anonymous(self) -> Principal:

@@ -79,9 +79,11 @@ class Gate:
         if route.needs is Need.NOTHING:
             return
         try:
-            request.principal = authenticator.identify(request)
-            responder.known_as(request.principal.name)
-            check_need(request.principal, route.needs)
+            request.principal = principal = authenticator.identify(request)
+            responder.known_as(principal.name)
+            if request.credentials.meets is not route.needs:
+                check_need(principal, route.needs)
+                _note_met(request, route.needs)
         except (UnauthorizedError, ForbiddenError) as error:
             what = f"{request.head.method.decode()} {request.head.path}"
             self._audit.write(responder, request.principal, what, allowed=False, why=error.message)
@@ -96,6 +98,12 @@ class Gate:
 
     def __repr__(self) -> str:
         return f"<Gate to {self._table!r}>"
+
+
+def _note_met(request: Request, need: Need) -> None:
+    """Who comes with the same credentials again needn't be asked again; who brings none may be anybody."""
+    if request.credentials.principal is request.principal:
+        request.credentials.meets = need
 
 
 def _changes(request: Request, route: Route | None) -> bool:

@@ -7,15 +7,11 @@ forgets to ask it is open to few.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
 
 from bus.access.principal import Principal
 from bus.access.rights import Rights
 from bus.server.api.authentication import refusal
 from bus.server.api.route import Need
-
-REMEMBERED = 1024
-"""Principals and needs that are remembered."""
 
 _LEAST: Mapping[Need, tuple[str, Callable[[Rights], bool]]] = {
     Need.METRICS: ("read the metrics", lambda rights: rights.may_measure),
@@ -31,10 +27,6 @@ _LEAST: Mapping[Need, tuple[str, Callable[[Rights], bool]]] = {
 
 def check_need(principal: Principal, need: Need) -> None:
     """Raise `ForbiddenError` or `UnauthorizedError` unless *principal* has a right of the kind that *need* is."""
-    if not _has_some(principal, need):
-        raise refusal(principal, _LEAST[need][0], "it has no right of that kind")
-
-
-@lru_cache(REMEMBERED)
-def _has_some(principal: Principal, need: Need) -> bool:
-    return principal.rights.admin or _LEAST[need][1](principal.rights)
+    what, has_some = _LEAST[need]
+    if not (principal.rights.admin or has_some(principal.rights)):
+        raise refusal(principal, what, "it has no right of that kind")

@@ -42,7 +42,10 @@ class Permits:
         principal = request.principal
         if principal is EVERYBODY:
             return
+        may_publish = principal.rights.may_publish
         for draft in drafts:
+            if may_publish(draft.subject or "") and not draft.response_subject:
+                continue
             if error := self._refusal_of(principal, draft):
                 self._note(responder, principal, f"publish to {draft.subject}", error)
                 raise error
