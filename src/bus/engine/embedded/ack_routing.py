@@ -65,11 +65,10 @@ class AckRouter:
         if known.namespace == INBOX_NAMESPACE:
             settled(None)
             return
-        namespace, subscription = self._namespaces[known.namespace], known.member
-        inbox = self._inbox_for(namespace, known.filter, ack) if ack.reply is not None else ""
-        done = (
-            subscription.consumer.settle(subscription, ack) if subscription else _confirm(namespace, known.filter, ack)
-        )
+        name, filter, subscription = known
+        namespace = self._namespaces[name]
+        inbox = self._inbox_for(namespace, filter, ack) if ack.reply is not None else ""
+        done = subscription.consumer.settle(subscription, ack) if subscription else _confirm(namespace, filter, ack)
         namespace.confirmations.add(done.acknowledged, (subscription and subscription.consumer.name) or ack.consumer_id)
         refusal = _summary(done.refused, len(ack.event_ids)) if done.refused else None
         if inbox and ack.reply is not None and not refusal:
