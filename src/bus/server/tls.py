@@ -18,11 +18,9 @@ from pathlib import Path
 
 from bus.config import ServerSettings
 from bus.errors import ConfigError
+from bus.server.watched_files import WatchedFiles
 
 log = logging.getLogger("bus.server.tls")
-
-Stamp = tuple[tuple[int, int, int] | None, ...]
-"""What tells whether files have changed: of each its number, its size and when it was written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +92,9 @@ class CertificateFiles:
             raise ConfigError(f"{authorities} holds no certificates of authorities: {_reason(error)}") from None
         context.verify_mode = ssl.CERT_REQUIRED
 
-    def stamp(self) -> Stamp:
-        """What the files are like; different after any of them was changed."""
-        return tuple(_stamp(path) for path in (self.certificate, self.key, self.client_ca) if path)
+    def watched(self) -> WatchedFiles:
+        """All of them, to see whether any has changed."""
+        return WatchedFiles(*[path for path in (self.certificate, self.key, self.client_ca) if path])
 
 
 class Certificates:
@@ -107,7 +105,7 @@ class Certificates:
 
     def __init__(self, files: CertificateFiles) -> None:
         self._files = files
-        self._stamp = files.stamp()
+        self._watched = files.watched()
         self.context = files.load()
         self._warn()
 
@@ -119,12 +117,12 @@ class Certificates:
 
     def watch(self) -> None:
         """Renew what handshakes are done by if a file has changed."""
-        if self._files.stamp() != self._stamp:
+        if self._watched.have_changed():
             self.renew()
 
     def renew(self) -> None:
         """Read the files again; what can't be used leaves the old in force, and is told to the log."""
-        self._stamp = self._files.stamp()
+        self._watched.have_changed()  # this state of them counts as seen
         try:
             self.context = self._files.load()
         except ConfigError as error:
@@ -172,14 +170,6 @@ def _read(path: Path) -> str:
         return path.read_text(errors="replace")
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from None
-
-
-def _stamp(path: Path) -> tuple[int, int, int] | None:
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _reason(error: ssl.SSLError) -> str:

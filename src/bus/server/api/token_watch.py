@@ -14,11 +14,9 @@ from pathlib import Path
 from bus.access.token_file import read_token_file
 from bus.errors import ConfigError
 from bus.server.api.authentication import TokenAuthenticator
+from bus.server.watched_files import WatchedFiles
 
 log = logging.getLogger("bus.server")
-
-Signature = tuple[int, ...]
-"""What tells one state of a file from another, without reading it."""
 
 
 class TokenWatch:
@@ -30,15 +28,13 @@ class TokenWatch:
     def __init__(self, path: Path, changed: Callable[[], None]) -> None:
         self._path = path
         self._changed = changed
-        self._seen = _signature(path)
+        self._files = WatchedFiles(path)
         self.authenticator = TokenAuthenticator(read_token_file(path))
         _warn_if_readable(path)
 
     def look(self) -> None:
         """Read the file again if it is another than it was."""
-        seen = _signature(self._path)
-        if seen != self._seen:
-            self._seen = seen
+        if self._files.have_changed():
             self.read()
 
     def read(self) -> None:
@@ -60,12 +56,3 @@ def _warn_if_readable(path: Path) -> None:
     """Nobody gets a token from a hash, but names and rights may be nobody's business."""
     if path.stat().st_mode & stat.S_IROTH:
         log.warning("token file %s may be read by others, who see names and rights: chmod 600 keeps them private", path)
-
-
-def _signature(path: Path) -> Signature:
-    """Empty if there is no such file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return ()
-    return found.st_dev, found.st_ino, found.st_size, found.st_mode, found.st_mtime_ns, found.st_ctime_ns
