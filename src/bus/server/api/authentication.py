@@ -1,9 +1,10 @@
 """Authentication: whom a request is from. This is the one place where a principal is found, and found again.
 
-    Authorization: Bearer bus_… ─▶ digest ─▶ token file ─▶ principal
-    nothing ─────────────────────────────▶ [anonymous] ─▶ principal, or 401
+    Authorization: Bearer bus_… ─▶ digest ─▶ [tokens] ─────▶ principal
+    certificate of the connection ─▶ name ─▶ [certs] ──────▶ principal
+    neither, or a name that has no table ──▶ [anonymous] ──▶ principal, or 401
 
-A token that isn't known is never taken for none.
+A token counts before a certificate. One that isn't known is never taken for none.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from bus.access.principal import Principal
+from bus.access.principal import Credentials, Principal
 from bus.access.token import is_token
 from bus.access.token_file import Tokens
 from bus.errors import BusError, ForbiddenError, UnauthorizedError
@@ -41,18 +42,21 @@ class TokenAuthenticator:
         credentials, tokens = request.credentials, self.tokens
         principal = credentials.principal
         if principal is None or credentials.source is not tokens:
-            if not credentials.value:
-                return self._anonymous()
-            principal = self._find(credentials.value)
+            if not (credentials.value or credentials.certificate):
+                return self._known(tokens.anonymous)
+            principal = self._find(credentials)
             credentials.belong_to(principal, tokens)
         return principal if principal.expires is None else _unless_expired(principal)
 
-    def _anonymous(self) -> Principal:
-        if self.tokens.anonymous is None:
+    def _known(self, principal: Principal | None) -> Principal:
+        if principal is None:
             raise token_needed("for this")
-        return self.tokens.anonymous
+        return principal
 
-    def _find(self, value: bytes) -> Principal:
+    def _find(self, credentials: Credentials) -> Principal:
+        value = credentials.value
+        if not value:
+            return self._known(self.tokens.certified(credentials.certificate))
         if value[: len(_BEARER)].lower() != _BEARER:
             raise UnauthorizedError(f"the Authorization is no Bearer token: {_HOW}")
         token = value[len(_BEARER) :].strip()
@@ -83,8 +87,8 @@ def token_needed(what: str) -> UnauthorizedError:
 
 
 def refusal(principal: Principal, what: str, missing: str) -> BusError:
-    """The error for *principal*, who may not do *what*; for somebody without a token, one might help."""
-    if principal.digest:
+    """The error for *principal*, who may not do *what*; for somebody anonymous, a token might help."""
+    if principal.proof:
         return ForbiddenError(f"{principal} may not {what}: {missing}")
     return token_needed(f"to {what}")
 
