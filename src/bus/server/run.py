@@ -98,15 +98,9 @@ class Server:
 
     def _protocol_factory(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> MakeProtocol:
         """Makes what speaks to each client."""
-        certificates = self._certificates
-        if certificates is None:
-            return lambda: Connection(dispatcher, loop)
-
-        def make() -> TlsTransport:
-            connection = Connection(dispatcher, loop)
-            return TlsTransport(certificates.context, connection, certify=connection.certify)
-
-        return make
+        if certificates := self._certificates:
+            return lambda: TlsTransport(certificates.context, Connection(dispatcher, loop))
+        return lambda: Connection(dispatcher, loop)
 
     def _watched(self, dispatcher: Dispatcher) -> Iterator[Callable[[], None]]:
         """What looks after things that change by themselves."""
