@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -39,6 +39,13 @@ NO_TIME = "0001-01-01T00:00:00Z"
 
 LONGEST_LABEL = 1024
 
+MOST_HEADERS = 64
+MOST_HEADER_BYTES = 8192
+"""Of an event: how many, and all their names and values together in UTF-8."""
+
+_is_token = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII).fullmatch
+"""RFC 9110, section 5.6.2: what a header of HTTP may be called."""
+
 
 class Draft(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """An event as a publisher sends it. Empty strings and the zero time mean "not given".
@@ -53,6 +60,7 @@ class Draft(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     trace_id: str | None = None
     response_subject: str | None = None
     created_at: str | None = None
+    headers: dict[str, str] | None = None
 
     def time(self, now: int) -> int:
         """When the event happened, in ns: what the publisher says, else *now*."""
@@ -93,6 +101,7 @@ class Event(msgspec.Struct):
         key: given by the publisher, else empty; so are the next two.
         trace_id: given by the publisher.
         response_subject: the inbox that a reply goes to.
+        headers: what the publisher sent along beside the payload, such as ``traceparent``.
         attempts: deliveries to this consumer, this one included; 0 on a subscription that doesn't acknowledge.
         error: on a reply that stands for a failure, the reason.
         dead: on a dead letter, the event it stands for and why that was given up.
@@ -106,6 +115,7 @@ class Event(msgspec.Struct):
     key: str = ""
     trace_id: str = ""
     response_subject: str = ""
+    headers: dict[str, str] = msgspec.field(default_factory=dict)
     attempts: int = 0
     error: str = ""
     dead: Dead | None = None
@@ -128,6 +138,18 @@ def check_label(text: str, what: str) -> str:
     if len(text) > LONGEST_LABEL:
         raise InvalidEventError(f"{what} is {len(text)} characters long: {LONGEST_LABEL} is the most")
     return text
+
+
+def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """Return *headers* if their names are tokens and they are bearable, raise `InvalidEventError` otherwise."""
+    if len(headers) > MOST_HEADERS:
+        raise InvalidEventError(f"the event has {len(headers)} headers: {MOST_HEADERS} are the most")
+    if odd := [name for name in headers if not _is_token(name)]:
+        raise InvalidEventError(f"header {odd[0][:80]!a} is misnamed: use letters, digits and any of !#$%&'*+-.^_`|~")
+    size = sum([len(text.encode()) for header in headers.items() for text in header])
+    if size > MOST_HEADER_BYTES:
+        raise InvalidEventError(f"the event's headers are {size} bytes: {MOST_HEADER_BYTES} are the most")
+    return headers
 
 
 def id_maker() -> Callable[[int], str]:

@@ -5,10 +5,10 @@
     data: {"id":"e_…","subject":"orders.created","payload":{…},"created_at":"…","index":42}\\n
     \\n
 
-``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``attempts``, ``error`` and ``dead`` follow
-``index`` where there are any, so a frame is extended by cutting off its last three bytes. The last three of them are
-younger than the Go server's clients of v0.5, whose parser stops at a field it doesn't know: these clients get frames
-without (`Format.CORE`).
+``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``headers``, ``attempts``, ``error`` and
+``dead`` follow ``index`` where there are any, so a frame is extended by cutting off its last three bytes. From
+``headers`` on they are younger than the Go server's clients of v0.5, whose parser stops at a field it doesn't know:
+these clients get frames without (`Format.CORE`).
 
 Everything that writes, cuts or reads frames is here.
 """
@@ -69,6 +69,7 @@ def encode_line(event: Event) -> bytes:
         key=event.key,
         trace_id=event.trace_id,
         response_subject=event.response_subject,
+        headers=event.headers,
         attempts=event.attempts,
         error=event.error,
         dead=event.dead,
@@ -110,7 +111,7 @@ def join_frames(frames: Sequence[bytes], form: Format) -> bytes:
             return b"".join([_core_of(frame) if has_younger_fields(frame) else frame for frame in frames])
 
 
-_YOUNGER_FIELDS = (b'"attempts":', b'"error":', b'"dead":')
+_YOUNGER_FIELDS = (b'"headers":', b'"attempts":', b'"error":', b'"dead":')
 
 
 def has_younger_fields(frames: bytes) -> bool:
@@ -139,6 +140,7 @@ class FrameFields(msgspec.Struct, omit_defaults=True, gc=False):
     key: str = ""
     trace_id: str = ""
     response_subject: str = ""
+    headers: dict[str, str] | None = None
     attempts: int = 0
 
 
@@ -158,5 +160,6 @@ def read_event_line(line: bytes) -> FrameFields:
 def _core_of(frame: bytes) -> bytes:
     """*frame* with the core fields alone, which every client knows."""
     fields = read_frame(frame)
+    fields.headers = None
     fields.attempts = 0
     return b"id: %b\nevent: msg\ndata: %b\n\n" % (fields.id.encode(), msgspec.json.encode(fields))

@@ -1,4 +1,4 @@
-"""Numbers, durations, sizes and times: how people write them and how the program counts them.
+"""Numbers, durations, sizes, rates and times: how people write them and how the program counts them.
 
 Durations are seconds as ``float``, sizes are bytes, times are nanoseconds since the Unix epoch, UTC.
 
@@ -9,9 +9,10 @@ digits of other scripts, and stop with errors of their own at thousands of digit
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from bus.errors import InvalidParameterError
+from bus.errors import BusError, InvalidParameterError
 
 SECOND_NS = 1_000_000_000
 LONGEST_DURATION = 100 * 365 * 86400.0
@@ -96,6 +97,38 @@ def format_size(size: float) -> str:
             return f"{size:.3g} {unit}" if unit != "B" else f"{size:.0f} B"
         size /= 1000
     return f"{size:.3g} TB"
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So much in so many seconds; all of it may come at once, and no more until some of the time has passed."""
+
+    amount: int
+    seconds: float = 1.0
+
+    @property
+    def cost(self) -> float:
+        """Seconds that one of it takes."""
+        return self.seconds / self.amount
+
+    def __str__(self) -> str:
+        time = format_duration(self.seconds)
+        return f"{self.amount}/{time[1:] if time in ('1s', '1m', '1h', '1d') else time}"
+
+
+def parse_rate(text: str) -> Rate:
+    """Read a rate such as ``500/s``, ``5MB/s`` or ``10000/10m``.
+
+    Raises `InvalidParameterError` for anything else, and for a rate of nothing.
+    """
+    amount, _, time = text.partition("/")
+    try:
+        rate = Rate(parse_size(amount), parse_duration(time if time[:1].isdigit() else f"1{time}"))
+    except BusError:
+        rate = Rate(0)
+    if not rate.amount or not rate.seconds:
+        raise InvalidParameterError(f"rate {text[:80]!r} can't be read: write it like 500/s, 5MB/s or 10000/10m")
+    return rate
 
 
 def parse_time(text: str) -> int:

@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bus.access.tables import TokenTable
 from bus.access.token import hash_of, is_token, new_token
 from bus.access.token_document import TokenDocument
-from bus.access.token_file import TokenTable, read_token_file
+from bus.access.token_file import read_token_file
 from bus.errors import ConfigError
 from tests.support import run_bus
 
@@ -90,16 +91,33 @@ def test_a_link_stays_one(path: Path, tmp_path: Path) -> None:
 
 def test_the_life_of_a_token(tmp_path: Path) -> None:
     env = {"BUS_AUTH": str(tmp_path / "tokens.toml")}
-    made = run_bus("token", "add", "a", "--publish", "app.>", "--expires", "1h", env=env)
+    limits = ("--limit-requests", "5/s", "--limit-streams", "0")
+    made = run_bus("token", "add", "a", "--publish", "app.>", "--expires", "1h", *limits, env=env)
     token = made.stdout.decode().removesuffix("\n")
     assert made.returncode == 0 and is_token(token) and token.encode() not in made.stderr
     assert token not in Path(env["BUS_AUTH"]).read_text()
     (row,) = run_bus("token", "list", env=env).stdout.splitlines()
-    assert msgspec.json.decode(row)["rights"] == "publish app.>"
+    shown = msgspec.json.decode(row)
+    assert (shown["kind"], shown["rights"]) == ("token", "publish app.>")
+    assert shown["limits"] == "requests 5/s; streams 0"
     assert run_bus("token", "revoke", "a", env=env).returncode == 0
     assert run_bus("token", "list", env=env).stdout == b""
     again = run_bus("token", "revoke", "a", env=env)
     assert again.returncode == 2 and b"is not in" in again.stderr
+
+
+def test_certificates_are_listed_and_checked(path: Path) -> None:
+    path.write_text(f'{COMMENTED}[certs."shop.example"]\npublish = ["app.>"]\n')
+    env = {"BUS_AUTH": str(path)}
+    rows = [msgspec.json.decode(row) for row in run_bus("token", "list", env=env).stdout.splitlines()]
+    assert [(row["kind"], row["name"]) for row in rows] == [
+        ("token", "first"), ("token", "second"), ("certificate", "shop.example")
+    ]  # fmt: skip
+    assert run_bus("token", "check", "shop.example", "publish", "app.a", env=env).stdout == b"yes\n"
+    refused = run_bus("token", "check", "shop.example", "reply", env=env)
+    assert refused.stderr == b"bus: no: certificate shop.example has no reply that covers this\n"
+    TokenDocument(path).add("third", _table())
+    assert '[certs."shop.example"]' in path.read_text()
 
 
 @pytest.mark.parametrize(

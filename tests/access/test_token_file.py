@@ -10,18 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.access.limits import Limits
 from bus.access.token import PREFIX, hash_of, is_token, new_token
 from bus.access.token_file import parse_tokens, read_token_file
 from bus.errors import ConfigError
-from bus.units import SECOND_NS
+from bus.units import SECOND_NS, Rate
 
 TOKEN = "bus_0EXAMPLE0EXAMPLE0EXAMPLE0EXAMPLE0EXAMPLEabc1BOVre"
 """The same in every process that collects these tests."""
 HASH = f'hash = "{hash_of(TOKEN)}"'
-
-
-def _jwt(more: str, *, jwks: str = "keys.json") -> str:
-    return f"[jwt]\nissuer = 'a'\naudience = 'b'\njwks = '{jwks}'\n{more}"
 
 
 def test_a_token_is_recognised() -> None:
@@ -54,9 +51,12 @@ def test_the_whole_file() -> None:
         manage = ["billing", "orders.>"]
         reply = true
         expires = 2027-01-01T01:00:00+01:00
+        limits = {{ requests = "500/s", bytes = "5MB/s", streams = 50, consumers = 5 }}
         [tokens.root]
         hash = "{hash_of(new_token())}"
         admin = true
+        [certs."spiffe://example.org/shop"]
+        publish = ["orders.>"]
         """,
         place="test",
     )
@@ -70,7 +70,12 @@ def test_the_whole_file() -> None:
     assert not billing.has_expired(1798761600 * SECOND_NS - 1) and billing.has_expired(1798761600 * SECOND_NS)
     assert tokens.anonymous and tokens.anonymous.rights.may_subscribe("public.news")
     assert tokens.find(new_token().encode()) is None
-    assert len(tokens) == 2
+    assert billing.limits == Limits(requests=Rate(500), bytes=Rate(5_000_000), streams=50, consumers=5)
+    shop = tokens.certified("spiffe://example.org/shop")
+    assert shop and shop.rights.may_publish("orders.a") and shop.limits is None
+    assert str(shop) == "certificate spiffe://example.org/shop" and tokens.named(shop.name) is shop
+    assert tokens.certified("another") is tokens.anonymous
+    assert len(tokens) == 3
 
 
 @pytest.mark.parametrize(
@@ -102,16 +107,19 @@ def test_the_whole_file() -> None:
         (f"[anonymous]\n{HASH}", "anonymous: key 'hash' is not known"),
         (f"[anonymous]\n[tokens.a]\n{HASH}\ntoken = '{TOKEN}'", "key 'token' is not known"),
         (f"[tokens.a]\nhash = '{TOKEN}'", "hash can't be read"),
-        ("[jwt]\nissuer = 'a'\naudience = 'b'", "jwt: object missing required field jwks"),
-        ("jwt = 1", "jwt: expected object, got int"),
-        (_jwt("secret = 'x'"), "jwt: key 'secret' is not known"),
-        (_jwt("algorithms = ['HS256']"), "jwt: algorithms: 'HS256' is not taken: known are EdDSA, ES256, RS256"),
-        (_jwt("algorithms = ['none']"), "jwt: algorithms: 'none' is not taken"),
-        (_jwt("algorithms = []"), "jwt: algorithms is empty"),
-        (_jwt("claim = ''"), "jwt: claim is empty"),
-        (_jwt("", jwks="https:///keys"), "jwt: jwks names no host"),
-        (_jwt("", jwks="http://[/keys"), "jwt: jwks names no host"),
-        (_jwt("", jwks=f"https://bus:{TOKEN}@id.example.com/keys"), "jwt: jwks has a user in it"),
+        (f"[tokens.a]\n{HASH}\nlimits = {{ streems = 1 }}", "a: limits: key 'streems' is not known: did you mean stre"),
+        (f"[tokens.a]\n{HASH}\nlimits = {{ streams = -1 }}", "tokens.a: limits.streams expected int >= 0"),
+        (f"[tokens.a]\n{HASH}\nlimits = {{ streams = '1' }}", "tokens.a: limits.streams expected int | null, got str"),
+        (f"[tokens.a]\n{HASH}\nlimits = {{ requests = '5' }}", "tokens.a: limits.requests: rate '5' can't be read"),
+        (f"[tokens.a]\n{HASH}\nlimits = {{ bytes = 5 }}", "tokens.a: limits.bytes expected str | null, got int"),
+        ("[anonymous]\nlimits = 1", "anonymous: limits expected object | null, got int"),
+        ("certs = 1", "certs is not a table"),
+        ("[certs.a]\nhash = 'x'", "certs.a: key 'hash' is not known"),
+        ("[certs.a]\npublish = ['app']", "certs.a: publish: subject 'app' has no dot"),
+        ("[certs.'']", "certs.: name '' is malformed"),
+        ('[certs."a\\nb"]', "is malformed: 1 to 256 characters that can be seen"),
+        ("[certs.anonymous]", "name anonymous is for whoever brings no token"),
+        (f"[tokens.a]\n{HASH}\n[certs.a]", "a token and a certificate are both named a"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_secret(text: str, said: str) -> None:
@@ -124,16 +132,8 @@ def test_what_is_wrong_is_said_and_nothing_secret(text: str, said: str) -> None:
 
 def test_the_file_on_the_page_can_be_read() -> None:
     page = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
-    tokens, jwts = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert [found.name for found in parse_tokens(tokens, place="page")] == ["billing", "anonymous"]
-    assert parse_tokens(jwts, place="page").jwt
-
-
-def test_jwts_of_an_issuer() -> None:
-    tokens = parse_tokens(_jwt(""), place="test")
-    assert tokens.jwt and tokens.jwt.algorithms == ("EdDSA", "ES256", "RS256") and tokens.jwt.claim == "bus"
-    assert tokens.jwt.address == "" and tokens.jwt.file(Path("/etc/bus/tokens.toml")) == Path("/etc/bus/keys.json")
-    assert len(tokens) == 0 and parse_tokens("[anonymous]", place="test").jwt is None
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [found.name for found in parse_tokens(text, place="page")] == ["billing", "shop.example.com", "anonymous"]
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

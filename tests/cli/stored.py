@@ -45,9 +45,9 @@ def fill(server: ServerProcess) -> None:
     publish(server, [{"subject": f"app.n.{number % 3}", "payload": {"n": number, "ü": "é\n"}} for number in range(200)])
     publish(server, [{"subject": "orders.paid", "payload": number, "key": f"order-{number}"} for number in range(30)])
     own = {"id": "my-own-id", "trace_id": 'tr"ace', "created_at": "2020-02-29T12:00:00.5+01:00"}
-    publish(
-        server, [{"subject": "app.own", "payload": [], **own}, {"subject": "app.später", "response_subject": "_bus_.x"}]
-    )
+    headers = {"traceparent": "00", "x": "é\n"}
+    publish(server, [{"subject": "app.own", "payload": [], **own, "headers": headers}])
+    publish(server, [{"subject": "app.später", "response_subject": "_bus_.x", "headers": {}}])
     give_up(server)
 
 

@@ -52,13 +52,14 @@ def test_lines_are_the_bytes_the_server_sends(server: ServerProcess) -> None:
         server,
         b'{"subject":"app.a","payload":{"b" : 1.10,\n "a":"\\u00fc\\/"}}',
         '{"subject":"app.ü","payload":"ü","key":"\\"k\\"","trace_id":"t","response_subject":"_bus_.i"}'.encode(),
+        b'{"subject":"app.h","headers":{"a":"\\u00fc\\/","B":""}}',
         b'{"subject":"app.c"}',
     )
     target = "/?subject=app.>&start=oldest&follow=false"
     sent = request(server, "GET", target, Accept="application/x-ndjson").body
     get = _get(server, "--subject", "app.>", "--start", "oldest", "--follow=false")
     assert get.stdout == sent
-    assert len(sent.splitlines()) == 3
+    assert len(sent.splitlines()) == 4
 
 
 @pytest.mark.parametrize("end", [["--follow=false"], ["--no-follow"], ["--limit", "3"], ["--follow", "false"]])

@@ -33,7 +33,9 @@ def test_what_is_put_can_be_got(server: ServerProcess, app: str, connect: Connec
     receipt = client.put(
         f"{app}.users.created", payload, key="k", trace_id="t", id="mine-1", response_subject="_bus_.inbox"
     )
-    (event,) = client.get(f"{app}.>", start="oldest", limit=1)
+    client.put_many([{"subject": f"{app}.more", "headers": {"a": "b"}}])
+    event, more = client.get(f"{app}.>", start="oldest", limit=2)
+    assert (event.headers, more.headers) == ({}, {"a": "b"})
     assert event.payload == payload
     assert (event.id, event.index, event.created_at) == (receipt.id, receipt.index, receipt.created_at)
     assert (event.id, event.key, event.trace_id, event.response_subject) == ("mine-1", "k", "t", "_bus_.inbox")

@@ -19,12 +19,13 @@ Rights = Mapping[str, object]
 
 
 class TokenFile:
-    """A token file, rewritten with every change, and the tokens themselves."""
+    """A token file, rewritten with every change, and the tokens themselves; ``certs`` are rights of certificates."""
 
     def __init__(self, path: Path, anonymous: Rights | None = None, **rights: Rights) -> None:
         self.path = path
         self.anonymous = anonymous
         self.rights = dict(rights)
+        self.certs: dict[str, Rights] = {}
         self.tokens = {name: new_token() for name in rights}
         self.write()
 
@@ -33,6 +34,7 @@ class TokenFile:
         tables = [] if self.anonymous is None else [("anonymous", self.anonymous)]
         for name, rights in self.rights.items():
             tables.append((f"tokens.{name}", {"hash": hash_of(self.tokens[name]), **rights}))
+        tables += [(f'certs."{name}"', rights) for name, rights in self.certs.items()]
         self.write_text("\n".join(["[tokens]", *map(_table, tables)]))
 
     def write_text(self, text: str) -> None:
@@ -55,6 +57,8 @@ def _table(table: tuple[str, Rights]) -> str:
 
 
 def _value(key: str, value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{name} = {_value(name, inner)}" for name, inner in value.items()) + " }"
     return str(value) if key == "expires" else msgspec.json.encode(value).decode()
 
 

@@ -17,6 +17,11 @@ from tests.support import ServerProcess, request
 
 pytestmark = pytest.mark.every_engine
 
+
+def many_headers(count: int) -> bytes:
+    return b",".join([b'"h%d":""' % number for number in range(count)])
+
+
 EVENTS: dict[str, tuple[bytes, int, str]] = {
     "empty body": (b"", 400, "the body is empty"),
     "blank body": (b" \r\n", 400, "the body is empty"),
@@ -73,6 +78,14 @@ EVENTS: dict[str, tuple[bytes, int, str]] = {
     "key of another type": (b'{"subject":"app.a","key":7}', 400, "not an event"),
     "endless key": (b'{"subject":"app.a","key":"' + b"k" * 1025 + b'"}', 400, "1024 is the most"),
     "endless trace id": (b'{"subject":"app.a","trace_id":"' + b"k" * 1025 + b'"}', 400, "1024 is the most"),
+    "headers that are none": (b'{"subject":"app.a","headers":[]}', 400, "not an event"),
+    "header that is no text": (b'{"subject":"app.a","headers":{"a":1}}', 400, "$.headers"),
+    "header without a name": (b'{"subject":"app.a","headers":{"":"a"}}', 400, "header '' is misnamed"),
+    "header with a blank": (b'{"subject":"app.a","headers":{"a b":"c"}}', 400, "header 'a b' is misnamed"),
+    "header with a line break": (b'{"subject":"app.a","headers":{"a\\n":"c"}}', 400, "header 'a\\n' is misnamed"),
+    "65 headers": (b'{"subject":"app.a","headers":{%b}}' % many_headers(65), 400, "65 headers: 64 are the most"),
+    "endless headers": (b'{"subject":"app.a","headers":{"a":"' + "ä".encode() * 4096 + b'"}}', 400, "8192 are"),
+    "misnamed header in a batch": (b'[{"subject":"app.a"},{"subject":"app.a","headers":{"(":""}}]', 400, "'(' is mis"),
     "time that is none": (b'{"subject":"app.a","created_at":"yesterday"}', 400, "can't be read"),
     "time without an offset": (b'{"subject":"app.a","created_at":"2026-01-31T12:00:00"}', 400, "can't be read"),
     "February 31": (b'{"subject":"app.a","created_at":"2026-02-31T12:00:00Z"}', 400, "doesn't exist"),

@@ -7,6 +7,7 @@ import signal
 import ssl
 import subprocess
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -214,26 +215,26 @@ def test_clients_without_or_with_another_certificate_are_told_so(
 
 
 class _Noting(asyncio.Protocol):
-    """Notes the name in its client's certificate when something has come."""
-
-    transport: asyncio.Transport
+    """Notes what it was told by when something has come."""
 
     def __init__(self, noted: asyncio.Future[str | None]) -> None:
         self._noted = noted
+        self._name: str | None = None
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+    def certify(self, name: str) -> None:
+        self._name = name
 
     def data_received(self, data: bytes) -> None:
-        self._noted.set_result(certificate_name(self.transport))
+        self._noted.set_result(self._name)
 
 
 async def _name(authority: Authority, identity: Identity | None, *, client_ca: Path | None) -> str | None:
     """What a server takes for the name of a client that shows *identity*."""
     loop = asyncio.get_running_loop()
     context, noted = _files(authority.server, client_ca=client_ca).load(), loop.create_future()
-    server = await loop.create_server(lambda: TlsTransport(context, _Noting(noted)), "127.0.0.1", 0)
+    noting = _Noting(noted)
+    make = partial(TlsTransport, context, noting, certify=noting.certify)
+    server = await loop.create_server(make, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     _, writer = await asyncio.open_connection("127.0.0.1", port, ssl=authority.client_context(identity))
     writer.write(b"x")
@@ -244,11 +245,29 @@ async def _name(authority: Authority, identity: Identity | None, *, client_ca: P
 
 
 def test_a_client_has_the_name_in_its_certificate(own: Authority) -> None:
-    named = own.issue("named", "dns.example", common_name="billing")
-    unnamed = own.issue("unnamed", "first.example", "second.example")
+    for names, common_name, expected in (
+        (["first.example", "second.example"], "billing", "first.example"),
+        (["me@mail.example", "10.1.1.1", "dns.example"], None, "dns.example"),
+        (["10.1.1.1", "me@mail.example"], "billing", "me@mail.example"),
+        (["10.1.1.1"], "billing", "billing"),
+    ):
+        identity = own.issue("client", *names, common_name=common_name)
+        assert asyncio.run(_name(own, identity, client_ca=own.path)) == expected
 
-    assert asyncio.run(_name(own, named, client_ca=own.path)) == "billing"
-    assert asyncio.run(_name(own, unnamed, client_ca=own.path)) == "first.example"
+
+class _Shown(asyncio.Transport):
+    """A transport of somebody who has shown *certificate*."""
+
+    def __init__(self, certificate: dict[str, object]) -> None:
+        super().__init__({"peercert": certificate})
+
+
+def test_a_workload_has_the_address_in_its_certificate() -> None:
+    names = (("email", "me@mail.example"), ("URI", "spiffe://example.org/billing"), ("URI", "spiffe://other"))
+    subject = ((("organizationName", "us"),), (("commonName", "outer"),), (("commonName", "inner"),))
+    assert certificate_name(_Shown({"subject": subject, "subjectAltName": names})) == "spiffe://example.org/billing"
+    assert certificate_name(_Shown({"subject": subject})) == "inner"
+    assert certificate_name(_Shown({"subject": subject[:1]})) is None
 
 
 def test_a_client_that_nobody_verified_has_no_name(own: Authority) -> None:

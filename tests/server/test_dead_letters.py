@@ -51,11 +51,12 @@ def test_a_rejected_event_is_dead_and_says_why(bus: ServerProcess, subject: str)
 
 
 def test_a_dead_letter_is_an_event_like_any_other(bus: ServerProcess, subject: str) -> None:
-    event_id = stored(bus, subject, {"a": 1}, trace_id="t-1")
+    event_id = stored(bus, subject, {"a": 1}, trace_id="t-1", headers={"traceparent": "00"})
     with _worker(bus, subject, "r2") as stream:
         _reject(bus, stream, 1, "r2")
     (letter,) = read(bus, "app._dead_.r2")
     assert (letter["payload"], letter["trace_id"]) == ({"a": 1}, "t-1")
+    assert letter["headers"] == {"traceparent": "00"}
     about = letter["dead"]
     assert (about["consumer"], about["id"], about["subject"]) == ("r2", event_id, subject)
     assert (about["attempts"], about["reason"]) == (1, "r2")

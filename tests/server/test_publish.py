@@ -11,7 +11,7 @@ import pytest
 
 from bus.units import parse_time
 from tests.conftest import StartServer
-from tests.server.support import Peer, dial, draft, post, publish, read, read_lines
+from tests.server.support import Peer, dial, draft, post, publish, read, read_lines, upload
 from tests.support import ServerProcess
 
 pytestmark = [pytest.mark.every_engine, pytest.mark.over_tls]
@@ -38,6 +38,22 @@ def test_every_field_comes_back(bus: ServerProcess, subject: str) -> None:
     assert publish(bus, subject, [1], **fields).headers["x-bus-event-id"] == "my-id_1"
     (event,) = read(bus, subject)
     assert event == {"subject": subject, "payload": [1], "index": event["index"], **fields}
+
+
+def test_headers_come_back_however_they_were_published(bus: ServerProcess, subject: str) -> None:
+    headers = {"traceparent": "00-4bf9-00f0-01", "X-~!": 'é\n"\u2028', "case": "a", "Case": "b"}
+    line = draft(subject, headers=headers)
+    post(bus, line)
+    post(bus, b"[%b,%b]" % (line, draft(subject, headers={})))
+    upload(bus, [line])
+    assert [event.get("headers") for event in read(bus, subject)] == [headers, headers, None, headers]
+
+
+def test_a_reply_has_headers(bus: ServerProcess, subject: str) -> None:
+    inbox = f"_bus_.{subject.replace('.', '-')}"
+    publish(bus, inbox, 1, headers={"a": "b"})
+    (reply,) = read(bus, inbox)
+    assert reply["headers"] == {"a": "b"}
 
 
 def test_an_event_is_one_line_with_its_id_first_and_nothing_that_was_not_given(

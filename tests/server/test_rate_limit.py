@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.config import Rate
-from bus.config.network_values import parse_rate
-from bus.errors import ConfigError
+from bus.errors import InvalidParameterError
 from bus.server.http.rate_limit import RateLimit
+from bus.units import Rate, parse_rate
 
 RATES = st.builds(Rate, st.integers(1, 10_000), st.sampled_from([0.5, 1.0, 60.0, 3600.0]))
 NOW = 1_000_000.0
@@ -74,7 +73,9 @@ def test_rates_are_read_and_written(text: str, rate: Rate, shown: str) -> None:
     assert (parse_rate(text), str(rate)) == (rate, shown)
 
 
-@pytest.mark.parametrize("text", ["500", "/s", "0/s", "-1/s", "5/0", "5/0s", "5/x", "x/s", "5//s", "5/s/s", "1e3/s"])
+@pytest.mark.parametrize(
+    "text", ["", "500", "/s", "0/s", "-1/s", "5/0", "5/0s", "5/x", "x/s", "5//s", "5/s/s", "1e3/s"]
+)
 def test_a_rate_that_can_not_be_read(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"write it like 500/s"):
+    with pytest.raises(InvalidParameterError, match=r"write it like 500/s"):
         parse_rate(text)

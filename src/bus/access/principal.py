@@ -3,44 +3,58 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
+from bus.access.limits import Limits
 from bus.access.rights import EVERYTHING, Rights
 
 ANONYMOUS = "anonymous"
-"""The name of whoever brings no token."""
+"""The name of whoever doesn't show who that is."""
+
+
+class Proof(StrEnum):
+    """By what somebody showed who that is."""
+
+    NONE = ""
+    TOKEN = "token"
+    CERTIFICATE = "certificate"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Principal:
     """Somebody who is known: the name, the rights, and until when they hold, in ns since the epoch.
 
-    ``digest`` is that of the token by which it is known; without a token it is empty.
+    ``proof`` is by what it is known, ``digest`` that of its token, empty without one; ``limits`` None are none.
     """
 
     name: str
     rights: Rights
     expires: int | None = None
     digest: bytes = field(default=b"", repr=False)
+    proof: Proof = Proof.NONE
+    limits: Limits | None = None
 
     def has_expired(self, now: int) -> bool:
         """Whether its time is over at *now* (ns)."""
         return self.expires is not None and self.expires <= now
 
     def __str__(self) -> str:
-        return f"token {self.name}" if self.digest else self.name
+        return f"{self.proof} {self.name}" if self.proof else self.name
 
 
 class Credentials:
     """What somebody brings to show who that is: the value of ``Authorization``, empty for nothing.
 
+    ``certificate`` is the name in the certificate that the connection was made with, empty if there is none.
     Who that is gets noted here, in ``principal``, by what it was found out, in ``source``, and in ``meets`` what it was
     found to have the right for last: a client that repeats itself brings the same object again.
     """
 
-    __slots__ = ("meets", "principal", "source", "value")
+    __slots__ = ("certificate", "meets", "principal", "source", "value")
 
-    def __init__(self, value: bytes) -> None:
+    def __init__(self, value: bytes, *, certificate: str = "") -> None:
         self.value = value
+        self.certificate = certificate
         self.principal: Principal | None = None
         self.source: object = None
         self.meets: object = None

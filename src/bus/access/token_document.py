@@ -17,7 +17,8 @@ import msgspec
 import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
-from bus.access.token_file import Tokens, TokenTable, check_name, parse_tokens, read_text
+from bus.access.tables import TokenTable
+from bus.access.token_file import Tokens, check_name, parse_tokens, read_text
 from bus.errors import ConfigError
 
 PRIVATE = 0o600
@@ -53,9 +54,9 @@ class TokenDocument:
             self._document["tokens"] = tomlkit.table()
         return self._write()
 
-    def tables(self) -> dict[str, Any]:
-        """Each token's table, by name."""
-        return dict(self._document.unwrap().get("tokens", {}))
+    def tables(self, kind: str) -> dict[str, Any]:
+        """Each table of a *kind*, ``tokens`` or ``certs``, by name."""
+        return dict(self._document.unwrap().get(kind, {}))
 
     def _write(self) -> Tokens:
         """Put the new text in the place of the old one, if a server can read it."""

@@ -13,11 +13,11 @@
     metrics   = true
     admin     = true
     expires   = 2027-01-01T00:00:00Z
+    limits    = { requests = "500/s", bytes = "5MB/s", streams = 50, consumers = 5 }
 
-    [jwt]                             also takes the tokens of an issuer: see `JwtTable`
+    [certs."shop.example.com"]        whoever shows a certificate of this name; the same but for the hash
 
-It is read by the letter: a key that isn't one of these, or a pattern that can't be, would otherwise grant less than was
-meant, or nothing, and nobody would notice.
+What somebody is known by has one name, so that a name stands for one principal wherever it is written.
 """
 
 from __future__ import annotations
@@ -26,96 +26,56 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
-import msgspec
-
-from bus.access.jwt_table import JwtTable
-from bus.access.principal import ANONYMOUS, Principal
-from bus.access.rights import Grant, Names, Rights
-from bus.access.token import digest_of, read_hash
-from bus.errors import ConfigError, InvalidSubjectError
-from bus.subject import Pattern
+from bus.access.principal import ANONYMOUS, Principal, Proof
+from bus.access.tables import CertificateTable, RightsTable, TokenTable, read_table
+from bus.access.token import digest_of
+from bus.errors import ConfigError
 from bus.suggest import suggest
-from bus.units import SECOND_NS
 
 LARGEST = 16 << 20
 """Bytes of the largest file that is read."""
 
+TABLES = (ANONYMOUS, "tokens", "certs")
+"""What a file has."""
+
+LONGEST_NAME = 256
+"""Characters of a certificate's name."""
+
 _OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
 _TOKEN_NAME = re.compile(r"[\w-]{1,64}")
-_CONSUMER = re.compile(r"[\w*-]{1,128}")
-_TABLES = (ANONYMOUS, "tokens", "jwt")
-_UNKNOWN_KEY = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)
-_FAULT = re.compile(r"(.*) - at `\$\.?(.*)`", re.DOTALL)
-
-
-class RightsTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
-    """Rights as a table of the file has them."""
-
-    publish: list[str] = []
-    subscribe: list[str] = []
-    consumers: list[str] = []
-    manage: list[str] = []
-    reply: bool = False
-    metrics: bool = False
-    admin: bool = False
-
-    def rights(self) -> Rights:
-        """What they grant. Raises `ConfigError` naming the key with what can't be read."""
-        patterns = [text for text in self.manage if "." in text]
-        return Rights(
-            publish=_grant("publish", self.publish),
-            subscribe=_grant("subscribe", self.subscribe),
-            consumers=_names("consumers", self.consumers),
-            manage=_grant("manage", patterns),
-            manage_consumers=_names("manage", [text for text in self.manage if "." not in text]),
-            reply=self.reply,
-            metrics=self.metrics,
-            admin=self.admin,
-        )
-
-
-class TokenTable(RightsTable, forbid_unknown_fields=True, omit_defaults=True, kw_only=True):
-    """One token as its table has it."""
-
-    hash: str
-    expires: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
-
-    def principal(self, name: str) -> Principal:
-        """Whom it makes known. Raises `ConfigError`."""
-        digest = read_hash(self.hash)
-        if digest is None:
-            raise ConfigError("hash can't be read: it is sha256: and 64 hexadecimal digits, as bus token add writes it")
-        return Principal(name, self.rights(), self._expiry(), digest)
-
-    def _expiry(self) -> int | None:
-        return None if self.expires is None else int(self.expires.astimezone(UTC).timestamp()) * SECOND_NS
 
 
 class Tokens:
-    """All that a token file says: the principals that are known, by their tokens, and who comes without.
-
-    ``jwt`` says whose JSON web tokens are taken besides.
-    """
+    """All that a token file says: whom it knows by tokens and by the names of certificates, and who is neither."""
 
     def __init__(
-        self, principals: Mapping[bytes, Principal], anonymous: Principal | None, jwt: JwtTable | None = None
+        self, by_digest: Mapping[bytes, Principal], by_certificate: Mapping[str, Principal], anonymous: Principal | None
     ) -> None:
-        self._by_digest = principals
+        self._by_digest = by_digest
+        self._by_certificate = by_certificate
         self.anonymous = anonymous
-        self.jwt = jwt
 
     def find(self, token: bytes) -> Principal | None:
         """Whose *token* is; None if nobody's. It is looked up by its digest, whose time tells nothing of the token."""
         return self._by_digest.get(digest_of(token))
 
+    def certified(self, certificate: str) -> Principal | None:
+        """Whose *certificate* of this name is; if nobody's, that of whoever is anonymous."""
+        return self._by_certificate.get(certificate, self.anonymous)
+
     def again(self, principal: Principal) -> Principal | None:
-        """Who *principal*, which an older file made known, is by this one; None if its token isn't known any more."""
-        return self._by_digest.get(principal.digest) if principal.digest else self.anonymous
+        """Who *principal*, which an older file made known, is by this one; None if nobody any more."""
+        match principal.proof:
+            case Proof.TOKEN:
+                return self._by_digest.get(principal.digest)
+            case Proof.CERTIFICATE:
+                return self.certified(principal.name)
+            case _:
+                return self.anonymous
 
     def named(self, name: str) -> Principal | None:
         """The principal of this name."""
@@ -123,14 +83,15 @@ class Tokens:
 
     def __iter__(self) -> Iterator[Principal]:
         yield from self._by_digest.values()
+        yield from self._by_certificate.values()
         if self.anonymous:
             yield self.anonymous
 
     def __len__(self) -> int:
-        return len(self._by_digest)
+        return len(self._by_digest) + len(self._by_certificate)
 
     def __repr__(self) -> str:
-        return f"<Tokens of {', '.join(found.name for found in self._by_digest.values())}>"
+        return f"<Tokens of {', '.join(found.name for found in self)}>"
 
 
 def read_token_file(path: Path) -> Tokens:
@@ -141,24 +102,24 @@ def read_token_file(path: Path) -> Tokens:
     return parse_tokens(read_text(path), place=str(path))
 
 
-def read_text(path: Path, *, kind: str = "token file") -> str:
-    """The text of a *kind* of file, the very one whose permissions were looked at. Raises `ConfigError`."""
+def read_text(path: Path) -> str:
+    """The file's text, of the very file whose permissions were looked at. Raises `ConfigError`."""
     try:
         with path.open("rb") as file:
-            _check_permissions(f"{kind} {path}", os.fstat(file.fileno()))
+            _check_permissions(path, os.fstat(file.fileno()))
             return file.read(LARGEST).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"{kind} {path} can't be read: {reason}") from None
+        raise ConfigError(f"token file {path} can't be read: {reason}") from None
 
 
-def _check_permissions(name: str, found: os.stat_result) -> None:
+def _check_permissions(path: Path, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise ConfigError(f"{name} can't be read: it is not a file")
+        raise ConfigError(f"token file {path} can't be read: it is not a file")
     if found.st_mode & _OTHERS_MAY_WRITE:
-        raise ConfigError(f"{name} may be written by others, who could grant themselves anything: chmod 600")
+        raise ConfigError(f"token file {path} may be written by others, who could grant themselves anything: chmod 600")
     if found.st_size >= LARGEST:
-        raise ConfigError(f"{name} is larger than {LARGEST} bytes: is it the right one?")
+        raise ConfigError(f"token file {path} is larger than {LARGEST} bytes: is it a token file?")
 
 
 def parse_tokens(text: str, *, place: str) -> Tokens:
@@ -177,90 +138,69 @@ def parse_tokens(text: str, *, place: str) -> Tokens:
 
 def _tokens(tables: dict[str, Any]) -> Tokens:
     for name in tables:
-        if name not in _TABLES:
-            raise ConfigError(f"table {name[:80]!a} is not known: {suggest(name, _TABLES)}")
+        if name not in TABLES:
+            raise ConfigError(f"table {name[:80]!a} is not known: {suggest(name, TABLES)}")
     if not tables:
         raise ConfigError("it is empty, so nobody could do anything: make a token with bus token add")
-    anonymous = _read_anonymous(tables[ANONYMOUS]) if ANONYMOUS in tables else None
-    jwt = _read_jwt(tables["jwt"]) if "jwt" in tables else None
-    return Tokens(_read_principals(tables.get("tokens", {})), anonymous, jwt)
+    tokens = _by_digest(_read_principals("tokens", tables, TokenTable, check_name))
+    certificates = _read_principals("certs", tables, CertificateTable, _check_certificate_name)
+    for principal in tokens.values():
+        if principal.name in certificates:
+            raise ConfigError(f"a token and a certificate are both named {principal.name}: give the token another name")
+    return Tokens(tokens, certificates, _read_anonymous(tables))
 
 
-def _read_anonymous(table: object) -> Principal:
+def _read_anonymous(tables: Mapping[str, object]) -> Principal | None:
     try:
-        return Principal(ANONYMOUS, read_table(table, RightsTable).rights())
+        return read_table(tables[ANONYMOUS], RightsTable).anonymous() if ANONYMOUS in tables else None
     except ConfigError as error:
         raise ConfigError(f"{ANONYMOUS}: {error}") from None
 
 
-def _read_jwt(table: object) -> JwtTable:
+_Kind = TypeVar("_Kind", TokenTable, CertificateTable)
+
+
+def _read_principals(
+    key: str, tables: Mapping[str, object], kind: type[_Kind], check: Callable[[str], str]
+) -> dict[str, Principal]:
+    """The principals at *key* by their names, which *check* refuses if they can't be."""
+    found = tables.get(key, {})
+    if not isinstance(found, dict):
+        raise ConfigError(f"{key} is not a table: give each one of its own, like [{key}.billing]")
+    return {name: _read_principal(key, check, name, table, kind) for name, table in found.items()}
+
+
+def _read_principal(key: str, check: Callable[[str], str], name: str, table: object, kind: type[_Kind]) -> Principal:
     try:
-        found = read_table(table, JwtTable)
-        found.check()
+        return read_table(table, kind).principal(check(name))
     except ConfigError as error:
-        raise ConfigError(f"jwt: {error}") from None
-    return found
+        shown = name[:80] if name.isprintable() else ascii(name[:80])
+        raise ConfigError(f"{key}.{shown}: {error}") from None
 
 
-def _read_principals(tables: object) -> dict[bytes, Principal]:
-    if not isinstance(tables, dict):
-        raise ConfigError("tokens is not a table: give each token one, like [tokens.billing]")
+def _by_digest(principals: Mapping[str, Principal]) -> dict[bytes, Principal]:
     found: dict[bytes, Principal] = {}
-    for name, table in tables.items():
-        principal = _read_principal(name, table)
+    for name, principal in principals.items():
         if same := found.get(principal.digest):
             raise ConfigError(f"tokens {same.name} and {name} have the same hash: make each a token of its own")
         found[principal.digest] = principal
     return found
 
 
-def _read_principal(name: str, table: object) -> Principal:
-    try:
-        return read_table(table, TokenTable).principal(check_name(name))
-    except ConfigError as error:
-        raise ConfigError(f"tokens.{name[:80]}: {error}") from None
-
-
 def check_name(name: str) -> str:
     """Return *name* if a token may have it, raise `ConfigError` otherwise."""
     if not _TOKEN_NAME.fullmatch(name):
         raise ConfigError(f"name {name[:80]!a} is malformed: 1 to 64 letters, digits, '_' or '-'")
+    return _unless_anonymous(name)
+
+
+def _check_certificate_name(name: str) -> str:
+    if not (name.isprintable() and 0 < len(name) <= LONGEST_NAME):
+        raise ConfigError(f"name {name[:80]!a} is malformed: 1 to {LONGEST_NAME} characters that can be seen")
+    return _unless_anonymous(name)
+
+
+def _unless_anonymous(name: str) -> str:
     if name == ANONYMOUS:
         raise ConfigError(f"name {ANONYMOUS} is for whoever brings no token: choose another")
     return name
-
-
-_Table = TypeVar("_Table", bound=msgspec.Struct)
-
-
-def read_table(table: object, kind: type[_Table]) -> _Table:
-    """*table* as a *kind*. Raises `ConfigError` that names the key, and no value: one may be a token by mistake."""
-    try:
-        return msgspec.convert(table, kind)
-    except msgspec.ValidationError as error:
-        raise ConfigError(_fault(str(error), kind)) from None
-
-
-def _fault(said: str, kind: type[msgspec.Struct]) -> str:
-    if unknown := _UNKNOWN_KEY.fullmatch(said):
-        name = unknown[1]
-        return f"key {name[:80]!a} is not known: {suggest(name, kind.__struct_fields__)}"
-    found = _FAULT.fullmatch(said)
-    what, where = found.groups() if found else (said, "")
-    return f"{where} {what[:1].lower()}{what[1:]}".strip().replace("`", "")
-
-
-def _grant(key: str, texts: list[str]) -> Grant:
-    for text in texts:
-        try:
-            Pattern.parse(text)
-        except InvalidSubjectError as error:
-            raise ConfigError(f"{key}: {error}") from None
-    return Grant.of(texts)
-
-
-def _names(key: str, texts: list[str]) -> Names:
-    for text in texts:
-        if not _CONSUMER.fullmatch(text):
-            raise ConfigError(f"{key}: {text[:80]!a} is no consumer's name: letters, digits, '_', '-', and * for any")
-    return Names(tuple(texts))

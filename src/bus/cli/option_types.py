@@ -1,4 +1,4 @@
-"""Kinds of values that options take: durations, moments, indexes."""
+"""Kinds of values that options take: durations, headers, moments, indexes."""
 
 from __future__ import annotations
 
@@ -33,6 +33,22 @@ class DurationsType(click.ParamType[tuple[float, ...]]):
         if isinstance(value, tuple):
             return value
         return tuple(DurationType().convert(part, param, ctx) for part in value.split(","))
+
+
+class HeaderType(click.ParamType[tuple[str, str]]):
+    """``name=value``, as a pair; whether it can be a header is for the server to say."""
+
+    name = "header"
+
+    def convert(
+        self, value: str | tuple[str, str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        name, equals, text = value.partition("=")
+        if not (name and equals):
+            self.fail(f"{value[:80]!r} can't be read: write it like traceparent=00-4bf9", param, ctx)
+        return name, text
 
 
 _LONGEST_INDEX = 18

@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from bus.cli.console import emit, say
-from bus.cli.option_types import DurationType
+from bus.cli.option_types import DurationType, HeaderType
 from bus.cli.publish_lines import payload_of, publish_file
 from bus.cli.server_options import server_options
 from bus.event import Receipt
@@ -37,6 +37,7 @@ Examples:
 @click.option("--trace-id", metavar="ID", help="Carried along for tracing.")
 @click.option("--id", metavar="ID", help="The event's id; made by the server if left out.")
 @click.option("--response-subject", metavar="INBOX", help="Where a reply goes, like _bus_.3f9c.")
+@click.option("--header", type=HeaderType(), multiple=True, metavar="K=V", help="Goes along; may be repeated.")
 @click.option("--confirm", type=click.IntRange(1), metavar="N", help="Wait until N consumers have acknowledged.")
 @click.option("--request", is_flag=True, help="Wait for the reply of a service and print its payload.")
 @click.option("--timeout", type=DurationType(), default="5s", help="How long to wait for an answer.  [5s]")
@@ -89,14 +90,23 @@ def _flag(name: str) -> str:
 
 
 def _put_one(
-    client: Client, subject: str, data: str, *, request: bool, confirm: int | None, quiet: bool, **fields: Any
+    client: Client,
+    subject: str,
+    data: str,
+    *,
+    header: tuple[tuple[str, str], ...],
+    request: bool,
+    confirm: int | None,
+    quiet: bool,
+    **fields: Any,
 ) -> int:
     payload = payload_of(os.fsencode(data))
+    headers = dict(header)
     if request:
-        reply = client.request(subject, payload, key=fields["key"], trace_id=fields["trace_id"])
+        reply = client.request(subject, payload, key=fields["key"], trace_id=fields["trace_id"], headers=headers)
         emit(msgspec.json.encode(reply))
         return 0
-    receipt = client.put(subject, payload, confirm=confirm or 0, **fields)
+    receipt = client.put(subject, payload, confirm=confirm or 0, headers=headers, **fields)
     if not quiet:
         _show(receipt, subject)
     return 0

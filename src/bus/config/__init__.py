@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bus.config.network_values import Network, Rate
+from bus.config.network_values import Network
 from bus.config.options import OPTIONS
 from bus.config.values import (
     Address,
@@ -29,6 +29,7 @@ from bus.config.values import (
     parse_retention,
     read_secret,
 )
+from bus.units import Rate
 
 __all__ = [
     "Address",
@@ -38,7 +39,6 @@ __all__ = [
     "LogFormat",
     "LogLevel",
     "Network",
-    "Rate",
     "Secret",
     "ServerSettings",
     "Settings",

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bus.config.network_values import ANY_HOST, parse_hosts, parse_networks, parse_rate
+from bus.config.network_values import ANY_HOST, parse_hosts, parse_networks
 from bus.config.values import (
     DEFAULT_PORT,
     Address,
@@ -28,7 +28,7 @@ from bus.config.values import (
     split_list,
 )
 from bus.errors import BusError, ConfigError
-from bus.units import parse_duration, parse_size
+from bus.units import parse_duration, parse_rate, parse_size
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ OPTIONS = (
     ),
     Option(
         "limit_requests",
-        parse_rate,
+        lambda text: parse_rate(text) if text else None,
         "BUS_LIMIT_REQUESTS",
         "",
         "Requests that one client's address may send, like 500/s.",
@@ -185,7 +185,7 @@ OPTIONS = (
     ),
     Option(
         "limit_bytes",
-        parse_rate,
+        lambda text: parse_rate(text) if text else None,
         "BUS_LIMIT_BYTES",
         "",
         "Bytes of bodies that one client's address may send, like 5MB/s.",

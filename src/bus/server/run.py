@@ -98,9 +98,15 @@ class Server:
 
     def _protocol_factory(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> MakeProtocol:
         """Makes what speaks to each client."""
-        if certificates := self._certificates:
-            return lambda: TlsTransport(certificates.context, Connection(dispatcher, loop))
-        return lambda: Connection(dispatcher, loop)
+        certificates = self._certificates
+        if certificates is None:
+            return lambda: Connection(dispatcher, loop)
+
+        def make() -> TlsTransport:
+            connection = Connection(dispatcher, loop)
+            return TlsTransport(certificates.context, connection, certify=connection.certify)
+
+        return make
 
     def _watched(self, dispatcher: Dispatcher) -> Iterator[Callable[[], None]]:
         """What looks after things that change by themselves."""

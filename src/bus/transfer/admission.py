@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from bus.drafts import check_response_subject, decode_as
 from bus.engine.embedded.checked_draft import check_draft
 from bus.errors import BusError, InvalidEventError
-from bus.event import NO_TIME, Dead, Draft, check_id, check_label
+from bus.event import NO_TIME, Dead, Draft, check_headers, check_id, check_label
 from bus.payload import SHORT, check_payload, has_many_brackets, may_overflow
 from bus.subject import DEAD_SEGMENT, parse_subject
 from bus.units import format_time, parse_time
@@ -42,6 +42,11 @@ class StoredEvent(Draft, kw_only=True, forbid_unknown_fields=True, gc=False):
 
     index: int = 0
     dead: Dead | None = None
+
+    @property
+    def has_more(self) -> bool:
+        """Whether it has any of the fields that few events have."""
+        return bool(self.key or self.trace_id or self.response_subject or self.headers or self.dead)
 
 
 _decoder = msgspec.json.Decoder(StoredEvent)
@@ -108,19 +113,21 @@ def _are_plain(events: Sequence[StoredEvent]) -> bool:
     """Whether the fields of all events are in order; writes their times as they are stored."""
     for subject in {event.subject for event in events}:
         parse_subject(subject or "")
-    rare = [event for event in events if event.key or event.trace_id or event.response_subject or event.dead]
-    if not all(map(_labels_in_order, rare)):
+    rare = [event for event in events if event.has_more]
+    if not all(map(_rare_fields_in_order, rare)):
         return False
     indexes = [event.index for event in events]
     ids = "\n".join([event.id or "" for event in events])
     return 0 <= min(indexes) <= max(indexes) <= LAST_INDEX and bool(_IDS.fullmatch(f"{ids}\n")) and _write_times(events)
 
 
-def _labels_in_order(event: StoredEvent) -> bool:
+def _rare_fields_in_order(event: StoredEvent) -> bool:
     check_label(event.key or "", "key")
     check_label(event.trace_id or "", "trace_id")
     if event.response_subject:
         check_response_subject(event.response_subject)
+    if event.headers:
+        check_headers(event.headers)
     return event.dead is None
 
 

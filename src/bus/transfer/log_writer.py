@@ -47,11 +47,7 @@ class LogWriter:
         self._empty = False
         first = self.log.next + len(self._frames)
         self._name(events, first, now)
-        extras = {
-            index: _extra(event)
-            for index, event in enumerate(events, first)
-            if event.key or event.trace_id or event.response_subject or event.dead
-        }
+        extras = {index: _extra(event) for index, event in enumerate(events, first) if event.has_more}
         frames = [
             encode_frame(
                 event.id or "",
@@ -128,7 +124,11 @@ class LogWriter:
 
 def _extra(event: StoredEvent) -> bytes:
     return encode_extra(
-        key=event.key, trace_id=event.trace_id, response_subject=event.response_subject, dead=event.dead
+        key=event.key,
+        trace_id=event.trace_id,
+        response_subject=event.response_subject,
+        headers=event.headers,
+        dead=event.dead,
     )
 
 

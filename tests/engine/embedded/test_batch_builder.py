@@ -34,6 +34,7 @@ drafts = st.lists(
         id=st.sampled_from([None, None, "order-7", "e_000000000009zzzzzzzzzz"]),
         key=st.sampled_from([None, None, "k1", "k2"]),
         trace_id=st.sampled_from([None, "t"]),
+        headers=st.sampled_from([None, {}, {"traceparent": "00"}]),
         created_at=st.sampled_from([None, None, format_time(NOW - 5 * 10**9), format_time(NOW + 5 * 10**9)]),
     ),
     min_size=1,
@@ -63,6 +64,7 @@ def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None
         assert fields["payload"] == msgspec.json.decode(draft.payload)
         assert fields["created_at"] == receipt.created_at == (draft.created_at or format_time(NOW))
         assert (fields.get("key"), fields.get("trace_id")) == (draft.key, draft.trace_id)
+        assert fields.get("headers") == (draft.headers or None)
         found = log.find_client_id(log.hash_id(receipt.id.encode()))
         assert index in found or index_in(receipt.id) == index, "an id that doesn't say where it is can be found"
     keyed = {(draft.subject, draft.key): receipt for draft, receipt in zip(drafts, receipts, strict=True) if draft.key}

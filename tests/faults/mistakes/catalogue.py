@@ -427,7 +427,7 @@ MISTAKES = (
     Mistake(
         "an expectation counts only until the body comes",
         "server/http/request_reader.py",
-        (("        check_expectation(head)\n", "        self.buffer or check_expectation(head)\n"),),
+        (("        check_expectation(head)\n", "        if not self.buffer:\n            check_expectation(head)\n"),),
         (f"{REQUESTS}::test_what_is_no_request_is_refused_and_the_connection_closed",),
     ),
     Mistake(
@@ -472,7 +472,7 @@ MISTAKES = (
         (
             (
                 "    def _hang_up(self) -> None:\n",
-                "    def _hang_up(self) -> None:\n        self._responder.write(_LAST_CHUNK)\n",
+                "    def _hang_up(self) -> None:\n        self.responder.write(_LAST_CHUNK)\n",
             ),
         ),
         ("tests/server/test_stopping.py::test_curl_fails_when_a_stream_breaks_off",),

@@ -44,6 +44,19 @@ def plant(mistake: Mistake, package: Path) -> None:
     file.write_text(text)
 
 
+def plant_together(mistakes: Sequence[Mistake], package: Path) -> Sequence[Mistake]:
+    """Make those of *mistakes* that don't change the same lines; they are returned, at least the first."""
+    planted = []
+    for mistake in mistakes:
+        try:
+            plant(mistake, package)
+        except NotPlantedError:
+            continue
+        planted.append(mistake)
+    assert planted, f"can't be made even alone: {mistakes[0].what}"
+    return planted
+
+
 @contextmanager
 def copy_of_package() -> Iterator[Path]:
     """A copy of ``src/bus`` in a directory of its own."""

@@ -17,7 +17,7 @@ from bus.client.core import forks
 from bus.client.core.draft import EventFields, encode_batch, encode_draft_line
 from bus.client.core.get_options import GetOptions
 from bus.client.core.outcomes import check, receipt_in
-from bus.client.core.request import Acknowledgement, Requests, Write
+from bus.client.core.request import REPEATABLE, Acknowledgement, Method, Parameters, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
 from bus.client.core.stream import StreamState
@@ -118,9 +118,18 @@ class AsyncCalls:
 
     # -- around it
 
-    async def ask(self, path: str, read: Callable[[Response], _T]) -> _T:
-        """What *read* makes of the answer to a GET of *path*."""
-        return await self._call(self._pool, partial(self._requests.ask, path), read, repeatable=True)
+    async def ask(
+        self,
+        path: str,
+        read: Callable[[Response], _T],
+        *,
+        method: Method = "GET",
+        query: Parameters | None = None,
+        body: bytes = b"",
+    ) -> _T:
+        """What *read* makes of the answer to a request to *path*; *body* is JSON."""
+        write = partial(self._requests.ask, path, method=method, query=query, body=body)
+        return await self._call(self._pool, write, read, repeatable=method in REPEATABLE)
 
     async def _call(
         self,

@@ -16,7 +16,7 @@ from bus.client.core import forks
 from bus.client.core.draft import EventFields, encode_batch
 from bus.client.core.get_options import GetOptions
 from bus.client.core.outcomes import check, receipt_in
-from bus.client.core.request import Acknowledgement, Requests, Write
+from bus.client.core.request import REPEATABLE, Acknowledgement, Method, Parameters, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
 from bus.client.core.stream import StreamState
@@ -93,9 +93,18 @@ class Calls:
 
     # -- around it
 
-    def ask(self, path: str, read: Callable[[Response], _T]) -> _T:
-        """What *read* makes of the answer to a GET of *path*."""
-        return self._call(partial(self._requests.ask, path), read, repeatable=True)
+    def ask(
+        self,
+        path: str,
+        read: Callable[[Response], _T],
+        *,
+        method: Method = "GET",
+        query: Parameters | None = None,
+        body: bytes = b"",
+    ) -> _T:
+        """What *read* makes of the answer to a request to *path*; *body* is JSON."""
+        write = partial(self._requests.ask, path, method=method, query=query, body=body)
+        return self._call(write, read, repeatable=method in REPEATABLE)
 
     def _call(
         self, write: Write, read: Callable[[Response], _T], *, timeout: float | None = None, repeatable: bool = False

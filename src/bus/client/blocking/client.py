@@ -82,6 +82,7 @@ class Client:
         id: str | None = None,
         response_subject: str | None = None,
         created_at: datetime | str | None = None,
+        headers: Mapping[str, str] | None = None,
         confirm: int = 0,
         timeout: float | None = None,
     ) -> Receipt:
@@ -98,6 +99,7 @@ class Client:
             id: an id of your own, 1 to 128 of ``A-Z a-z 0-9 _ -``; by default the server makes one.
             response_subject: the inbox that a reply goes to.
             created_at: when it happened, a ``datetime`` with a time zone or RFC 3339 text; by default now.
+            headers: go along beside the payload, such as ``{"traceparent": "00-…"}``: at most 64, together 8 KiB.
             confirm: return only once so many different consumers have acknowledged the event.
             timeout: seconds it may take in all, 60 at most with *confirm*; by default the client's.
 
@@ -114,7 +116,7 @@ class Client:
             StorageError: the server can't store it, because its disk is full or fails.
             ConnectionFailedError: the server can't be reached, or the connection broke.
         """
-        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at)
+        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at, headers)
         if confirm:
             return self._calls.publish_and_wait(line, receipt_in, wait="confirm", timeout=timeout, count=confirm)
         return self._calls.publish(line, keyed=bool(key), timeout=timeout)
@@ -275,6 +277,7 @@ class Client:
         timeout: float | None = None,
         key: str | None = None,
         trace_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Publish a request and wait for the first reply to it.
 
@@ -286,6 +289,7 @@ class Client:
             timeout: seconds to wait for the reply, 60 at most; by default the client's.
             key: refuses a second request with this subject and key.
             trace_id: is carried along.
+            headers: go along beside the payload.
 
         Returns:
             The payload of the reply.
@@ -294,7 +298,7 @@ class Client:
             ServiceError: the service rejected the request; the message is its reason.
             TimedOutError: no reply in time; the error has the receipt of the request, which is stored.
         """
-        line = encode_draft(subject, payload, key, trace_id)
+        line = encode_draft(subject, payload, key, trace_id, headers=headers)
         return self._calls.publish_and_wait(line, payload_in, wait="reply", timeout=timeout)
 
     def worker(self, subject: str | Sequence[str], handler: Handler, **options: Unpack[WorkOptions]) -> Worker:

@@ -27,6 +27,7 @@ class EventFields(TypedDict, total=False):
         id: an id of your own; by default the server makes one.
         response_subject: the inbox that a reply goes to.
         created_at: when it happened; by default now.
+        headers: go along beside the payload: at most 64, together 8 KiB.
     """
 
     subject: Required[str]
@@ -36,6 +37,7 @@ class EventFields(TypedDict, total=False):
     id: str | None
     response_subject: str | None
     created_at: datetime | str | None
+    headers: Mapping[str, str] | None
 
 
 class _Draft(msgspec.Struct, omit_defaults=True):
@@ -46,6 +48,7 @@ class _Draft(msgspec.Struct, omit_defaults=True):
     id: str | None = None
     response_subject: str | None = None
     created_at: datetime | str | None = None
+    headers: Mapping[str, str] | None = None
 
 
 def encode_payload(payload: Any) -> bytes:
@@ -68,10 +71,11 @@ def encode_draft(
     id: str | None = None,
     response_subject: str | None = None,
     created_at: datetime | str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> bytes:
     """One event as one line of JSON. Raises `InvalidEventError` when the payload can't be written."""
     try:
-        draft = _Draft(subject, payload, key, trace_id, id, response_subject, created_at)
+        draft = _Draft(subject, payload, key, trace_id, id, response_subject, created_at, headers or None)
         return one_line(_encoder.encode(draft))
     except _NOT_ENCODABLE as error:
         raise InvalidEventError(f"the event for {subject!a} can't be written as JSON: {error}") from None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -29,6 +30,8 @@ from bus.event import Receipt
 from bus.wire import EVENT_CREATED_AT, EVENT_ID, EVENT_INDEX
 
 _ID, _CREATED_AT, _INDEX = (name.lower().encode() for name in (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX))
+T = TypeVar("T")
+
 _LONGEST_SHOWN = 300
 _LONGEST_READ = 4 * _LONGEST_SHOWN
 _LONGEST_NUMBER = 18
@@ -91,6 +94,19 @@ def payload_in(response: Response) -> Any:
         return read_payload(response.body) if response.body else None
     except UNREADABLE as error:
         raise ServiceError(f"the reply is not JSON: {error}") from None
+
+
+def answer_as(kind: type[T]) -> Callable[[Response], T]:
+    """What reads the body of a successful answer as a *kind*; otherwise it raises the error that it tells of."""
+
+    def read(response: Response) -> T:
+        check(response)
+        try:
+            return msgspec.json.decode(response.body, type=kind)
+        except UNREADABLE as error:
+            raise ConnectionFailedError(f"the answer can't be read ({error}): is this a Bus server?") from None
+
+    return read
 
 
 def check(response: Response) -> None:

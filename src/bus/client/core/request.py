@@ -17,6 +17,11 @@ Action = Literal["ack", "nack", "extend", "reject"]
 
 Parameters = list[tuple[str, str]]
 
+Method = Literal["GET", "POST", "PUT", "DELETE"]
+
+REPEATABLE = frozenset({"GET", "PUT"})
+"""Methods of requests that may be sent again when the first answer is lost: doing it twice gives the same answer."""
+
 MOST_IDS = 256
 MOST_ID_BYTES = 7000
 """What one request acknowledges, commas included. It is in its first line, of which servers take 8 kB."""
@@ -187,9 +192,11 @@ class Requests:
         accept = f"{SSE}, {PROBLEM}\r\nCache-Control: no-store\r\n"
         return f"GET {self._target(parameters)}{self._common}{accept}{resumed}\r\n".encode()
 
-    def ask(self, path: str, *, method: str = "GET") -> bytes:
-        """A request without a body to *path*, which is relative to the endpoint."""
-        return f"{method} {self._path}{path}{self._common}{PROBLEM}, */*\r\nContent-Length: 0\r\n\r\n".encode()
+    def ask(self, path: str, *, method: str = "GET", query: Parameters | None = None, body: bytes = b"") -> bytes:
+        """A request to *path*, which is relative to the endpoint; *body* is JSON."""
+        kind = f"Content-Type: {JSON}\r\n" if body else ""
+        head = f"{method} {self._target(query or [], path)}{self._common}{PROBLEM}, */*\r\n{kind}"
+        return b"%bContent-Length: %d\r\n\r\n%b" % (head.encode(), len(body), body)
 
     def _head(self, method: str, content_type: str, query: Parameters | None = None) -> bytes:
         """A request down to where the length of its body is due."""
@@ -205,9 +212,10 @@ class Requests:
         self._heads = heads = _Heads(common, publish, lines)
         return heads
 
-    def _target(self, query: Parameters) -> str:
+    def _target(self, query: Parameters, path: str = "") -> str:
         try:
-            return f"{self._path}?{urlencode(query, safe=',*>:', quote_via=quote)}" if query else self._path
+            target = f"{self._path}{path}"
+            return f"{target}?{urlencode(query, safe=',*>:', quote_via=quote)}" if query else target
         except UnicodeEncodeError as error:
             raise InvalidParameterError(
                 f"{error.object[:80]!a} can't be sent: it holds half of a surrogate pair"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bus.drafts import check_response_subject
-from bus.event import Draft, check_id, check_label
+from bus.event import Draft, check_headers, check_id, check_label
 from bus.frame import encode_extra
 from bus.payload import one_line
 from bus.subject import parse_subject
@@ -33,7 +33,7 @@ def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
     name = draft.subject or ""
     _, subject = parse_subject(name)
     payload = one_line(bytes(draft.payload))
-    if not (draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject):
+    if not (draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject or draft.headers):
         return CheckedDraft(subject, payload, now)
     return CheckedDraft(
         subject, payload, draft.time(now),
@@ -48,4 +48,5 @@ def _extra(draft: Draft) -> bytes:
         key=check_label(draft.key or "", "key"),
         trace_id=check_label(draft.trace_id or "", "trace_id"),
         response_subject=check_response_subject(draft.response_subject) if draft.response_subject else "",
+        headers=check_headers(draft.headers) if draft.headers else None,
     )

@@ -158,6 +158,6 @@ def _address(consumer: Consumer, letter: FrameFields, dead: GivenUpEvent) -> Che
         payload=bytes(letter.payload),
         event_id="",
         time=dead.time,
-        extra=encode_extra(trace_id=letter.trace_id, dead=about),
+        extra=encode_extra(trace_id=letter.trace_id, headers=letter.headers, dead=about),
         key=None,
     )

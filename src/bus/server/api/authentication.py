@@ -1,10 +1,10 @@
 """Authentication: whom a request is from. This is the one place where a principal is found, and found again.
 
-    Authorization: Bearer bus_… ─▶ digest ─▶ token file ─▶ principal
-    Authorization: Bearer x.y.z ─▶ JWT ────▶ issuer's keys ─▶ principal
-    nothing ─────────────────────────────▶ [anonymous] ─▶ principal, or 401
+    Authorization: Bearer bus_… ─▶ digest ─▶ [tokens] ─────▶ principal
+    certificate of the connection ─▶ name ─▶ [certs] ──────▶ principal
+    neither, or a name that has no table ──▶ [anonymous] ──▶ principal, or 401
 
-A token that isn't known is never taken for none.
+A token counts before a certificate. One that isn't known is never taken for none.
 """
 
 from __future__ import annotations
@@ -12,15 +12,13 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
-from bus.access.principal import Principal
+from bus.access.principal import Credentials, Principal
 from bus.access.token import is_token
 from bus.access.token_file import Tokens
 from bus.errors import BusError, ForbiddenError, UnauthorizedError
 from bus.server.http.request import Request
 
 _BEARER = b"bearer "
-_DOTS = 2
-"""Between the header of a JWT, its content and its signature (RFC 7515, section 7.1)."""
 _HOW = "send it as Authorization: Bearer bus_…"
 
 
@@ -34,56 +32,41 @@ class Authenticator(Protocol):
         """Who *principal*, which was known before, is now. Raises `UnauthorizedError` if it isn't known any more."""
 
 
-class Jwts(Protocol):
-    """Knows principals by JSON web tokens."""
-
-    def find(self, token: bytes, *, now: int) -> Principal:
-        """Whose *token* is at *now* (ns). Raises `UnauthorizedError`, or `UnavailableError` if that isn't known yet."""
-
-    def again(self, principal: Principal) -> Principal | None:
-        """*principal*, or None if its JWT wouldn't be taken any more."""
-
-
 class TokenAuthenticator:
-    """Knows principals by ``tokens`` and by *jwts*, which may be others from one moment to the next: see `trust`."""
+    """Knows principals by their ``tokens``, which may be others from one moment to the next."""
 
-    def __init__(self, tokens: Tokens, jwts: Jwts | None = None) -> None:
-        self.trust(tokens, jwts)
-
-    def trust(self, tokens: Tokens, jwts: Jwts | None) -> None:
-        """Go by these from now on; what was known before is looked up again."""
+    def __init__(self, tokens: Tokens) -> None:
         self.tokens = tokens
-        self._jwts = jwts
-        self._source = object()
 
     def identify(self, request: Request) -> Principal:
-        credentials, source = request.credentials, self._source
+        credentials, tokens = request.credentials, self.tokens
         principal = credentials.principal
-        if principal is None or credentials.source is not source:
-            if not credentials.value:
-                return self._anonymous()
-            principal = self._find(credentials.value)
-            credentials.belong_to(principal, source)
+        if principal is None or credentials.source is not tokens:
+            if not (credentials.value or credentials.certificate):
+                return self._known(tokens.anonymous)
+            principal = self._find(credentials)
+            credentials.belong_to(principal, tokens)
         return principal if principal.expires is None else _unless_expired(principal)
 
-    def _anonymous(self) -> Principal:
-        if self.tokens.anonymous is None:
+    def _known(self, principal: Principal | None) -> Principal:
+        if principal is None:
             raise token_needed("for this")
-        return self.tokens.anonymous
+        return principal
 
-    def _find(self, value: bytes) -> Principal:
+    def _find(self, credentials: Credentials) -> Principal:
+        value = credentials.value
+        if not value:
+            return self._known(self.tokens.certified(credentials.certificate))
         if value[: len(_BEARER)].lower() != _BEARER:
             raise UnauthorizedError(f"the Authorization is no Bearer token: {_HOW}")
         token = value[len(_BEARER) :].strip()
         principal = self.tokens.find(token)
-        if principal is None and self._jwts and token.count(b".") == _DOTS:
-            principal = self._jwts.find(token, now=time.time_ns())
         if principal is None:
             raise UnauthorizedError(_why_unknown(token))
         return principal
 
     def identify_again(self, principal: Principal) -> Principal:
-        found = self.tokens.again(principal) or (self._jwts.again(principal) if self._jwts else None)
+        found = self.tokens.again(principal)
         if found is None:
             raise UnauthorizedError(f"{principal} is not known any more: it was revoked")
         return _unless_expired(found)
@@ -104,8 +87,8 @@ def token_needed(what: str) -> UnauthorizedError:
 
 
 def refusal(principal: Principal, what: str, missing: str) -> BusError:
-    """The error for *principal*, who may not do *what*; for somebody without a token, one might help."""
-    if principal.digest:
+    """The error for *principal*, who may not do *what*; for somebody anonymous, a token might help."""
+    if principal.proof:
         return ForbiddenError(f"{principal} may not {what}: {missing}")
     return token_needed(f"to {what}")
 

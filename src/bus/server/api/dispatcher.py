@@ -26,6 +26,7 @@ from bus.server.api.heartbeat import Heartbeat
 from bus.server.api.metrics import MetricsRoute
 from bus.server.api.monitoring import MonitoringRoutes
 from bus.server.api.permits import Permits
+from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.routes import all_routes
 from bus.server.api.subscribe import Streams
 from bus.server.api.token_watch import TokenWatch
@@ -69,11 +70,12 @@ class Dispatcher:
         self._loop = loop
         self._heartbeat = Heartbeat(settings.heartbeat)
         self.streams = self._heartbeat.streams
-        self.tokens = TokenWatch(settings.auth, self._judge_streams, loop) if settings.auth else None
+        self.tokens = TokenWatch(settings.auth, self._judge_streams) if settings.auth else None
         authenticator = self.tokens.authenticator if self.tokens else None
         clients = ClientAddresses(settings.trusted_proxies)
         audit = AuditLog(clients)
-        self._permits = Permits(authenticator, engine.consumers, audit)
+        self._principal_limits = PrincipalLimits(clients, loop)
+        self._permits = Permits(authenticator, engine.consumers, audit, self._principal_limits)
         self._opener = Streams(engine, self._permits, self._heartbeat, loop)
         self.make_responder: MakeResponder = AccessLog(clients).responder if settings.access_log else Responder
         self._admission = Admission(settings.max_connections, settings.max_connections_per_address, clients)
@@ -93,7 +95,9 @@ class Dispatcher:
         checks = [KnownHosts(settings.hosts).check] if settings.hosts else []
         if settings.limit_requests or settings.limit_bytes:
             checks.append(self._client_limits.check)
-        self._gate = Gate(self.table, self._admission, authenticator, self.cors.origins, audit, checks)
+        self._gate = Gate(
+            self.table, self._admission, authenticator, self.cors.origins, audit, self._principal_limits, checks
+        )
 
     # -- connections
 
@@ -134,7 +138,9 @@ class Dispatcher:
         route = self.table.find(request)
         if request.head.is_ndjson and route and route.take_lines:
             self._gate.let_in(request, responder)
-            return self._client_limits.pace(partial(route.take_lines, request, responder), request, responder)
+            make: MakeSink = partial(route.take_lines, request, responder)
+            make = self._principal_limits.pace(make, request, responder)
+            return self._client_limits.pace(make, request, responder)
         return partial(self._keep, request, responder) if request.head.coding else None
 
     def _keep(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> WholeBody:

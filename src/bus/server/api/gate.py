@@ -1,6 +1,7 @@
 """The gate: the one place that every request passes before anything is done with it.
 
-    request ─▶ host, limits of its client ─▶ route ─▶ page ─▶ connection ─▶ whose it is ─▶ parameters ─▶ handler
+    request ─▶ host, limits of its client ─▶ route ─▶ page ─▶ connection ─▶ whose it is, limits of that one
+            ─▶ parameters ─▶ handler
 
 Whole bodies come here when they are complete, uploads before the first line of them is taken. What a principal may do
 depends on what is in the request; `Permits` decides it where that is read.
@@ -14,6 +15,7 @@ from bus.errors import ForbiddenError, UnauthorizedError
 from bus.server.api.audit import AuditLog
 from bus.server.api.authentication import Authenticator
 from bus.server.api.needs import check_need
+from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.route import Need, Route, RouteTable
 from bus.server.http.connection_limits import Admission
 from bus.server.http.cross_origin import SAFE_METHODS, check_page
@@ -37,10 +39,12 @@ class Gate:
         authenticator: Authenticator | None,
         origins: Sequence[str],
         audit: AuditLog,
+        limits: PrincipalLimits,
         checks: Sequence[Check] = (),
     ) -> None:
         self._audit = audit
         self._checks = tuple(checks)
+        self._limits = limits
         self._table = table
         self._authenticator = authenticator
         self._admission = admission
@@ -50,7 +54,7 @@ class Gate:
         """The route that *request* may take.
 
         Raises `ForbiddenError`, `OverloadedError`, `NotFoundError`, `MethodNotAllowedError`, `UnauthorizedError`,
-        `InvalidParameterError`, and what the checks raise.
+        `TooManyRequestsError`, `InvalidParameterError`, and what the checks raise.
         """
         for check in self._checks:
             check(request, responder)
@@ -63,6 +67,8 @@ class Gate:
             raise self._table.refusal(request)
         if self._authenticator:
             self._identify(self._authenticator, request, route, responder)
+            if limits := request.principal.limits:
+                self._limits.check(limits, request, responder)
         if request.head.raw_query:
             route.check(request)
         return route

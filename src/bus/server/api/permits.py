@@ -19,6 +19,7 @@ from bus.errors import BusError, InvalidSubjectError, UnauthorizedError, Unknown
 from bus.event import Draft
 from bus.server.api.audit import AuditLog
 from bus.server.api.authentication import Authenticator, refusal
+from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.stream_rights import OwnedStream, StreamRights
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -26,14 +27,24 @@ from bus.subject import INBOX_NAMESPACE, is_inbox, parse_subject
 
 
 class Permits:
-    """Decides for those whom *authenticator* knows; without one everybody may do everything."""
+    """Decides for those whom *authenticator* knows, and holds their streams to their *limits*.
 
-    def __init__(self, authenticator: Authenticator | None, consumers: ConsumerAdmin, audit: AuditLog) -> None:
+    Without an authenticator everybody may do everything.
+    """
+
+    def __init__(
+        self,
+        authenticator: Authenticator | None,
+        consumers: ConsumerAdmin,
+        audit: AuditLog,
+        limits: PrincipalLimits,
+    ) -> None:
         self._audit = audit
         self._authenticator = authenticator
         self._consumers = consumers
         self._claims = Claims()
-        self.streams = StreamRights()
+        self._limits = limits
+        self.streams = StreamRights(limits.held)
 
     # -- publishing
 
@@ -91,11 +102,17 @@ class Permits:
     # -- subscribing
 
     def check_subscribe(self, request: Request, responder: Responder, wanted: Subscribe) -> None:
-        """Raise `ForbiddenError` or `UnauthorizedError` unless all that *wanted* takes may be read."""
+        """Raise `ForbiddenError` or `UnauthorizedError` unless all that *wanted* takes may be read.
+
+        Raises `TooManyRequestsError` for more streams than are allowed.
+        """
         principal = request.principal
-        if principal is not EVERYBODY and (error := self._refusal_to_read(principal, wanted)):
+        if principal is EVERYBODY:
+            return
+        if error := self._refusal_to_read(principal, wanted):
             self._note(responder, principal, f"subscribe to {wanted.filter}", error)
             raise error
+        self._limits.check_stream(principal, responder, wanted.consumer)
 
     def _refusal_to_read(self, principal: Principal, wanted: Subscribe) -> BusError | None:
         rights, patterns = principal.rights, [pattern.text for pattern in wanted.filter.patterns]
@@ -116,9 +133,12 @@ class Permits:
         return refusal(principal, "read this inbox", "it belongs to who made it")
 
     def admit(self, stream: OwnedStream) -> None:
-        """Let a stream be that was just opened. Raises `ForbiddenError` or `UnauthorizedError`."""
+        """Let a stream be that was just opened, or raise what `check_subscribe` does."""
         if stream.principal is not EVERYBODY:
             self._judge(stream)
+            responder = stream.sink.responder
+            self._limits.check_stream(stream.principal, responder, stream.wanted.consumer)
+            stream.owner = self._limits.owner_of(stream.principal, responder)
             self.streams.add(stream)
 
     def judge_streams(self) -> None:

@@ -13,6 +13,7 @@ from bus.access.principal import Principal
 from bus.engine.base import Subscribe
 from bus.engine.guard import as_bus_error
 from bus.errors import ForbiddenError, UnauthorizedError
+from bus.server.api.principal_limits import HeldStreams
 from bus.server.api.stream_sink import StreamSink
 from bus.server.http.responder import Carrier
 
@@ -22,12 +23,13 @@ ENDED_REMEMBERED = 4096
 
 @dataclass(slots=True, eq=False)
 class OwnedStream:
-    """One stream and whose it is."""
+    """One stream and whose it is; ``owner`` is as whom that one counts where streams are counted."""
 
     consumer_id: str
     principal: Principal
     wanted: Subscribe
     sink: StreamSink
+    owner: str = ""
 
     def may_be_settled_by(self, principal: Principal) -> bool:
         """Whether *principal* may say what becomes of what it delivered: its owner, or who may use the consumer."""
@@ -44,9 +46,10 @@ Judge = Callable[[OwnedStream], None]
 
 
 class StreamRights:
-    """The owned streams of a server, by connection and by consumer id."""
+    """The owned streams of a server, by connection and by consumer id; *held* counts those that are open."""
 
-    def __init__(self) -> None:
+    def __init__(self, held: HeldStreams) -> None:
+        self._held = held
         self._open: dict[Carrier, OwnedStream] = {}
         self._by_id: dict[str, OwnedStream] = {}
         self._ended: dict[str, OwnedStream] = {}
@@ -55,6 +58,7 @@ class StreamRights:
     def add(self, stream: OwnedStream) -> None:
         self._open[stream.sink.connection] = stream
         self._by_id[stream.consumer_id] = stream
+        self._held.begin(stream.owner, stream.wanted.consumer)
         self._note_expiry(stream)
 
     def _note_expiry(self, stream: OwnedStream) -> None:
@@ -66,6 +70,7 @@ class StreamRights:
         stream = self._open.pop(connection, None)
         if stream:
             del self._by_id[stream.consumer_id]
+            self._held.end(stream.owner, stream.wanted.consumer)
             self._ended[stream.consumer_id] = stream
             if len(self._ended) > ENDED_REMEMBERED:
                 del self._ended[next(iter(self._ended))]

@@ -13,10 +13,13 @@ Names = Iterable[tuple[str, str]]
 def certificate_name(transport: BaseTransport) -> str | None:
     """The name in the certificate that the client behind *transport* has shown and proved; None if there is none.
 
-    It is the subject's common name, the most specific if there are several, else the first DNS name.
+    It is the first DNS name, else the first URI, else the first mail address, else the subject's common name, the most
+    specific if there are several: what stands in the subject is only a description where there are other names
+    (RFC 9525, section 2).
     """
     certificate = transport.get_extra_info("peercert") or {}
-    subject = [names for part in cast(Iterable[Names], certificate.get("subject", ())) for names in part]
+    names = list(cast(Names, certificate.get("subjectAltName", ())))
+    ranked = [name for wanted in ("DNS", "URI", "email") for kind, name in names if kind == wanted]
+    subject = [part for parts in cast(Iterable[Names], certificate.get("subject", ())) for part in parts]
     common = [name for kind, name in subject if kind == "commonName"]
-    dns = [name for kind, name in cast(Names, certificate.get("subjectAltName", ())) if kind == "DNS"]
-    return next(iter(common[-1:] + dns), None)
+    return next(iter(ranked + common[-1:]), None)

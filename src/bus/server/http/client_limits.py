@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop, TimerHandle
 from collections.abc import Callable, Set
+from functools import partial
 from math import ceil
 
-from bus.config import Rate
 from bus.errors import BusError, TooManyRequestsError
 from bus.server.http.body import MakeSink
 from bus.server.http.client_address import ClientAddresses, owner_of
@@ -23,6 +23,7 @@ from bus.server.http.limits import UPLOAD_IDLE_SECONDS
 from bus.server.http.rate_limit import RateLimit
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
+from bus.units import Rate
 
 LONGEST_PAUSE = UPLOAD_IDLE_SECONDS / 2
 """Seconds that a body is left alone at a time, lest it be taken for one that its client doesn't send."""
@@ -52,9 +53,9 @@ class ClientLimits:
             return
         owner, now = self._owner(request, responder), self._loop.time()
         if self._requests is not None:
-            _charge(self._requests, owner, 1, "requests", now=now)
+            charge(self._requests, owner, 1, "requests", now=now)
         if self._bytes is not None and request.body:
-            _charge(self._bytes, owner, len(request.body), "bytes", now=now)
+            charge(self._bytes, owner, len(request.body), "bytes", now=now)
 
     def _owner(self, request: Request, responder: Responder) -> str:
         return owner_of(self._clients.of(responder.connection, request.head))
@@ -65,13 +66,14 @@ class ClientLimits:
         if limit is None:
             return make
         owner = self._owner(request, responder)
-        return lambda read_on: PacedSink(make, read_on, limit, owner, self._loop)
+        return partial(PacedSink, make, limit=limit, owner=owner, loop=self._loop)
 
     def __repr__(self) -> str:
         return f"<ClientLimits {self._requests!r}, {self._bytes!r}>"
 
 
-def _charge(limit: RateLimit, owner: str, amount: int, what: str, *, now: float) -> None:
+def charge(limit: RateLimit, owner: str, amount: int, what: str, *, now: float) -> None:
+    """*owner* asks for *amount* of *what*. Raises `TooManyRequestsError` if it has to wait for more."""
     if wait := limit.wait(owner, now=now):
         seconds = ceil(wait)
         raise TooManyRequestsError(
@@ -84,7 +86,7 @@ class PacedSink:
     """Hands a body on to what *make* makes, charges it to *owner*, and has *read_on* called no sooner than it may."""
 
     def __init__(
-        self, make: MakeSink, read_on: Callable[[], None], limit: RateLimit, owner: str, loop: AbstractEventLoop
+        self, make: MakeSink, read_on: Callable[[], None], *, limit: RateLimit, owner: str, loop: AbstractEventLoop
     ) -> None:
         self._limit = limit
         self._owner = owner

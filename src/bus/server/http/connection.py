@@ -68,6 +68,10 @@ class Connection(asyncio.Protocol):
         except BusError as error:
             self._reader.refuse(error)
 
+    def certify(self, name: str) -> None:
+        """The client has shown a certificate of this *name*; said before anything else has come."""
+        self._reader.certify(name)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self.deadline = NEVER
         self._reader.lose()

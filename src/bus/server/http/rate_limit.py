@@ -10,7 +10,7 @@ its size is known only at its end; then it takes so much longer until there is s
 
 from __future__ import annotations
 
-from bus.config import Rate
+from bus.units import Rate
 
 REMEMBERED = 65_536
 """Keys that are remembered; beyond them, the one charged longest ago is forgotten, as if its bucket were full."""

@@ -111,11 +111,14 @@ class HeadReader:
     Clients repeat themselves: what was read lately is remembered by its bytes, which are `LONGEST_REMEMBERED` at most;
     the header section also on its own, because the targets of acknowledgements differ. What comes with credentials is
     remembered without them for all, and with them for this connection alone, while it repeats the same head.
+
+    ``bare`` is what comes with a head that brings nothing itself: what the connection was made with.
     """
 
-    __slots__ = ("_last", "_last_read")
+    __slots__ = ("_last", "_last_read", "bare")
 
     def __init__(self) -> None:
+        self.bare = NOTHING
         self._last = b""
         self._last_read: tuple[Head, Credentials] | None = None
 
@@ -125,10 +128,10 @@ class HeadReader:
             return self._last_read
         known = _known_heads.get(head)
         if known is not None:
-            return known, NOTHING
+            return known, self.bare
         found = _AUTHORIZATION.search(head)
         if found is None:
-            return _read_anew(head), NOTHING
+            return _read_anew(head), self.bare
         return self._read_with_credentials(head, found)
 
     def _read_with_credentials(self, head: bytes, found: re.Match[bytes]) -> tuple[Head, Credentials]:

@@ -16,6 +16,7 @@ from asyncio import AbstractEventLoop
 from enum import Enum, auto
 from typing import Protocol
 
+from bus.access.principal import Credentials
 from bus.engine.guard import as_bus_error
 from bus.engine.reading.round_robin import RoundRobin
 from bus.errors import BusError, HeadTooLargeError, MalformedError, RequestLineTooLongError
@@ -93,6 +94,10 @@ class RequestReader:
         self._most_at_once = min(limits.SMALL_BODY, handler.max_body)
         self._request: Request | None = None
         self._searched = 0
+
+    def certify(self, name: str) -> None:
+        """Whoever is at the other end has shown a certificate of this *name*."""
+        self._heads.bare = Credentials(b"", certificate=name)
 
     # -- turns
 

@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from enum import Enum, auto
 from ssl import MemoryBIO, SSLContext, SSLError, SSLWantReadError
@@ -27,6 +27,7 @@ from struct import Struct
 from typing import Any, cast
 
 from bus.errors import MalformedError
+from bus.server.http.client_certificate import certificate_name
 from bus.server.http.response import encode_error, encode_head
 
 log = logging.getLogger("bus.server.tls")
@@ -45,13 +46,17 @@ class _State(Enum):
 
 
 class TlsTransport(asyncio.Transport, asyncio.Protocol):
-    """Stands between the transport of a socket and *carried*, whose handshake is done by *context*."""
+    """Stands between the transport of a socket and *carried*, whose handshake is done by *context*.
 
-    __slots__ = ("_carried", "_incoming", "_outgoing", "_state", "_tls", "_transport")
+    *certify* is told the name in the client's certificate, if it shows one.
+    """
 
-    def __init__(self, context: SSLContext, carried: asyncio.Protocol) -> None:
+    __slots__ = ("_carried", "_certify", "_incoming", "_outgoing", "_state", "_tls", "_transport")
+
+    def __init__(self, context: SSLContext, carried: asyncio.Protocol, *, certify: Callable[[str], object]) -> None:
         super().__init__()
         self._carried = carried
+        self._certify = certify
         self._incoming = MemoryBIO()
         self._outgoing = MemoryBIO()
         self._state = _State.HANDSHAKE
@@ -96,6 +101,8 @@ class TlsTransport(asyncio.Transport, asyncio.Protocol):
             return False
         else:
             self._state = _State.OPEN
+            if name := certificate_name(self):
+                self._certify(name)
             return True
         finally:
             self._flush()
