@@ -225,9 +225,11 @@ class LateEngine:
     def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
         self._later.attempt(lambda: self._inside.acknowledge(ack, self._later.tell(settled)), settled)
 
-    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
-        give_up = self._inside.await_reply(inbox, self._later.tell(replied))
-        return lambda: self._later.do(give_up)
+    def await_reply(self, inbox: str, replied: Replied) -> None:
+        self._inside.await_reply(inbox, self._later.tell(replied))
+
+    def forget_reply(self, inbox: str) -> None:
+        self._later.do(self._inside.forget_reply, inbox)
 
     def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
         return LateConfirmations(self._inside.await_confirmations(namespace, self._later.tell(changed)), self._later)

@@ -241,8 +241,11 @@ class Engine(Protocol):
         Raises `UnknownConsumerError` or `InvalidParameterError` at once when nothing is to be carried out.
         """
 
-    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
-        """Hand the first reply in *inbox*, which is new, to *replied*; returns what gives up waiting."""
+    def await_reply(self, inbox: str, replied: Replied) -> None:
+        """Hand the first reply in *inbox*, of which nobody has heard yet, to *replied*."""
+
+    def forget_reply(self, inbox: str) -> None:
+        """Nobody waits for a reply in *inbox* any more, if somebody did."""
 
     def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
         """Call *changed* with the ids of those who acknowledged an event, whenever one more did.

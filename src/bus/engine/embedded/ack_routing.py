@@ -7,7 +7,6 @@ PUT ─▶ consumer id ─▶ member ─▶ Pending ─┬▶ confirmations (a p
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.namespace import Namespace
 from bus.engine.reading.start_position import find
 from bus.errors import BusError, InvalidParameterError, UnknownEventError
-from bus.event import Draft
 from bus.frame import read_frame
 from bus.subject import INBOX_NAMESPACE, Filter
 
@@ -72,7 +70,7 @@ class AckRouter:
         namespace.confirmations.add(done.acknowledged, (subscription and subscription.consumer.name) or ack.consumer_id)
         refusal = _summary(done.refused, len(ack.event_ids)) if done.refused else None
         if inbox and ack.reply is not None and not refusal:
-            self._reply(inbox, ack.reply)
+            self._inboxes.reply(inbox, bytes(ack.reply))
         if subscription and done.given_up:
             subscription.consumer.give_up(done.given_up, lambda error: settled(refusal or error))
         else:
@@ -92,10 +90,7 @@ class AckRouter:
     def refuse_request(self, namespace: Namespace, index: int, reason: str) -> None:
         """If the event at *index* asks for a reply, let the requester know that there will be none."""
         if inbox := _inbox_of(namespace, index):
-            self._reply(inbox, msgspec.Raw(msgspec.json.encode(reason)), error=reason)
-
-    def _reply(self, inbox: str, payload: msgspec.Raw, *, error: str = "") -> None:
-        self._inboxes.publish(Draft(subject=inbox, payload=payload), now=time.time_ns(), error=error)
+            self._inboxes.reply(inbox, msgspec.json.encode(reason), error=reason)
 
     def __len__(self) -> int:
         return len(self._open)

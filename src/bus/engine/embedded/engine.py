@@ -215,8 +215,11 @@ class EmbeddedEngine:
     def acknowledge(self, ack: Acknowledge, settled: Settled) -> None:
         self._settling.settle(ack, settled)
 
-    def await_reply(self, inbox: str, replied: Replied) -> Callable[[], object]:
-        return self._inboxes.expect(inbox, replied)
+    def await_reply(self, inbox: str, replied: Replied) -> None:
+        self._inboxes.expect(inbox, replied)
+
+    def forget_reply(self, inbox: str) -> None:
+        self._inboxes.forget(inbox)
 
     def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
         return self._namespace(namespace).confirmations.expect(changed)

@@ -14,12 +14,14 @@ are full, some room remains for another).
 
 from __future__ import annotations
 
+import time
 from asyncio import AbstractEventLoop, TimerHandle
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
+
+import msgspec
 
 from bus.engine.base import Gap, Replied, Sink, Subscribe
 from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
@@ -27,6 +29,7 @@ from bus.engine.guard import as_bus_error
 from bus.errors import BusError, InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id
 from bus.frame import encode_extra, encode_frame, join_frames
+from bus.payload import one_line
 from bus.subject import INBOX_NAMESPACE
 from bus.units import format_time
 
@@ -90,8 +93,18 @@ class Inboxes:
         self._expected: dict[str, Replied] = {}
         self._make_id = id_maker()
 
+    def reply(self, name: str, payload: bytes, *, error: str = "") -> None:
+        """Put a reply into the inbox *name*: its *payload*, which is JSON, and the *error* it stands for, if any.
+
+        Raises `OverloadedError` when memory for replies is used up.
+        """
+        if expecting := self._expected.pop(name, None):
+            expecting(one_line(payload), error)
+        else:
+            self.publish(Draft(subject=name, payload=msgspec.Raw(payload)), now=time.time_ns(), error=error)
+
     def publish(self, draft: Draft, *, now: int, error: str = "") -> Receipt:
-        """Put a reply into its inbox. *error* marks one that stands for a failure. *now* is in ns.
+        """Put a reply into its inbox, as an event of all fields. *now* is in ns.
 
         Raises what `check_draft` does, and `OverloadedError` when memory for replies is used up.
         """
@@ -164,13 +177,13 @@ class Inboxes:
         inbox = self._inboxes.get(name) or self._make(name)
         return InboxSubscription(self, inbox, wanted, sink, loop=self._loop, closed=closed)
 
-    def expect(self, name: str, replied: Replied) -> Callable[[], object]:
-        """Hand the first reply to *replied* instead of keeping it; returns what gives up waiting.
-
-        Nobody may have heard of the inbox yet.
-        """
+    def expect(self, name: str, replied: Replied) -> None:
+        """Hand the first reply to *replied* instead of keeping it. Nobody may have heard of the inbox yet."""
         self._expected[name] = replied
-        return partial(self._expected.pop, name, None)
+
+    def forget(self, name: str) -> None:
+        """Keep what comes to inbox *name*, if it was expected."""
+        self._expected.pop(name, None)
 
     def __len__(self) -> int:
         return len(self._inboxes) + len(self._expected)

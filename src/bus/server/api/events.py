@@ -10,10 +10,12 @@ from functools import partial
 from bus.engine.base import Engine
 from bus.server.api.acknowledge import acknowledge
 from bus.server.api.permits import Permits
-from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events, read_wait
+from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events
 from bus.server.api.publish_ndjson import NdjsonUpload
 from bus.server.api.subscribe import Streams
+from bus.server.api.timeouts import Timeouts
 from bus.server.api.upload_turns import UploadTurns
+from bus.server.api.waiting import read_wait
 from bus.server.http.duty_cycle import DutyCycle
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
@@ -44,12 +46,13 @@ class EventRoutes:
         self._longest = longest
         self._memory = memory
         self._turns = UploadTurns(loop, duty)
+        self._timeouts = Timeouts(loop)
         self._loop = loop
 
     def publish(self, request: Request, responder: Responder) -> None:
         """Store what is in the body, then answer 202, or wait for what others make of it."""
-        if request.head.raw_query and (wait := read_wait(request)):
-            publish_and_wait(self._engine, self._permits, request, responder, wait, now=time.time_ns(), loop=self._loop)
+        if (query := request.head.raw_query) and (wait := read_wait(query)):
+            publish_and_wait(self._engine, self._permits, self._timeouts, request, responder, wait, now=time.time_ns())
         else:
             events = read_events(request.body)
             self._permits.check_events(request, responder, events)

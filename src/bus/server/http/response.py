@@ -22,6 +22,7 @@ from bus.wire import (
     EVENT_CREATED_AT,
     EVENT_ID,
     EVENT_INDEX,
+    JSON,
     PROBLEM,
     TEXT,
     Durability,
@@ -50,6 +51,14 @@ def format_headers(headers: Headers) -> str:
 
 def receipt_headers(receipt: Receipt) -> dict[str, str | int]:
     return {EVENT_ID: receipt.id, EVENT_CREATED_AT: receipt.created_at, EVENT_INDEX: receipt.index}
+
+
+def format_answered(receipt: Receipt) -> str:
+    """The header lines of a 200 that is JSON and tells what others made of an event."""
+    return (
+        f"Content-Type: {JSON}\r\n{EVENT_ID}: {receipt.id}\r\n{EVENT_CREATED_AT}: {receipt.created_at}\r\n"
+        f"{EVENT_INDEX}: {receipt.index}\r\n"
+    )
 
 
 def format_accepted(receipts: Sequence[Receipt], durability: Durability) -> str:

@@ -1,0 +1,215 @@
+"""Publishers that wait for what others make of their event: the first reply, or enough confirmations.
+
+    publish ─▶ stored ─▶ answered            200
+                 │  └──▶ time is up          504, with the event's headers: it is stored
+                 └─────▶ the publisher left
+
+What others make of it may be known before it is known to be stored; it is told when that is.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from typing import NamedTuple, cast
+
+import msgspec
+
+from bus.engine.base import AwaitedConfirmations, Engine, Outcome
+from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
+from bus.event import Draft, Receipt
+from bus.server.api.timeouts import Timeouts
+from bus.server.http import limits
+from bus.server.http.query import parse_query
+from bus.server.http.responder import Responder
+from bus.server.http.response import format_answered
+from bus.subject import parse_subject
+from bus.units import parse_duration, parse_whole
+from bus.wire import Durability
+
+MOST_CONFIRMATIONS = 1000
+
+_REMEMBERED = 256
+
+
+class Wait(NamedTuple):
+    """What a publisher waits for: a reply, or the confirmations of so many *consumers*; for so many *seconds*."""
+
+    reply: bool
+    seconds: float
+    consumers: int
+
+
+@lru_cache(_REMEMBERED)
+def read_wait(raw_query: bytes) -> Wait | None:
+    """What to wait for, None for nothing; requesters repeat themselves.
+
+    Raises `InvalidParameterError`, also for what goes only with another.
+    """
+    query = parse_query(raw_query)
+    wait, count, timeout = (query.get(name, ("",))[0] for name in ("wait", "count", "timeout"))
+    if wait not in ("", "reply", "confirm"):
+        raise InvalidParameterError(f"wait {wait[:80]!a} is not among reply, confirm")
+    if count and wait != "confirm":
+        raise InvalidParameterError("count goes with wait=confirm")
+    if timeout and not wait:
+        raise InvalidParameterError("timeout goes with wait=reply or wait=confirm")
+    return Wait(wait == "reply", _read_timeout(timeout), _read_count(count)) if wait else None
+
+
+def _read_timeout(text: str) -> float:
+    timeout = parse_duration(text) if text else 5.0
+    if not 0 < timeout <= limits.WAIT_SECONDS:
+        raise InvalidParameterError(f"timeout {text!a} is out of range: more than 0 and at most 60s")
+    return timeout
+
+
+def _read_count(text: str) -> int:
+    return parse_whole(text, what="count", least=1, most=MOST_CONFIRMATIONS) if text else 1
+
+
+class WaitingPublisher(ABC):
+    """Waits as *wait* says; *timeouts* tells when that has been long enough."""
+
+    __slots__ = ("_early", "_receipt", "_responder", "_tick", "_timeouts", "engine", "wait")
+
+    def __init__(self, engine: Engine, timeouts: Timeouts, responder: Responder, wait: Wait) -> None:
+        self.engine = engine
+        self.wait = wait
+        self._early: Callable[[], None] | None = None
+        self._receipt: Receipt | None = None
+        self._responder = responder
+        self._tick = 0
+        self._timeouts = timeouts
+
+    def begin(self, draft: Draft, *, now: int) -> None:
+        """Publish *draft*, and wait from when it is stored. *now* is in ns. Raises what `Engine.publish` does."""
+        self._responder.on_lost = self.stop
+        try:
+            self.prepare(draft)
+            self.engine.publish([draft], self, now=now)
+        except Exception:
+            self.stop()
+            raise
+
+    @abstractmethod
+    def prepare(self, draft: Draft) -> None:
+        """What is needed before *draft* is published; it isn't kept, for many may wait long."""
+
+    @abstractmethod
+    def placed(self, receipt: Receipt) -> None:
+        """What is needed once it is stored."""
+
+    @abstractmethod
+    def give_up(self) -> None:
+        """Undo what `prepare` did, if that was done."""
+
+    @abstractmethod
+    def shortfall(self) -> str:
+        """What was waited for in vain."""
+
+    # -- what becomes of the event
+
+    def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
+        self._receipt = cast(Receipt, outcomes[0])  # the batch is atomic
+        if self._early:
+            self._early()
+        else:
+            self._tick = self._timeouts.enter(self, self.wait.seconds)
+            self.placed(self._receipt)
+
+    def failed(self, error: BusError) -> None:
+        self.stop()
+        self._responder.fail(error)
+
+    def time_out(self) -> None:
+        self._responder.run(self._expire)
+
+    def _expire(self) -> None:
+        waited = f"{self.shortfall()} within {self.wait.seconds:g}s"
+        self.failed(TimedOutError(f"{waited}; the event is stored", receipt=self._receipt))
+
+    # -- what others make of it
+
+    def hear(self, call: Callable[..., object], *args: object) -> None:
+        """Do *call*, for something was heard: what it raises is this publisher's affair and nobody else's."""
+        self._responder.run(call, *args)
+
+    def answer(self, body: bytes) -> None:
+        """Answer with JSON and the event's headers, as soon as it is stored."""
+        if self._receipt:
+            self.stop()
+            self._responder.respond(200, format_answered(self._receipt), body)
+        else:
+            self._early = self._early or partial(self.answer, body)
+
+    def refuse(self, error: BusError) -> None:
+        """Answer with *error*, which is somebody's answer to the event."""
+        if self._receipt:
+            self.failed(error)
+        else:
+            self._early = self._early or partial(self.failed, error)
+
+    def stop(self) -> None:
+        """Wait no longer."""
+        self._responder.on_lost = None
+        self._timeouts.leave(self, self._tick)
+        self.give_up()
+
+
+class ReplyWaiting(WaitingPublisher):
+    """Waits for the first reply in the draft's inbox, which was made for the purpose."""
+
+    __slots__ = ("_inbox",)
+
+    def prepare(self, draft: Draft) -> None:
+        self._inbox = draft.response_subject or ""
+        self.engine.await_reply(self._inbox, self.replied)
+
+    def placed(self, receipt: Receipt) -> None:
+        """The inbox is named in the event already."""
+
+    def replied(self, payload: bytes, error: str) -> None:
+        """This came in."""
+        if error:
+            self.hear(self.refuse, ServiceError(error))
+        else:
+            self.hear(self.answer, payload)
+
+    def give_up(self) -> None:
+        self.engine.forget_reply(self._inbox)
+
+    def shortfall(self) -> str:
+        return "no reply"
+
+
+class ConfirmWaiting(WaitingPublisher):
+    """Waits until enough distinct consumers have acknowledged."""
+
+    __slots__ = ("_confirmations", "_consumers")
+
+    def __init__(self, engine: Engine, timeouts: Timeouts, responder: Responder, wait: Wait) -> None:
+        super().__init__(engine, timeouts, responder, wait)
+        self._confirmations: AwaitedConfirmations | None = None
+        self._consumers: Sequence[str] = ()
+
+    def prepare(self, draft: Draft) -> None:
+        namespace, _ = parse_subject(draft.subject or "")
+        self._confirmations = self.engine.await_confirmations(namespace, partial(self.hear, self._confirmed))
+
+    def placed(self, receipt: Receipt) -> None:
+        if self._confirmations:
+            self._confirmations.stored(receipt.index)
+
+    def _confirmed(self, consumers: Sequence[str]) -> None:
+        self._consumers = consumers
+        if len(consumers) >= self.wait.consumers:
+            self.answer(msgspec.json.encode({"consumers": list(consumers)}))
+
+    def give_up(self) -> None:
+        if self._confirmations:
+            self._confirmations.stop()
+
+    def shortfall(self) -> str:
+        return f"{len(self._consumers)} of {self.wait.consumers} confirmations"
