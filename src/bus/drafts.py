@@ -11,7 +11,7 @@ import msgspec
 from bus.errors import BusError, InvalidEventError
 from bus.event import Draft
 from bus.payload import SHORT, check_encoding, check_payload, is_harmless, may_overflow, too_deep
-from bus.subject import is_inbox, parse_subject
+from bus.subject import is_inbox, is_usual_inbox, parse_subject
 from bus.suggest import suggest
 
 T = TypeVar("T")
@@ -149,7 +149,12 @@ def _unknown_field(name: str, place: str | None) -> InvalidEventError:
 
 
 def check_response_subject(text: str) -> str:
-    """Return the name of an inbox, raise `InvalidEventError` for any other subject."""
+    """Return the name of an inbox, raise `InvalidEventError` for any other subject.
+
+    Most are used once, and then there is no use in having them remembered.
+    """
+    if is_usual_inbox(text):
+        return text
     parse_subject(text)
     if not is_inbox(text):
         raise InvalidEventError(f"response_subject {text!a} is not an inbox: name one like _bus_.3f9c")

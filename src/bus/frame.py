@@ -152,6 +152,18 @@ def read_frame(frame: bytes) -> FrameFields:
     return _decode_fields(json_of(frame))
 
 
+class _Asking(msgspec.Struct, gc=False):
+    response_subject: str = ""
+
+
+_decode_asking = msgspec.json.Decoder(_Asking).decode
+
+
+def inbox_of(frame: bytes) -> str:
+    """The inbox that replies to the event of *frame* go to, empty if it asks for none."""
+    return _decode_asking(json_of(frame)).response_subject
+
+
 def read_event_line(line: bytes) -> FrameFields:
     """The fields of the event in *line*, as it is cut out of a frame."""
     return _decode_fields(line)

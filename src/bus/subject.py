@@ -24,6 +24,9 @@ INBOX_NAMESPACE = "_bus_"
 
 _INBOX_PREFIX = f"{INBOX_NAMESPACE}."
 
+is_usual_inbox = re.compile(rf"{INBOX_NAMESPACE}\.[0-9A-Za-z-]{{1,128}}", re.ASCII).fullmatch
+"""Whether a text is the name of an inbox as Bus and its clients make them."""
+
 MAX_SUBJECT_BYTES = 256
 MAX_PATTERNS = 64
 _SEGMENT = re.compile(r"[\w-]+")

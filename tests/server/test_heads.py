@@ -17,7 +17,7 @@ from bus.errors import BusError, InvalidError, MalformedError
 from bus.server.api.acknowledge import read_acknowledge
 from bus.server.api.subscribe import read_redelivery, read_start, read_subscribe
 from bus.server.http.query import parse_query
-from bus.server.http.request import Head, HeadReader, Request, read_head
+from bus.server.http.request import REMEMBERED_HEADS, Head, HeadReader, Request, read_head
 from bus.server.service_manager import Supervisor
 from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
 from tests.support import PATIENCE
@@ -129,6 +129,14 @@ def test_redelivery_is_a_time_or_a_list_of_times(text: str, seconds: tuple[float
 def test_the_same_head_is_read_once() -> None:
     assert _head("a=1") is _head("a=1")
     assert _head("a=1") is not _head("a=2")
+
+
+def test_acknowledgements_do_not_have_other_heads_forgotten() -> None:
+    post = b"POST /?wait=reply HTTP/1.1\r\nHost: bus\r\n\r\n"
+    known, _ = HeadReader().read(post)
+    for number in range(REMEMBERED_HEADS + 1):
+        HeadReader().read(b"PUT /?consumer_id=c&event_id=%d HTTP/1.1\r\nHost: bus\r\n\r\n" % number)
+    assert HeadReader().read(post)[0] is known
 
 
 DIGITS = st.text("0123456789-+_. \u0663\uff15", max_size=25)

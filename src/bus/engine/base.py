@@ -107,8 +107,7 @@ class Subscribe:
     format: Format = Format.SSE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Acknowledge:
+class Acknowledge(msgspec.Struct, frozen=True, kw_only=True):
     """What a consumer says of deliveries. ``delay`` is in seconds; ``reply`` is JSON for the requester."""
 
     consumer_id: str

@@ -298,6 +298,11 @@ class Pending:
     def __contains__(self, event_id: object) -> bool:
         return event_id in self._by_id
 
+    def index_of(self, event_id: str, window: Window) -> int | None:
+        """The index of what *window* means by an id, None if that isn't pending."""
+        found = self._by_id.find(event_id, window)
+        return found.index if found else None
+
     def has(self, index: int) -> bool:
         """Whether the event at *index* is pending."""
         return index in self._deliveries

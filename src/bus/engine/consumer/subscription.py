@@ -91,6 +91,10 @@ class ConsumerSubscription:
         """How many events it has in flight."""
         return len(self.window.flying)
 
+    def pending_index(self, event_id: str) -> int | None:
+        """The index of the event that it means by an id, None if none is pending that has it."""
+        return self.consumer.pending.index_of(event_id, self.window)
+
     @property
     def room(self) -> int:
         """How many events it can be given now: its window, its limit and its socket permitting."""

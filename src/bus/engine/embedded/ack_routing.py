@@ -18,7 +18,7 @@ from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.namespace import Namespace
 from bus.engine.reading.start_position import find
 from bus.errors import BusError, InvalidParameterError, UnknownEventError
-from bus.frame import read_frame
+from bus.frame import inbox_of, read_frame
 from bus.subject import INBOX_NAMESPACE, Filter
 
 ENDED_REMEMBERED = 4096
@@ -65,7 +65,7 @@ class AckRouter:
             return
         name, filter, subscription = known
         namespace = self._namespaces[name]
-        inbox = self._inbox_for(namespace, filter, ack) if ack.reply is not None else ""
+        inbox = _inbox_for(namespace, known, ack) if ack.reply is not None else ""
         done = subscription.consumer.settle(subscription, ack) if subscription else _confirm(namespace, filter, ack)
         namespace.confirmations.add(done.acknowledged, (subscription and subscription.consumer.name) or ack.consumer_id)
         refusal = _summary(done.refused, len(ack.event_ids)) if done.refused else None
@@ -78,15 +78,6 @@ class AckRouter:
 
     # -- replies
 
-    def _inbox_for(self, namespace: Namespace, filter: Filter, ack: Acknowledge) -> str:
-        """Where the reply goes. Found before anything is settled, for it may be refused."""
-        if len(ack.event_ids) > 1:
-            raise InvalidParameterError("a reply answers one event: name one event_id")
-        inbox = _inbox_of(namespace, _find(namespace, filter, ack.event_ids[0]))
-        if not inbox:
-            raise InvalidParameterError("the event asks for no reply: acknowledge it without a body")
-        return inbox
-
     def refuse_request(self, namespace: Namespace, index: int, reason: str) -> None:
         """If the event at *index* asks for a reply, let the requester know that there will be none."""
         if inbox := _inbox_of(namespace, index):
@@ -97,6 +88,18 @@ class AckRouter:
 
     def __repr__(self) -> str:
         return f"<AckRouter for {len(self._open)} subscriptions>"
+
+
+def _inbox_for(namespace: Namespace, known: Known, ack: Acknowledge) -> str:
+    """Where the reply goes. Found before anything is settled, for it may be refused."""
+    if len(ack.event_ids) > 1:
+        raise InvalidParameterError("a reply answers one event: name one event_id")
+    event_id = ack.event_ids[0]
+    pending = known.member and known.member.pending_index(event_id)
+    inbox = _inbox_of(namespace, pending or _find(namespace, known.filter, event_id))
+    if not inbox:
+        raise InvalidParameterError("the event asks for no reply: acknowledge it without a body")
+    return inbox
 
 
 def _confirm(namespace: Namespace, filter: Filter, ack: Acknowledge) -> Settlement:
@@ -123,7 +126,7 @@ def _find(namespace: Namespace, filter: Filter, event_id: str) -> int:
 
 def _inbox_of(namespace: Namespace, index: int) -> str:
     frame = namespace.frame(index)
-    return read_frame(frame).response_subject if frame else ""
+    return inbox_of(frame) if frame else ""
 
 
 def _summary(refused: Sequence[BusError], asked: int) -> BusError:

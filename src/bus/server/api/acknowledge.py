@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from bus.drafts import decode_json
 from bus.engine.base import Acknowledge, Action, Engine
@@ -40,12 +41,13 @@ def _answer(responder: Responder, error: BusError | None) -> None:
 
 def read_acknowledge(request: Request) -> Acknowledge:
     """What the request says of which deliveries. Raises `InvalidParameterError`."""
-    query = request.query
+    query, body = request.query, request.body
     ack = Acknowledge(
-        consumer_id=read_id(request.parameter("consumer_id"), "consumer_id"),
+        consumer_id=read_id(query.get("consumer_id", ("",))[0], "consumer_id"),
         event_ids=_read_events(query.get("event_id", ())),
+        reply=decode_json(body) if body and not body.isspace() else None,
     )
-    return ack if len(query) == _PLAIN and not request.body else _read_more(request, ack)
+    return ack if len(query) == _PLAIN else _read_more(request, ack)
 
 
 _PLAIN = 2
@@ -53,27 +55,27 @@ _PLAIN = 2
 
 
 def _read_more(request: Request, ack: Acknowledge) -> Acknowledge:
-    """*ack* with all else that the request says."""
+    """*ack* with all else that the parameters say."""
     action = _read_action(request.parameter("action"))
-    reply = decode_json(request.body) if request.body.strip() else None
-    if reply is not None and action is not Action.ACK:
+    if ack.reply is not None and action is not Action.ACK:
         raise InvalidParameterError(f"a reply acknowledges its event: send a body only without action={action}")
     return replace(
         ack,
         action=action,
         delay=_read_delay(request.parameter("delay"), action),
         reason=_read_reason(request.parameter("reason"), action),
-        reply=reply,
     )
 
 
 def _read_events(values: Sequence[str]) -> tuple[str, ...]:
-    ids = [part for value in values for part in value.split(",") if part]
+    ids = tuple(filter(None, ",".join(values).split(",")))
     if not ids:
         raise InvalidParameterError("event_id is required")
     if len(ids) > MOST_EVENTS:
         raise InvalidParameterError(f"{len(ids)} events in one request: {MOST_EVENTS} is the most")
-    return tuple([read_id(text, "event_id") for text in ids])
+    for text in ids:
+        read_id(text, "event_id")
+    return ids
 
 
 def _read_action(text: str) -> Action:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import httptools
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import force_setattr, replace
 
 from bus.access.principal import EVERYBODY, NOTHING, Credentials, Principal
 from bus.errors import (
@@ -68,6 +68,16 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     method: bytes = b""
     path: str = ""
     raw_query: bytes = b""
+    _query: Query | None = None
+
+    @property
+    def query(self) -> Query:
+        """The query's parameters, read when they are asked for first. Raises `InvalidParameterError`."""
+        query = self._query
+        if query is None:
+            query = parse_query(self.raw_query)
+            force_setattr(self, "_query", query)
+        return query
 
     def header(self, name: bytes) -> str:
         """The value of a header (lower-case name), empty if it isn't there."""
@@ -84,18 +94,15 @@ class Request(msgspec.Struct, eq=False):
     credentials: Credentials = NOTHING
     path_values: Mapping[str, str] = _NO_VALUES
     principal: Principal = EVERYBODY
-    _query: Query | None = None
 
     @property
     def query(self) -> Query:
         """The query's parameters. Raises `InvalidParameterError` if it isn't UTF-8."""
-        if self._query is None:
-            self._query = parse_query(self.head.raw_query)
-        return self._query
+        return self.head.query
 
     def parameter(self, name: str) -> str:
         """The value of a parameter, empty if not given."""
-        return self.query.get(name, ("",))[0]
+        return self.head.query.get(name, ("",))[0]
 
     def __repr__(self) -> str:
         return f"<Request {self.head.method.decode()} {self.head.path!a} of {self.principal}>"
@@ -108,9 +115,9 @@ _known_heads: dict[bytes, Head] = {}
 class HeadReader:
     """Reads the heads of one connection, of which each ends with its empty line, and takes credentials out of them.
 
-    Clients repeat themselves: what was read lately is remembered by its bytes, which are `LONGEST_REMEMBERED` at most;
-    the header section also on its own, because the targets of acknowledgements differ. What comes with credentials is
-    remembered without them for all, and with them for this connection alone, while it repeats the same head.
+    Clients repeat themselves: what was read lately is remembered by its bytes, which are `LONGEST_REMEMBERED` at most.
+    Acknowledgements name other events each time, so of theirs the header section alone is. What comes with credentials
+    is remembered without them for all, and with them for this connection alone, while it repeats the same head.
 
     ``bare`` is what comes with a head that brings nothing itself: what the connection was made with.
     """
@@ -149,7 +156,7 @@ class HeadReader:
 
 def _read_anew(head: bytes) -> Head:
     read = read_head(head)
-    if len(head) <= LONGEST_REMEMBERED:
+    if len(head) <= LONGEST_REMEMBERED and read.method != b"PUT":
         if len(_known_heads) >= REMEMBERED_HEADS:
             del _known_heads[next(iter(_known_heads))]
         _known_heads[head] = read
