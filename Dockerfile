@@ -11,7 +11,7 @@ WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY deploy/binary deploy/binary
 COPY src src
-RUN /venv/bin/pip install --no-cache-dir '.[server]' --group binary \
+RUN /venv/bin/pip install --no-cache-dir '.[server,jwt]' --group binary \
     && /venv/bin/pyinstaller --log-level WARN --distpath /opt deploy/binary/bus.spec -- --folder
 
 # A folder rather than the single file: nothing is unpacked, so nothing but the volume is ever written.

@@ -57,7 +57,7 @@ docs: $(VENV)/docs-ready ## Build the documentation into ./site
 # In an environment of its own, because what else is installed would be packed as well.
 binary: $(VENV)/dev-ready ## Make the whole command one file, dist/bus
 	$(BIN)/python -m venv --clear --without-pip $(BUILD)/venv
-	$(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet '.[server]' --group binary
+	$(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet '.[server,jwt]' --group binary
 	$(BUILD)/venv/bin/pyinstaller --log-level WARN --noconfirm --distpath $(DIST) --workpath $(BUILD) deploy/binary/bus.spec
 
 dist: $(VENV)/dev-ready ## Make the wheel and the source distribution, in dist

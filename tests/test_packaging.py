@@ -53,6 +53,14 @@ def test_a_plain_install_is_light(wheel: ZipFile) -> None:
     assert always == {"httptools", "msgspec"}
 
 
+def test_json_web_tokens_are_an_extra(wheel: ZipFile) -> None:
+    requirements: list[str] = _metadata(wheel).get_all("Requires-Dist", [])
+    extra = [text for text in requirements if text.endswith("extra == 'jwt'")]
+    assert [text.partition("<")[0] for text in extra] == ["pyjwt[crypto]"]
+    code = "import sys, bus.cli.main, bus.server.run; sys.exit('jwt' in sys.modules or 'cryptography' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=clean_environment(), timeout=20).returncode == 0
+
+
 def test_the_sdk_runs_without_the_server_extra() -> None:
     code = f"import sys; sys.modules.update(dict.fromkeys({SERVER_ONLY})); from bus import AsyncClient, Client"
     answer = subprocess.run([sys.executable, "-c", code], env=clean_environment(), capture_output=True, timeout=20)

@@ -21,6 +21,10 @@ TOKEN = "bus_0EXAMPLE0EXAMPLE0EXAMPLE0EXAMPLE0EXAMPLEabc1BOVre"
 HASH = f'hash = "{hash_of(TOKEN)}"'
 
 
+def _jwt(more: str, *, jwks: str = "keys.json") -> str:
+    return f"[jwt]\nissuer = 'a'\naudience = 'b'\njwks = '{jwks}'\n{more}"
+
+
 def test_a_token_is_recognised() -> None:
     tokens = {new_token() for _ in range(100)}
     assert len(tokens) == 100
@@ -120,6 +124,17 @@ def test_the_whole_file() -> None:
         ('[certs."a\\nb"]', "is malformed: 1 to 256 characters that can be seen"),
         ("[certs.anonymous]", "name anonymous is for whoever brings no token"),
         (f"[tokens.a]\n{HASH}\n[certs.a]", "a token and a certificate are both named a"),
+        ("[certs.'jwt:a']", "certs.jwt:a: name 'jwt:a' is that of somebody with a JWT"),
+        ("[jwt]\nissuer = 'a'\naudience = 'b'", "jwt: object missing required field jwks"),
+        ("jwt = 1", "jwt: expected object, got int"),
+        (_jwt("secret = 'x'"), "jwt: key 'secret' is not known"),
+        (_jwt("algorithms = ['HS256']"), "jwt: algorithms: 'HS256' is not taken: known are EdDSA, ES256, RS256"),
+        (_jwt("algorithms = ['none']"), "jwt: algorithms: 'none' is not taken"),
+        (_jwt("algorithms = []"), "jwt: algorithms is empty"),
+        (_jwt("claim = ''"), "jwt: claim is empty"),
+        (_jwt("", jwks="https:///keys"), "jwt: jwks names no host"),
+        (_jwt("", jwks="http://[/keys"), "jwt: jwks names no host"),
+        (_jwt("", jwks=f"https://bus:{TOKEN}@id.example.com/keys"), "jwt: jwks has a user in it"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_secret(text: str, said: str) -> None:
@@ -132,8 +147,16 @@ def test_what_is_wrong_is_said_and_nothing_secret(text: str, said: str) -> None:
 
 def test_the_file_on_the_page_can_be_read() -> None:
     page = (Path(__file__).parents[2] / "docs" / "access.md").read_text()
-    (text,) = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
-    assert [found.name for found in parse_tokens(text, place="page")] == ["billing", "shop.example.com", "anonymous"]
+    tokens, jwts = re.findall(r"^```toml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [found.name for found in parse_tokens(tokens, place="page")] == ["billing", "shop.example.com", "anonymous"]
+    assert parse_tokens(jwts, place="page").jwt
+
+
+def test_jwts_of_an_issuer() -> None:
+    tokens = parse_tokens(_jwt(""), place="test")
+    assert tokens.jwt and tokens.jwt.algorithms == ("EdDSA", "ES256", "RS256") and tokens.jwt.claim == "bus"
+    assert tokens.jwt.address == "" and tokens.jwt.file(Path("/etc/bus/tokens.toml")) == Path("/etc/bus/keys.json")
+    assert len(tokens) == 0 and parse_tokens("[anonymous]", place="test").jwt is None
 
 
 @pytest.mark.parametrize("mode", [0o620, 0o602, 0o666])

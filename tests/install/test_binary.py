@@ -180,7 +180,7 @@ def test_size_and_start_are_what_the_guide_says(binary: Path) -> None:
     assert binary.stat().st_size < 1.1 * megabytes * 1_000_000
     began = time.monotonic()
     subprocess.run([binary, "--version"], check=True, capture_output=True)
-    assert time.monotonic() - began < 5  # the guide says 0.27 s; a busy machine may take longer
+    assert time.monotonic() - began < 5  # the guide says 0.30 s; a busy machine may take longer
 
 
 def test_the_libraries_ask_for_no_newer_glibc_than_the_guide_says(binary: Path, tmp_path: Path) -> None:

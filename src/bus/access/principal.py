@@ -11,6 +11,9 @@ from bus.access.rights import EVERYTHING, Rights
 ANONYMOUS = "anonymous"
 """The name of whoever doesn't show who that is."""
 
+JWT_NAME = "jwt:"
+"""What the names of those begin with who are known by a JSON web token: no other name does."""
+
 
 class Proof(StrEnum):
     """By what somebody showed who that is."""
@@ -18,6 +21,7 @@ class Proof(StrEnum):
     NONE = ""
     TOKEN = "token"
     CERTIFICATE = "certificate"
+    JWT = "JWT"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

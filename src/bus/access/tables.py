@@ -60,9 +60,9 @@ class RightsTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
 
     def anonymous(self) -> Principal:
         """Whoever doesn't show who that is. Raises `ConfigError`."""
-        return Principal(ANONYMOUS, self._rights(), limits=self._limits())
+        return Principal(ANONYMOUS, self.read_rights(), limits=self.read_limits())
 
-    def _rights(self) -> Rights:
+    def read_rights(self) -> Rights:
         """What they grant. Raises `ConfigError` naming the key with what can't be read."""
         patterns = [text for text in self.manage if "." in text]
         return Rights(
@@ -76,7 +76,8 @@ class RightsTable(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True
             admin=self.admin,
         )
 
-    def _limits(self) -> Limits | None:
+    def read_limits(self) -> Limits | None:
+        """What they are held to. Raises `ConfigError` naming the key with what can't be read."""
         return self.limits.limits() if self.limits else None
 
 
@@ -87,7 +88,7 @@ class CertificateTable(RightsTable, forbid_unknown_fields=True, omit_defaults=Tr
 
     def principal(self, name: str) -> Principal:
         """Whom it makes known. Raises `ConfigError`."""
-        return Principal(name, self._rights(), self._expiry(), proof=Proof.CERTIFICATE, limits=self._limits())
+        return Principal(name, self.read_rights(), self._expiry(), proof=Proof.CERTIFICATE, limits=self.read_limits())
 
     def _expiry(self) -> int | None:
         return None if self.expires is None else int(self.expires.astimezone(UTC).timestamp()) * SECOND_NS
@@ -103,10 +104,10 @@ class TokenTable(CertificateTable, forbid_unknown_fields=True, omit_defaults=Tru
         digest = read_hash(self.hash)
         if digest is None:
             raise ConfigError("hash can't be read: it is sha256: and 64 hexadecimal digits, as bus token add writes it")
-        return Principal(name, self._rights(), self._expiry(), digest, Proof.TOKEN, self._limits())
+        return Principal(name, self.read_rights(), self._expiry(), digest, Proof.TOKEN, self.read_limits())
 
 
-_Table = TypeVar("_Table", bound=RightsTable)
+_Table = TypeVar("_Table", bound=msgspec.Struct)
 
 
 def read_table(table: object, kind: type[_Table]) -> _Table:
@@ -117,7 +118,7 @@ def read_table(table: object, kind: type[_Table]) -> _Table:
         raise ConfigError(_fault(str(error), kind)) from None
 
 
-def _fault(said: str, kind: type[RightsTable]) -> str:
+def _fault(said: str, kind: type[msgspec.Struct]) -> str:
     if unknown := _UNKNOWN_KEY.fullmatch(said):
         name, where = unknown.groups()
         known = LimitsTable.__struct_fields__ if where else kind.__struct_fields__

@@ -17,6 +17,8 @@
 
     [certs."shop.example.com"]        whoever shows a certificate of this name; the same but for the hash
 
+    [jwt]                             whoever brings a token of this issuer: see `JwtTable`
+
 What somebody is known by has one name, so that a name stands for one principal wherever it is written.
 """
 
@@ -30,7 +32,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from bus.access.principal import ANONYMOUS, Principal, Proof
+from bus.access.jwt_table import JwtTable
+from bus.access.principal import ANONYMOUS, JWT_NAME, Principal, Proof
 from bus.access.tables import CertificateTable, RightsTable, TokenTable, read_table
 from bus.access.token import digest_of
 from bus.errors import ConfigError
@@ -39,7 +42,7 @@ from bus.suggest import suggest
 LARGEST = 16 << 20
 """Bytes of the largest file that is read."""
 
-TABLES = (ANONYMOUS, "tokens", "certs")
+TABLES = (ANONYMOUS, "tokens", "certs", "jwt")
 """What a file has."""
 
 LONGEST_NAME = 256
@@ -50,14 +53,22 @@ _TOKEN_NAME = re.compile(r"[\w-]{1,64}")
 
 
 class Tokens:
-    """All that a token file says: whom it knows by tokens and by the names of certificates, and who is neither."""
+    """All that a token file says: whom it knows by tokens and by the names of certificates, and who is neither.
+
+    ``jwt`` says whose JSON web tokens are taken besides.
+    """
 
     def __init__(
-        self, by_digest: Mapping[bytes, Principal], by_certificate: Mapping[str, Principal], anonymous: Principal | None
+        self,
+        by_digest: Mapping[bytes, Principal],
+        by_certificate: Mapping[str, Principal],
+        anonymous: Principal | None,
+        jwt: JwtTable | None,
     ) -> None:
         self._by_digest = by_digest
         self._by_certificate = by_certificate
         self.anonymous = anonymous
+        self.jwt = jwt
 
     def find(self, token: bytes) -> Principal | None:
         """Whose *token* is; None if nobody's. It is looked up by its digest, whose time tells nothing of the token."""
@@ -68,13 +79,15 @@ class Tokens:
         return self._by_certificate.get(certificate, self.anonymous)
 
     def again(self, principal: Principal) -> Principal | None:
-        """Who *principal*, which an older file made known, is by this one; None if nobody any more."""
+        """Who *principal*, which an older file made known, is by this one; None if nobody any more, or by a JWT."""
         match principal.proof:
             case Proof.TOKEN:
                 return self._by_digest.get(principal.digest)
             case Proof.CERTIFICATE:
                 return self.certified(principal.name)
-            case _:
+            case Proof.JWT:
+                return None
+            case Proof.NONE:
                 return self.anonymous
 
     def named(self, name: str) -> Principal | None:
@@ -102,24 +115,24 @@ def read_token_file(path: Path) -> Tokens:
     return parse_tokens(read_text(path), place=str(path))
 
 
-def read_text(path: Path) -> str:
-    """The file's text, of the very file whose permissions were looked at. Raises `ConfigError`."""
+def read_text(path: Path, *, kind: str = "token file") -> str:
+    """The text of a *kind* of file, the very one whose permissions were looked at. Raises `ConfigError`."""
     try:
         with path.open("rb") as file:
-            _check_permissions(path, os.fstat(file.fileno()))
+            _check_permissions(f"{kind} {path}", os.fstat(file.fileno()))
             return file.read(LARGEST).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = (error.strerror or str(error)).lower() if isinstance(error, OSError) else "it is not UTF-8"
-        raise ConfigError(f"token file {path} can't be read: {reason}") from None
+        raise ConfigError(f"{kind} {path} can't be read: {reason}") from None
 
 
-def _check_permissions(path: Path, found: os.stat_result) -> None:
+def _check_permissions(name: str, found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
-        raise ConfigError(f"token file {path} can't be read: it is not a file")
+        raise ConfigError(f"{name} can't be read: it is not a file")
     if found.st_mode & _OTHERS_MAY_WRITE:
-        raise ConfigError(f"token file {path} may be written by others, who could grant themselves anything: chmod 600")
+        raise ConfigError(f"{name} may be written by others, who could grant themselves anything: chmod 600")
     if found.st_size >= LARGEST:
-        raise ConfigError(f"token file {path} is larger than {LARGEST} bytes: is it a token file?")
+        raise ConfigError(f"{name} is larger than {LARGEST} bytes: is it the right one?")
 
 
 def parse_tokens(text: str, *, place: str) -> Tokens:
@@ -147,7 +160,7 @@ def _tokens(tables: dict[str, Any]) -> Tokens:
     for principal in tokens.values():
         if principal.name in certificates:
             raise ConfigError(f"a token and a certificate are both named {principal.name}: give the token another name")
-    return Tokens(tokens, certificates, _read_anonymous(tables))
+    return Tokens(tokens, certificates, _read_anonymous(tables), _read_jwt(tables))
 
 
 def _read_anonymous(tables: Mapping[str, object]) -> Principal | None:
@@ -155,6 +168,17 @@ def _read_anonymous(tables: Mapping[str, object]) -> Principal | None:
         return read_table(tables[ANONYMOUS], RightsTable).anonymous() if ANONYMOUS in tables else None
     except ConfigError as error:
         raise ConfigError(f"{ANONYMOUS}: {error}") from None
+
+
+def _read_jwt(tables: Mapping[str, object]) -> JwtTable | None:
+    if "jwt" not in tables:
+        return None
+    try:
+        found = read_table(tables["jwt"], JwtTable)
+        found.check()
+    except ConfigError as error:
+        raise ConfigError(f"jwt: {error}") from None
+    return found
 
 
 _Kind = TypeVar("_Kind", TokenTable, CertificateTable)
@@ -197,6 +221,8 @@ def check_name(name: str) -> str:
 def _check_certificate_name(name: str) -> str:
     if not (name.isprintable() and 0 < len(name) <= LONGEST_NAME):
         raise ConfigError(f"name {name[:80]!a} is malformed: 1 to {LONGEST_NAME} characters that can be seen")
+    if name.startswith(JWT_NAME):
+        raise ConfigError(f"name {name[:80]!a} is that of somebody with a JWT: those begin with {JWT_NAME}")
     return _unless_anonymous(name)
 
 

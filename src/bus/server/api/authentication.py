@@ -1,6 +1,7 @@
 """Authentication: whom a request is from. This is the one place where a principal is found, and found again.
 
     Authorization: Bearer bus_… ─▶ digest ─▶ [tokens] ─────▶ principal
+    Authorization: Bearer x.y.z ─▶ keys of the issuer ─────▶ principal
     certificate of the connection ─▶ name ─▶ [certs] ──────▶ principal
     neither, or a name that has no table ──▶ [anonymous] ──▶ principal, or 401
 
@@ -19,6 +20,8 @@ from bus.errors import BusError, ForbiddenError, UnauthorizedError
 from bus.server.http.request import Request
 
 _BEARER = b"bearer "
+_DOTS = 2
+"""Between the header of a JWT, its content and its signature (RFC 7515, section 7.1)."""
 _HOW = "send it as Authorization: Bearer bus_…"
 
 
@@ -32,20 +35,36 @@ class Authenticator(Protocol):
         """Who *principal*, which was known before, is now. Raises `UnauthorizedError` if it isn't known any more."""
 
 
-class TokenAuthenticator:
-    """Knows principals by their ``tokens``, which may be others from one moment to the next."""
+class Jwts(Protocol):
+    """Knows principals by JSON web tokens."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def find(self, token: bytes, *, now: int) -> Principal:
+        """Whose *token* is at *now* (ns). Raises `UnauthorizedError`, or `UnavailableError` if that isn't known yet."""
+
+    def again(self, principal: Principal) -> Principal | None:
+        """*principal*, or None if its JWT wouldn't be taken any more."""
+
+
+class TokenAuthenticator:
+    """Knows principals by ``tokens`` and by *jwts*, which may be others from one moment to the next: see `trust`."""
+
+    def __init__(self, tokens: Tokens, jwts: Jwts | None = None) -> None:
+        self.trust(tokens, jwts)
+
+    def trust(self, tokens: Tokens, jwts: Jwts | None) -> None:
+        """Go by these from now on; what was known before is looked up again."""
         self.tokens = tokens
+        self._jwts = jwts
+        self._source = object()
 
     def identify(self, request: Request) -> Principal:
-        credentials, tokens = request.credentials, self.tokens
+        credentials, source = request.credentials, self._source
         principal = credentials.principal
-        if principal is None or credentials.source is not tokens:
+        if principal is None or credentials.source is not source:
             if not (credentials.value or credentials.certificate):
-                return self._known(tokens.anonymous)
+                return self._known(self.tokens.anonymous)
             principal = self._find(credentials)
-            credentials.belong_to(principal, tokens)
+            credentials.belong_to(principal, source)
         return principal if principal.expires is None else _unless_expired(principal)
 
     def _known(self, principal: Principal | None) -> Principal:
@@ -61,12 +80,14 @@ class TokenAuthenticator:
             raise UnauthorizedError(f"the Authorization is no Bearer token: {_HOW}")
         token = value[len(_BEARER) :].strip()
         principal = self.tokens.find(token)
+        if principal is None and self._jwts and token.count(b".") == _DOTS:
+            principal = self._jwts.find(token, now=time.time_ns())
         if principal is None:
             raise UnauthorizedError(_why_unknown(token))
         return principal
 
     def identify_again(self, principal: Principal) -> Principal:
-        found = self.tokens.again(principal)
+        found = self.tokens.again(principal) or (self._jwts.again(principal) if self._jwts else None)
         if found is None:
             raise UnauthorizedError(f"{principal} is not known any more: it was revoked")
         return _unless_expired(found)
