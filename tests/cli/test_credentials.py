@@ -256,8 +256,8 @@ def test_a_context_is_kept_for_its_owner_alone(home: Path, token_file: Path) -> 
     assert (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777) == (0o600, 0o700)
     assert SECRET in file.read_text()
     assert contexts(home) == [
-        {"name": "prod", "host": host, "token": str(token_file), "in_use": False},
-        {"name": "test", "host": host, "token": "kept in the file", "in_use": False},
+        {"name": "prod", "host": host, "token": str(token_file), "tls": "none", "in_use": False},
+        {"name": "test", "host": host, "token": "kept in the file", "tls": "none", "in_use": False},
     ]
     assert bus(home, "context", "use", "test").returncode == 0
     assert json.loads(bus(home, "context", "show", "test").stdout)["in_use"] is True
@@ -272,7 +272,9 @@ def test_what_people_wrote_into_the_file_stays(home: Path) -> None:
         assert bus(home, "context", *words).returncode == 0
     assert file.read_text().startswith("# mine\n")
     assert 'host = "https://a.example"  # the old one\n' in file.read_text()
-    assert contexts(home) == [{"name": "prod", "host": "https://a.example", "token": "none", "in_use": True}]
+    assert contexts(home) == [
+        {"name": "prod", "host": "https://a.example", "token": "none", "tls": "none", "in_use": True}
+    ]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from bus.cli.main import COMMANDS, bus
 from bus.config.options import OPTIONS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text()
-EVERYWHERE = {"--help", "-h", "--host", "--token-file", "--context"}
+EVERYWHERE = {"--help", "-h", "--host", "--token-file", "--context", "--ca-file", "--cert-file", "--key-file"}
 """Options that the page describes once for all commands."""
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
+from ssl import SSLContext
 
 import click
 import msgspec
@@ -50,9 +51,10 @@ class BenchResult(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class BenchPlan:
-    """What to do to which server."""
+    """What to do to which server, over *tls* if there is any."""
 
     server: ServerAddress
+    tls: SSLContext | None
     subject: str
     connections: int
     size: int
@@ -102,7 +104,7 @@ def bench(
     process and needs a processor of its own; if that is busy all the time, the server could do more.
     """
     parse_subject(subject)
-    plan = BenchPlan(server, subject, connections, size, batch)
+    plan = BenchPlan(server, server.tls.context(server.endpoint), subject, connections, size, batch)
     gauge, took = uvloop.run(_measure(plan, _WORK[work], seconds, events or math.inf))
     _show_result(_result(work, plan, gauge, took), gauge.latencies)
 
@@ -132,7 +134,7 @@ async def _show(gauge: Gauge) -> None:
 
 async def _connect(plan: BenchPlan, loads: Sequence[LoadConnection], stack: AsyncExitStack) -> None:
     for load in loads:
-        await load.connect(plan.server.endpoint)
+        await load.connect(plan.server.endpoint, plan.tls)
         stack.callback(load.transport.abort)
 
 
@@ -162,8 +164,8 @@ async def _subscribe(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> No
 
 
 async def _request(plan: BenchPlan, gauge: Gauge, stack: AsyncExitStack) -> None:
-    await reach(plan.server.endpoint)
-    client = await stack.enter_async_context(AsyncClient(plan.server.url, token=plan.server.token))
+    await reach(plan.server.endpoint, plan.tls)
+    client = await stack.enter_async_context(AsyncClient(plan.server.url, token=plan.server.token, tls=plan.tls))
     wanted = client.get(plan.subject, ack="manual", prefetch=plan.connections)
     serving = asyncio.create_task(_serve(await stack.enter_async_context(wanted)))
     stack.callback(serving.cancel)

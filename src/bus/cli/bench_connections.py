@@ -12,13 +12,15 @@ from abc import abstractmethod
 from array import array
 from collections.abc import Callable
 from time import perf_counter, time_ns
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from bus.client.core.outcomes import check
 from bus.client.core.request import Endpoint
 from bus.client.core.response import ResponseReader
-from bus.client.core.tls import make_tls
 from bus.errors import BusError, ConnectionFailedError
+
+if TYPE_CHECKING:
+    from ssl import SSLContext
 
 _MSG = b"\nevent: msg\n"
 _SENT = re.compile(rb'"sent":(\d{1,19})')
@@ -78,18 +80,16 @@ class Gauge:
         return f"<Gauge {self.events} events, {len(self.latencies)} latencies>"
 
 
-async def reach(endpoint: Endpoint) -> None:
+async def reach(endpoint: Endpoint, tls: SSLContext | None) -> None:
     """Connect and hang up, because a client tries again for seconds. Raises `ConnectionFailedError` at once."""
-    transport = await _open(endpoint, asyncio.Protocol())
+    transport = await _open(endpoint, tls, asyncio.Protocol())
     transport.abort()
 
 
-async def _open(endpoint: Endpoint, protocol: asyncio.Protocol) -> asyncio.Transport:
+async def _open(endpoint: Endpoint, tls: SSLContext | None, protocol: asyncio.Protocol) -> asyncio.Transport:
     loop = asyncio.get_running_loop()
     try:
-        transport, _ = await loop.create_connection(
-            lambda: protocol, endpoint.host, endpoint.port, ssl=make_tls(endpoint)
-        )
+        transport, _ = await loop.create_connection(lambda: protocol, endpoint.host, endpoint.port, ssl=tls)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise ConnectionFailedError(f"can't reach {endpoint}: {reason}; is the server running there?") from None
@@ -105,9 +105,9 @@ class LoadConnection(asyncio.Protocol):
         self.gauge = gauge
         self.reader = ResponseReader()
 
-    async def connect(self, endpoint: Endpoint) -> None:
-        """Connect and begin. Raises `ConnectionFailedError`."""
-        await _open(endpoint, self)
+    async def connect(self, endpoint: Endpoint, tls: SSLContext | None) -> None:
+        """Connect, over *tls* if that is given, and begin. Raises `ConnectionFailedError`."""
+        await _open(endpoint, tls, self)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)

@@ -5,6 +5,7 @@
     [contexts.prod]
     host = "https://bus.example.com"
     token_file = "/home/me/prod.token"    # or token = "bus_…"
+    ca_file = "/home/me/authority.pem"    # and cert_file, key_file
 
 Commands read it when nothing else says which server is meant. What others may read is refused, because it may hold
 tokens.
@@ -29,6 +30,7 @@ from bus.cli.token_options import TokenFile
 from bus.config import Secret
 from bus.errors import BusError, ConfigError
 from bus.suggest import suggest
+from bus.transfer.server_address import TlsFiles
 
 if TYPE_CHECKING:
     from tomlkit import TOMLDocument
@@ -39,11 +41,19 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class Context(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A server, and the token it knows one by: kept here, or in a file."""
+    """A server, the token it knows one by, kept here or in a file, and files for TLS."""
 
     host: str
     token_file: str = ""
     token: str = ""
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+    @property
+    def tls(self) -> TlsFiles:
+        """The files for TLS."""
+        return TlsFiles(*[Path(text) if text else None for text in (self.ca_file, self.cert_file, self.key_file)])
 
     @property
     def credential(self) -> Token:

@@ -11,7 +11,6 @@ import msgspec
 from bus.client.blocking.connection import Pool
 from bus.client.core.outcomes import check
 from bus.client.core.response import Response
-from bus.client.core.tls import make_tls
 from bus.errors import ConfigError, ConnectionFailedError, ForbiddenError, UnauthorizedError
 from bus.subject import check_namespaces
 from bus.transfer.admission import READ_ERRORS
@@ -47,7 +46,7 @@ class ServerQuestions:
     def __init__(self, address: ServerAddress) -> None:
         self.address = address
         self._requests = address.requests()
-        self._pool = Pool(self._requests.endpoint, tls=make_tls(self._requests.endpoint))
+        self._pool = Pool(self._requests.endpoint, tls=address.tls.context(self._requests.endpoint))
 
     def ask(self, method: str, path: str, kind: type[T]) -> T:
         """What it answers at *path*, as a *kind*. Raises the error it answers with, or `ConnectionFailedError`."""

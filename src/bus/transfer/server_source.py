@@ -12,7 +12,6 @@ from time import monotonic
 from bus.client.blocking.connection import Connection, Pool
 from bus.client.core.outcomes import check
 from bus.client.core.request import Parameters
-from bus.client.core.tls import make_tls
 from bus.errors import ConnectionFailedError, InvalidParameterError, StorageError, TimedOutError
 from bus.transfer.namespaces import choose_namespaces, everything_in
 from bus.transfer.server_address import ServerAddress
@@ -37,7 +36,7 @@ class ServerSource:
         self._stopped = False
         self._on_gap = on_gap or _raise_gap
         self._requests = address.requests()
-        self._pool = Pool(self._requests.endpoint, tls=make_tls(self._requests.endpoint))
+        self._pool = Pool(self._requests.endpoint, tls=address.tls.context(self._requests.endpoint))
 
     @classmethod
     def connect(
