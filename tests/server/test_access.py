@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -226,6 +227,14 @@ def test_what_is_managed_or_refused_is_written_down(server: ServerProcess, token
     assert not any(token in server.log for token in tokens.tokens.values())
 
 
+def test_a_page_that_is_refused_is_written_down(start_server: StartServer) -> None:
+    server = start_server(flags=["--cors-origins", "https://app.example"])
+    assert ask(server, "", "DELETE", "/v1/consumers/mine", Origin="https://evil.example").status == 403
+    refused = msgspec.json.decode(server.wait_for_log("DELETE /v1/consumers/mine"))
+    assert (refused["who"], refused["allowed"]) == ("everybody", False)
+    assert "origin 'https://evil.example' may not change anything here" in refused["why"]
+
+
 def test_logs_say_whose_a_request_is_and_for_whom_a_proxy_asks(start_server: StartServer, tmp_path: Path) -> None:
     file = TokenFile(tmp_path / "tokens.toml", billing={"publish": ["app.bills"]})
     flags = ["--auth", str(file.path), "--trusted-proxies", "127.0.0.1", "--access-log"]
@@ -292,6 +301,24 @@ def test_a_bad_file_leaves_the_old_rights_in_force(start_server: StartServer, tm
     file.write()
     server.wait_for_log("1 tokens")
     assert publish(server, file.tokens["a"], "app.a").status == 403
+
+
+def test_sighup_reads_what_does_not_look_changed(start_server: StartServer, tmp_path: Path) -> None:
+    file = TokenFile(tmp_path / "tokens.toml", a={"subscribe": ["app.>"]})
+    server = start_server(flags=["--auth", str(file.path)])
+    with stream(server, file.tokens["a"], "app.>") as found:
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("is in force: 1 tokens")
+        assert publish(server, file.tokens["a"], "app.a").status == 403
+        file.path.chmod(0o666)
+        server.signal(signal.SIGHUP)
+        server.wait_for_log("may be written by others, who could grant themselves anything: chmod 600; the rights from")
+        file.path.chmod(0o600)
+        file.rights["a"] = {"publish": ["app.>"]}
+        file.write()
+        server.signal(signal.SIGHUP)
+        assert "no subscribe pattern takes all of it" in told(found).data.decode()
+    assert publish(server, file.tokens["a"], "app.a").status == 202
 
 
 def test_anonymous_rights(start_server: StartServer, tmp_path: Path) -> None:

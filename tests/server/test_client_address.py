@@ -12,31 +12,57 @@ from hypothesis import strategies as st
 from bus.config.network_values import parse_networks
 from bus.errors import ConfigError, InvalidParameterError
 from bus.server.http.client_address import ClientAddresses, owner_of, read_address
-from bus.server.http.request import read_head
+from bus.server.http.request import Head, read_head
 from bus.server.http.responder import Carrier
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
 
 class _Transport:
-    """Knows only who is at its other end."""
+    """Knows only who is at its other end, and whether TLS is spoken."""
 
-    def __init__(self, peer: str) -> None:
-        self._peer = peer
+    def __init__(self, peer: str, *, tls: bool) -> None:
+        self._info = {"peername": (peer, 4711), "ssl_object": object() if tls else None}
 
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        assert name == "peername"
-        return self._peer, 4711
+    def get_extra_info(self, name: str) -> object:
+        return self._info[name]
 
 
 class _Connection:
-    def __init__(self, peer: str) -> None:
-        self.transport = _Transport(peer)
+    def __init__(self, peer: str, *, tls: bool = False) -> None:
+        self.transport = _Transport(peer, tls=tls)
+
+
+def _head(*headers: str) -> Head:
+    return read_head("\r\n".join(["GET / HTTP/1.1", "Host: bus", *headers, "", ""]).encode())
 
 
 def client(peer: str, *headers: str) -> str:
-    head = read_head("\r\n".join(["GET / HTTP/1.1", "Host: bus", *headers, "", ""]).encode())
-    return ClientAddresses(PROXIES).of(cast(Carrier, _Connection(peer)), head)
+    return ClientAddresses(PROXIES).of(cast(Carrier, _Connection(peer)), _head(*headers))
+
+
+@pytest.mark.parametrize(
+    ("peer", "headers", "secure"),
+    [
+        ("192.0.2.1", [], False),
+        ("192.0.2.1", ["X-Forwarded-Proto: https"], False),  # whoever isn't trusted is not believed
+        ("10.0.0.1", [], False),
+        ("10.0.0.1", ["X-Forwarded-Proto: https"], True),
+        ("10.0.0.1", ["X-Forwarded-Proto: HTTPS"], True),
+        ("10.0.0.1", ["X-Forwarded-Proto: http"], False),
+        ("10.0.0.1", ["X-Forwarded-Proto: https, http"], False),  # the last proxy wrote the last
+        ("10.0.0.1", ["X-Forwarded-Proto: http", "X-Forwarded-Proto: https"], True),
+        ("10.0.0.1", ["Forwarded: for=203.0.113.7;proto=https"], True),
+        ("10.0.0.1", ['Forwarded: proto=https, for=203.0.113.7; Proto="http"'], False),
+        ("10.0.0.1", ["Forwarded: for=203.0.113.7"], False),
+    ],
+)
+def test_how_a_request_came_is_what_a_trusted_proxy_says(peer: str, headers: list[str], secure: bool) -> None:
+    clients, connection = ClientAddresses(PROXIES), cast(Carrier, _Connection(peer))
+    assert clients.is_secure(connection, _head(*headers)) is secure
+    assert not clients.is_secure(connection, None)
+    assert clients.is_secure(cast(Carrier, _Connection(peer, tls=True)), _head(*headers))
+    assert not ClientAddresses([]).is_secure(connection, _head(*headers))
 
 
 @pytest.mark.parametrize(

@@ -105,6 +105,14 @@ def test_a_page_of_the_servers_own_may_change_things(guarded: ServerProcess) -> 
         assert _ask(peer, body, b"Host: bus.example:8080\r\nOrigin: http://evil.example:8080\r\n").status == 403
 
 
+def test_the_browser_knows_whether_a_page_is_the_servers_own(guarded: ServerProcess) -> None:
+    """It tells pages of one name apart by how they were loaded, which the name alone doesn't."""
+    body, pages = draft("app.a"), b"Host: bus.example\r\nOrigin: http://bus.example\r\nSec-Fetch-Site: "
+    with dial(guarded) as peer:
+        assert _ask(peer, body, pages + b"same-origin\r\n").status == 202
+        assert _ask(peer, body, pages + b"cross-site\r\n").status == 403
+
+
 def _ask(peer: Peer, body: bytes, headers: bytes) -> Answer:
     peer.send(b"POST / HTTP/1.1\r\n%bContent-Length: %d\r\n\r\n%b" % (headers, len(body), body))
     return peer.answer()

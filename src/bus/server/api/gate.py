@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from bus.errors import ForbiddenError, UnauthorizedError
+from bus.errors import BusError, ForbiddenError, UnauthorizedError
 from bus.server.api.audit import AuditLog
 from bus.server.api.authentication import Authenticator
 from bus.server.api.needs import check_need
@@ -60,7 +60,7 @@ class Gate:
             check(request, responder)
         route = self._table.find(request)
         if request.head.from_page:
-            check_page(request, self._origins, changes=_changes(request, route))
+            self._check_page(request, route, responder)
         if self._admission.reserve:
             self.check_admission(request, responder)
         if route is None:
@@ -80,6 +80,13 @@ class Gate:
         if self._authenticator and route:
             self._identify(self._authenticator, request, route, responder)
 
+    def _check_page(self, request: Request, route: Route | None, responder: Responder) -> None:
+        try:
+            check_page(request, self._origins, changes=_changes(request, route))
+        except ForbiddenError as error:
+            self._note(request, responder, error)
+            raise
+
     def _identify(self, authenticator: Authenticator, request: Request, route: Route, responder: Responder) -> None:
         """Tell *request* whom it is from, and refuse what nobody of that one's rights may do there."""
         if route.needs is Need.NOTHING:
@@ -91,9 +98,12 @@ class Gate:
                 check_need(principal, route.needs)
                 _note_met(request, route.needs)
         except (UnauthorizedError, ForbiddenError) as error:
-            what = f"{request.head.method.decode()} {request.head.path}"
-            self._audit.write(responder, request.principal, what, allowed=False, why=error.message)
+            self._note(request, responder, error)
             raise
+
+    def _note(self, request: Request, responder: Responder, error: BusError) -> None:
+        what = f"{request.head.method.decode()} {request.head.path}"
+        self._audit.write(responder, request.principal, what, allowed=False, why=error.message)
 
     def check_admission(self, request: Request, responder: Responder) -> None:
         """Raise `OverloadedError` if the connection was let in only to ask for something else."""

@@ -1,13 +1,15 @@
-"""Whose request it is: the peer of the connection, or whom a proxy asks for that is trusted.
+"""Whose request it is, and how it came: of the connection's peer, or of whom a proxy asks for that is trusted.
 
     client ──▶ proxy ──▶ proxy ──▶ server          X-Forwarded-For: client, proxy
                             ▲         ▲            Forwarded: for=client, for=proxy     (RFC 7239)
                             │         └ peer: trusted? then the last that it names
-                            └ trusted as well? then the one before …
+                            └ trusted as well? then the one before …                    X-Forwarded-Proto: https
 
 The first one from the right that isn't trusted is the client: what stands left of it, it may have written itself. A
 proxy appends to one of the two headers and may hand on the other as the client wrote it. So where both are there and
 name different clients, the request is refused.
+
+How a client reached the first proxy, the last one says, in ``X-Forwarded-Proto`` or as ``proto`` of ``Forwarded``.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ NETWORK_BYTES = 8
 
 Address = IPv4Address | IPv6Address
 
+_PROTO = re.compile(r'(?:^|[;,])\s*proto\s*=\s*"?(\w+)', re.IGNORECASE)
 _FOR = re.compile(r'(?:^|;)\s*for\s*=\s*(?:"([^"]*)"|([^;"\s]*))', re.IGNORECASE)
 
 
@@ -87,6 +90,15 @@ class ClientAddresses:
             return self.of(connection, head)
         except InvalidParameterError:  # the request is refused for it where that matters
             return self.peer(connection)
+
+    def is_secure(self, connection: Carrier, head: Head | None) -> bool:
+        """Whether whoever sent the request with *head* spoke TLS: to this server, or to a trusted proxy."""
+        if connection.transport.get_extra_info("ssl_object") is not None:
+            return True
+        if head is None or not (self._trusted and self.is_proxy(self.peer(connection))):
+            return False
+        named: list[str] = head.header(b"x-forwarded-proto").split(",") + _PROTO.findall(head.header(b"forwarded"))[-1:]
+        return named[-1].strip().lower() == "https"
 
     def _find_client(self, peer: str, forwarded: str, forwarded_for: str) -> str:
         named = [

@@ -49,9 +49,12 @@ def _is_embedded(head: Head) -> bool:
 
 
 def _is_cross_origin(head: Head, origins: Sequence[str]) -> bool:
-    """Whether it comes from a page of an origin that is neither among *origins* nor the server's own."""
+    """Whether it comes from a page of an origin that is neither among *origins* nor the server's own.
+
+    Whether it is its own the browser says, which knows by what scheme and name it reached the server. One that doesn't
+    is taken by the name alone.
+    """
     site = head.header(b"sec-fetch-site")
-    if head.origin:
-        own = site == "same-origin" or head.origin.partition("://")[2] == head.header(b"host")
-        return head.origin not in origins and not own
-    return site in _ELSEWHERE
+    if site or not head.origin:
+        return site in _ELSEWHERE and head.origin not in origins
+    return head.origin not in origins and head.origin.partition("://")[2] != head.header(b"host")
