@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "src" / "bus" / "client"
 RUFF = str(Path(sys.executable).with_name("ruff"))
 
-MODULES = ("client", "delivery", "handling", "worker")
+MODULES = ("client", "delivery", "handling", "schedules", "worker")
 
 WORDS = (
     (r"^# ruff: noqa: ASYNC.*\n", ""),
@@ -31,7 +31,8 @@ WORDS = (
     (r"\bbus\.client\.aio\b", "bus.client.blocking"),
 )
 
-TEXTS = {
+TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "schedules": (),
     "client": (
         ("programs with an asyncio event loop", "programs without an event loop"),
         ("A Bus server, seen from one event loop.", "A Bus server, to be shared by any number of threads."),

@@ -18,12 +18,15 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from bus.client import AsyncClient as AsyncClient
     from bus.client import AsyncDelivery as AsyncDelivery
+    from bus.client import AsyncSchedules as AsyncSchedules
     from bus.client import AsyncStream as AsyncStream
     from bus.client import AsyncWorker as AsyncWorker
     from bus.client import Client as Client
     from bus.client import Delivery as Delivery
     from bus.client import Dropped as Dropped
     from bus.client import Gap as Gap
+    from bus.client import Schedule as Schedule
+    from bus.client import Schedules as Schedules
     from bus.client import Stream as Stream
     from bus.client import UndecodableEventError as UndecodableEventError
     from bus.client import Worker as Worker
@@ -52,19 +55,20 @@ if TYPE_CHECKING:
     from bus.errors import UnknownConsumerError as UnknownConsumerError
     from bus.errors import UnknownEventError as UnknownEventError
     from bus.errors import UnknownNamespaceError as UnknownNamespaceError
+    from bus.errors import UnknownScheduleError as UnknownScheduleError
     from bus.event import Event as Event
     from bus.event import Receipt as Receipt
 
 _CLIENT = (
-    "AsyncClient", "AsyncDelivery", "AsyncStream", "AsyncWorker", "Client", "Delivery", "Dropped", "Gap",
-    "Stream", "UndecodableEventError", "Worker",
+    "AsyncClient", "AsyncDelivery", "AsyncSchedules", "AsyncStream", "AsyncWorker", "Client", "Delivery", "Dropped",
+    "Gap", "Schedule", "Schedules", "Stream", "UndecodableEventError", "Worker",
 )  # fmt: skip
 _ERRORS = (
     "BusError", "ConflictError", "ConnectionFailedError", "ConsumerMismatchError", "DuplicateKeyError",
     "ForbiddenError", "InvalidError", "InvalidEventError", "InvalidParameterError", "InvalidSubjectError",
     "NotFoundError", "NotOwnerError", "OverloadedError", "RejectError", "ServiceError", "StoppingError", "StorageError",
     "TimedOutError", "TooLargeError", "TooManyRequestsError", "UnauthorizedError", "UnavailableError",
-    "UnknownConsumerError", "UnknownEventError", "UnknownNamespaceError",
+    "UnknownConsumerError", "UnknownEventError", "UnknownNamespaceError", "UnknownScheduleError",
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_CLIENT, "bus.client"),

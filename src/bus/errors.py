@@ -18,7 +18,8 @@
     ├── NotFoundError             404
     │   ├── UnknownNamespaceError
     │   ├── UnknownEventError
-    │   └── UnknownConsumerError
+    │   ├── UnknownConsumerError
+    │   └── UnknownScheduleError
     ├── ConflictError             409
     │   ├── DuplicateKeyError          the key was processed before; carries the first receipt
     │   ├── NotOwnerError              the delivery belongs to another connection now
@@ -27,7 +28,6 @@
     ├── TooLargeError             413
     ├── UnsupportedEncodingError  415
     ├── MisdirectedError          421  the request is for a host that this server isn't
-    ├── TooManyRequestsError      429  the caller is over its limit; says when it may go on
     ├── ServiceError              502  the service that took a request answered with an error
     ├── UnavailableError          503  try again later
     │   ├── OverloadedError
@@ -198,6 +198,12 @@ class UnknownConsumerError(NotFoundError):
     """No consumer has this id or name."""
 
     code = "unknown-consumer"
+
+
+class UnknownScheduleError(NotFoundError):
+    """No event is scheduled by this id or name, or none any more."""
+
+    code = "unknown-schedule"
 
 
 class ConflictError(BusError):

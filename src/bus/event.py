@@ -61,6 +61,7 @@ class Draft(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     response_subject: str | None = None
     created_at: str | None = None
     headers: dict[str, str] | None = None
+    deliver_at: str | None = None
 
     def time(self, now: int) -> int:
         """When the event happened, in ns: what the publisher says, else *now*."""

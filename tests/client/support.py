@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from bus import AsyncClient
+from bus import AsyncClient, AsyncSchedules
 from bus.event import Receipt
 from tests.support import PATIENCE
 
@@ -153,13 +153,17 @@ class Awaited:
             runner.close()
             raise
 
-    def get(self, *args: Any, **options: Any) -> Awaited:
+    def get(self, *args: Any, **options: Any) -> Any:
+        if not isinstance(self._found, AsyncClient):
+            return self._awaiting(self._found.get)(*args, **options)
         stream = self._found.get(*args, **options)
         self._runner.run(stream.open())
         return Awaited(self._runner, stream)
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._found, name)
+        if isinstance(found, AsyncSchedules):
+            return Awaited(self._runner, found)
         return self._awaiting(found) if callable(found) else found
 
     def _awaiting(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.engine.administration import ConsumerDescription, DeadLetter, NamespaceStats
+from bus.engine.administration import ConsumerDescription, DeadLetter, NamespaceStats, ScheduleDescription
 from bus.errors import (
     BusError,
     ConfigError,
@@ -73,7 +73,13 @@ def test_the_fields_are_those_of_the_description() -> None:
 
 @pytest.mark.parametrize(
     ("name", "struct"),
-    [("Namespace", NamespaceStats), ("Consumer", ConsumerDescription), ("DeadLetter", DeadLetter), ("Dead", Dead)],
+    [
+        ("Namespace", NamespaceStats),
+        ("Consumer", ConsumerDescription),
+        ("DeadLetter", DeadLetter),
+        ("Dead", Dead),
+        ("Schedule", ScheduleDescription),
+    ],
 )
 def test_what_is_answered_has_the_fields_of_the_description(name: str, struct: type[msgspec.Struct]) -> None:
     schema = DESCRIPTION["components"]["schemas"][name]
@@ -85,7 +91,7 @@ def test_what_is_answered_has_the_fields_of_the_description(name: str, struct: t
 def test_the_requests_around_it_are_those_of_the_description() -> None:
     listed = re.findall(r"`([A-Z]+) (/\S+)`", "".join(_table("request | answer")))
     described = [
-        (method.upper(), path.replace("{name}", "NAME"))
+        (method.upper(), re.sub(r"\{(\w+)\}", lambda found: found[1].upper(), path))
         for path, methods in DESCRIPTION["paths"].items()
         for method in methods
         if path != "/" and method != "parameters"

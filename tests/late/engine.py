@@ -18,7 +18,12 @@ from bus.engine.administration import (
     DeadLetter,
     EngineCounts,
     NamespaceStats,
+    Recurring,
     Redriven,
+    ScheduleAdmin,
+    Scheduled,
+    ScheduleDescription,
+    SchedulePage,
 )
 from bus.engine.base import (
     Acknowledge,
@@ -201,11 +206,37 @@ class LateAdmin:
         return await self._inside.drop(name, indexes)
 
 
+class LateSchedules:
+    def __init__(self, inside: ScheduleAdmin) -> None:
+        self._inside = inside
+
+    async def add(self, draft: Draft, *, due: int, now: int) -> Scheduled:
+        await _turns()
+        return await self._inside.add(draft, due=due, now=now)
+
+    async def set(self, name: str, recurring: Recurring, *, now: int) -> ScheduleDescription:
+        await _turns()
+        return await self._inside.set(name, recurring, now=now)
+
+    async def page(self, wanted: Callable[[str], bool], *, after: str = "", limit: int) -> SchedulePage:
+        await _turns()
+        return await self._inside.page(wanted, after=after, limit=limit)
+
+    async def describe_one(self, schedule_id: str) -> ScheduleDescription:
+        await _turns()
+        return await self._inside.describe_one(schedule_id)
+
+    async def cancel(self, schedule_id: str) -> None:
+        await _turns()
+        await self._inside.cancel(schedule_id)
+
+
 class LateEngine:
     """*inside*, later."""
 
     def __init__(self, inside: Engine, loop: AbstractEventLoop) -> None:
         self.consumers = LateAdmin(inside.consumers)
+        self.schedules = LateSchedules(inside.schedules)
         self._inside = inside
         self._later = Later(loop)
 

@@ -26,6 +26,7 @@ TOKENS: dict[str, Rights] = {
     "consumer": {"subscribe": ["app.>"], "consumers": ["c", "d"]},
     "manager": {"manage": ["c", "d"]},
     "keeper": {"manage": ["app.>"]},
+    "scheduler": {"publish": ["app.daily"], "manage": ["app.daily"]},
     "replier": {"reply": True},
     "meter": {"metrics": True},
     "elsewhere": EVERYWHERE,
@@ -39,7 +40,11 @@ READERS = ("subscriber", "consumer")
 LOOKERS = ("consumer", "manager", "keeper")
 MANAGERS = ("manager", "keeper")
 
+SCHEDULERS = ("keeper", "scheduler")
+
 CONSUMER = "/v1/consumers/{name}"
+SCHEDULE = "/v1/schedules/{id}"
+DAILY = draft("app.daily", cron="0 9 * * *")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +99,9 @@ WAYS = {
         granted=["consumer"],
     ),
     "dead letters": Way(method="GET", query="subject=app._dead_.c&follow=false", granted=[]),
-    "inbox": Way(method="GET", query="subject=_bus_.{who}&follow=false", granted=["publisher", "elsewhere"]),
+    "inbox": Way(
+        method="GET", query="subject=_bus_.{who}&follow=false", granted=["publisher", "scheduler", "elsewhere"]
+    ),
     "settle": Way(method="PUT", query="consumer_id={c}&event_id={e}&action=extend", granted=["consumer"]),
     "probe": Way(method="HEAD", granted=ANYBODY),
     "health": Way(method="GET", path="/healthz", granted=ANYBODY),
@@ -102,7 +109,7 @@ WAYS = {
     "description": Way(method="GET", path="/openapi.json", granted=ANYBODY),
     "metrics": Way(method="GET", path="/metrics", granted=["meter"]),
     "namespaces": Way(
-        method="GET", path="/v1/namespaces", granted=["publisher", "keeper", *READERS], shows=_names(b'"app"')
+        method="GET", path="/v1/namespaces", granted=["publisher", *SCHEDULERS, *READERS], shows=_names(b'"app"')
     ),
     "consumers": Way(method="GET", path="/v1/consumers", granted=LOOKERS, shows=_names(b'"name":"c"')),
     "consumer": Way(method="GET", path=CONSUMER, granted=LOOKERS),
@@ -111,6 +118,11 @@ WAYS = {
     "redrive": Way(method="POST", path=f"{CONSUMER}/dead", granted=MANAGERS),
     "drop": Way(method="DELETE", path=f"{CONSUMER}/dead", granted=MANAGERS),
     "delete": Way(method="DELETE", path=CONSUMER, granted=MANAGERS),
+    "event for later": Way(method="POST", query="delay=1h", body=EVENT, granted=["publisher"]),
+    "schedules": Way(method="GET", path="/v1/schedules", granted=SCHEDULERS, shows=_names(b'"id":"daily"')),
+    "schedule": Way(method="GET", path=SCHEDULE, granted=SCHEDULERS),
+    "recurring event": Way(method="PUT", path=SCHEDULE, body=DAILY, granted=["scheduler"]),
+    "cancel": Way(method="DELETE", path=SCHEDULE, granted=SCHEDULERS),
 }
 
 
@@ -127,13 +139,17 @@ class Ground:
         """Ask for *way* as *who*."""
         query = way.query.format(c=self.consumer_id, e=self.event_id, who=who)
         name = "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
-        target = way.path.format(name=name) + (f"?{query}" if query else "")
+        target = way.path.format(name=name, id="daily") + (f"?{query}" if query else "")
         return ask(self.server, self.tokens[who], way.method, target, way.body, **way.headers)
 
     def make_consumer(self, name: str) -> None:
         """Have a durable consumer of this name, which reads within ``app.>``."""
         wanted = f"/?subject=app.*&ack=manual&consumer={name}&follow=false&start=newest"
         assert ask(self.server, self.tokens["root"], "GET", wanted).status == 200
+
+    def make_schedule(self) -> None:
+        """Have an event recur on ``app.daily``."""
+        assert ask(self.server, self.tokens["root"], "PUT", SCHEDULE.format(id="daily"), DAILY).status == 200
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +163,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory, bus_command: Sequence[str])
         (event,) = held.take(1)
         found = Ground(server, tokens, opened(held), event.id)
         found.make_consumer("c")
+        found.make_schedule()
         yield found
     server.close()
 
@@ -158,6 +175,8 @@ def test_what_is_not_granted_is_denied_and_what_is_granted_is_allowed(ground: Gr
     for who in ground.tokens:
         if name == "delete":
             ground.make_consumer("d")
+        if name == "cancel":
+            ground.make_schedule()
         if way.shows(ground.go(way, who)):
             allowed.add(who)
     assert allowed == {"root", *way.granted}
@@ -165,9 +184,9 @@ def test_what_is_not_granted_is_denied_and_what_is_granted_is_allowed(ground: Gr
 
 def test_looking_at_the_head_takes_what_looking_takes(ground: Ground) -> None:
     for way in WAYS.values():
-        if way.method == "GET" and way.path not in ("/", "/v1/namespaces", "/v1/consumers"):
+        if way.method == "GET" and way.path not in ("/", "/v1/namespaces", "/v1/consumers", "/v1/schedules"):
             for who in ground.tokens:
-                head = ask(ground.server, ground.tokens[who], "HEAD", way.path.format(name="c"))
+                head = ask(ground.server, ground.tokens[who], "HEAD", way.path.format(name="c", id="daily"))
                 assert head.status == ground.go(way, who).status, (way, who)
 
 

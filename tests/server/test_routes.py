@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import msgspec
@@ -61,6 +62,10 @@ def test_what_each_route_needs(routes: dict[tuple[str, str], Route]) -> None:
         ("GET", dead): Need.INSPECT,
         ("POST", dead): Need.MANAGE,
         ("DELETE", dead): Need.MANAGE,
+        ("GET", "/v1/schedules"): Need.INSPECT,
+        ("GET", "/v1/schedules/{id}"): Need.INSPECT,
+        ("PUT", "/v1/schedules/{id}"): Need.MANAGE,
+        ("DELETE", "/v1/schedules/{id}"): Need.MANAGE,
     }
     for (method, path), route in routes.items():
         if method == "OPTIONS" or (method, path) == ("HEAD", "/"):
@@ -98,6 +103,6 @@ def test_nothing_gets_around_the_gate(start_server: StartServer, routes: dict[tu
     server = start_server(wrapper=with_mistakes("bus.server.api.gate:Gate.let_in"))
     for method, path in routes:
         if path != "*":
-            assert request(server, method, path.replace("{name}", "nobody")).status == 500, (method, path)
+            assert request(server, method, re.sub(r"\{\w+\}", "nobody", path)).status == 500, (method, path)
     assert post(server, draft("app.a"), Content_Type=NDJSON).status == 500
     server.stop()

@@ -106,6 +106,10 @@ class Rights:
             return True
         return patterns is not None and all(map(self.manage.contains, patterns))
 
+    def may_manage_events(self, subject: str) -> bool:
+        """Whether what is scheduled for *subject* may be seen, changed and cancelled."""
+        return self.admin or self.manage.takes(subject)
+
     def may_see(self, consumer: str, patterns: Iterable[str] | None = None) -> bool:
         """Whether one may look at a durable consumer: whoever may use it or manage it."""
         return self.may_consume(consumer) or self.may_manage(consumer, patterns)

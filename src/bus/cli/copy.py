@@ -1,6 +1,6 @@
 """``bus copy``: from a directory or a server to another, and from one secret key to another.
 
-directory ─▶ directory      batch by batch, opened and encrypted anew, indexes kept; durable consumers come along
+directory ─▶ directory      batch by batch, opened and encrypted anew, indexes kept; consumers and schedules come along
 our server ─▶ directory     event by event, each checked, indexes kept
 anything ─▶ server          event by event, each checked, under new indexes
 others' server ─▶ anywhere  the same
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import click
@@ -20,7 +20,7 @@ from bus.cli.place_options import namespace_option, side_options, skip_invalid_o
 from bus.cli.secret_options import block_size_option, make_cipher, secret_options
 from bus.cli.tally import counting
 from bus.config import Secret
-from bus.transfer.consumer_positions import read_positions, write_positions
+from bus.transfer.companions import Companions
 from bus.transfer.directory_source import DirectorySource
 from bus.transfer.directory_target import DirectoryTarget
 from bus.transfer.event_source import EventSource, Place, open_source
@@ -61,7 +61,8 @@ def copy(
     """Copy all events, with their ids, times and keys.
 
     Into a directory they keep their indexes as well; it must have no events yet in the same namespaces, and no
-    server. From a directory, which may be in use, durable consumers come along. A running server gives new indexes.
+    server. From a directory, which may be in use, durable consumers and scheduled events come along. A running
+    server gives new indexes.
 
     From a server of another kind, which doesn't tell where its log ends, copying ends when no event has come for 5
     seconds, or at Ctrl-C; its events are given new indexes.
@@ -72,22 +73,21 @@ def copy(
     """
     kept = "those before it are stored" if append or isinstance(goal, ServerAddress) else "nothing is stored"
     odd = OddEvents(skip=skip_invalid, note=note, kept=kept)
-    positions = read_positions(origin, secret=src_secret) if isinstance(origin, Path) else []
-    source = open_source(origin, cipher=make_cipher(src_secret), only=only)
-    if append and (isinstance(source, DirectorySource) or isinstance(goal, ServerAddress)):
-        raise click.UsageError("--append is for copying from a server to a directory")
-    if isinstance(goal, ServerAddress):
-        status = _copy_events(source, ServerTarget(goal, odd=odd))
-    else:
-        cipher, ours = make_cipher(dst_secret, block_size), source.is_log
-        target = DirectoryTarget(goal, cipher=cipher, odd=odd, keep=ours, append=append)
-        if isinstance(source, DirectorySource):
-            positions = [state for state in positions if state.namespace in source.namespaces]
-            with target:
-                _copy_batches(source, target, rehash=src_secret != dst_secret)
-                write_positions(target, positions, secret=dst_secret, note=note)
-            return 0
-        status = _copy_events(source, target, after=target.last_id if append else None)
+    cipher = make_cipher(dst_secret, block_size)
+    with Companions.read(origin, secret=src_secret) if isinstance(origin, Path) else nullcontext() as companions:
+        source = open_source(origin, cipher=make_cipher(src_secret), only=only)
+        if append and (companions or isinstance(goal, ServerAddress)):
+            raise click.UsageError("--append is for copying from a server to a directory")
+        if isinstance(goal, ServerAddress):
+            status = _copy_events(source, ServerTarget(goal, odd=odd))
+        else:
+            target = DirectoryTarget(goal, cipher=cipher, odd=odd, keep=source.is_log, append=append)
+            if companions and isinstance(source, DirectorySource):
+                with target:
+                    _copy_batches(source, target, rehash=src_secret != dst_secret)
+                    companions.write(target, source.namespaces, src_secret=src_secret, dst_secret=dst_secret, note=note)
+                return 0
+            status = _copy_events(source, target, after=target.last_id if append else None)
     odd.report()
     return status
 

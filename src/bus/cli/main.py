@@ -25,6 +25,7 @@ COMMANDS = {
     "get": ("bus.cli.get:get", "Print events as they come."),
     "ack": ("bus.cli.ack:ack", "Acknowledge an event, or give it back."),
     "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
+    "schedule": ("bus.cli.schedule:schedule", "List events that are published later, cancel them, or have one recur."),
     "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),
     "token": ("bus.cli.token:token", "Make, list, check or revoke the tokens of a server."),
     "debug": ("bus.cli.debug:debug", "Show what a data directory or a server holds."),

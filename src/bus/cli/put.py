@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from bus.client import Client
 
 
+_LATER = ("delay", "deliver_at")
+_APART = (
+    *(("request", other) for other in ("confirm", "response_subject", "id", *_LATER)),
+    *(("confirm", other) for other in _LATER),
+    _LATER,
+)
+"""Options that contradict each other."""
+
+
 @click.command(
     epilog="""\b
 Examples:
@@ -38,6 +47,8 @@ Examples:
 @click.option("--id", metavar="ID", help="The event's id; made by the server if left out.")
 @click.option("--response-subject", metavar="INBOX", help="Where a reply goes, like _bus_.3f9c.")
 @click.option("--header", type=HeaderType(), multiple=True, metavar="K=V", help="Goes along; may be repeated.")
+@click.option("--delay", type=DurationType(), metavar="DURATION", help="Publish it only after this time, like 15m.")
+@click.option("--deliver-at", metavar="TIME", help="Publish it only then, like 2026-01-31T12:00:00Z.")
 @click.option("--confirm", type=click.IntRange(1), metavar="N", help="Wait until N consumers have acknowledged.")
 @click.option("--request", is_flag=True, help="Wait for the reply of a service and print its payload.")
 @click.option("--timeout", type=DurationType(), default="5s", help="How long to wait for an answer.  [5s]")
@@ -60,7 +71,8 @@ def put(
     well, each line is a payload instead, read like --data. A line that is refused is named by its number on
     standard error, the others are published, and the exit status is 1.
 
-    Prints a receipt for each stored event: a line of JSON with id, created_at and index.
+    Prints a receipt for each stored event: a line of JSON with id, created_at and index. Of an event that is
+    published later it is the id and the schedule_id, by which bus schedule cancels it.
     """
     source = "-" if stdin else file
     _check_put(subject=subject, data=data, source=source, single=single)
@@ -80,9 +92,9 @@ def _check_put(*, subject: str | None, data: str | None, source: str | None, sin
     given = [name for name, value in single.items() if value]
     if source is not None and given:
         raise click.UsageError(f"{_flag(given[0])} is for a single event, given by --data")
-    for other in ("confirm", "response_subject", "id"):
-        if "request" in given and other in given:
-            raise click.UsageError(f"--request and {_flag(other)} don't go together")
+    for one, other in _APART:
+        if one in given and other in given:
+            raise click.UsageError(f"{_flag(one)} and {_flag(other)} don't go together")
 
 
 def _flag(name: str) -> str:
@@ -114,7 +126,16 @@ def _put_one(
 
 def _show(receipt: Receipt, subject: str) -> None:
     """A sentence for a person, a line of JSON for a program."""
-    if sys.stdout.isatty():
+    if receipt.schedule_id:
+        _show_scheduled(receipt, subject)
+    elif sys.stdout.isatty():
         say(f"stored in {subject} as {receipt.id}, index {receipt.index}")
     else:
         emit(msgspec.json.encode(receipt))
+
+
+def _show_scheduled(receipt: Receipt, subject: str) -> None:
+    if sys.stdout.isatty():
+        say(f"scheduled for {subject} as {receipt.schedule_id}")
+    else:
+        emit(msgspec.json.encode({"id": receipt.id, "schedule_id": receipt.schedule_id}))

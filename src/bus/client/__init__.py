@@ -11,20 +11,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from bus.client.aio.client import AsyncClient as AsyncClient
     from bus.client.aio.delivery import AsyncDelivery as AsyncDelivery
+    from bus.client.aio.schedules import AsyncSchedules as AsyncSchedules
     from bus.client.aio.stream import AsyncStream as AsyncStream
     from bus.client.aio.worker import AsyncWorker as AsyncWorker
     from bus.client.blocking.client import Client as Client
     from bus.client.blocking.delivery import Delivery as Delivery
+    from bus.client.blocking.schedules import Schedules as Schedules
     from bus.client.blocking.stream import Stream as Stream
     from bus.client.blocking.worker import Worker as Worker
     from bus.client.core.decode import UndecodableEventError as UndecodableEventError
     from bus.client.core.draft import EventFields as EventFields
+    from bus.client.core.schedules import Schedule as Schedule
     from bus.client.core.stream_notices import Dropped as Dropped
     from bus.client.core.stream_notices import Gap as Gap
 
 _HOMES = {
     "AsyncClient": "aio.client",
     "AsyncDelivery": "aio.delivery",
+    "AsyncSchedules": "aio.schedules",
     "AsyncStream": "aio.stream",
     "AsyncWorker": "aio.worker",
     "Client": "blocking.client",
@@ -32,6 +36,8 @@ _HOMES = {
     "Dropped": "core.stream_notices",
     "EventFields": "core.draft",
     "Gap": "core.stream_notices",
+    "Schedule": "core.schedules",
+    "Schedules": "blocking.schedules",
     "Stream": "blocking.stream",
     "UndecodableEventError": "core.decode",
     "Worker": "blocking.worker",

@@ -1,13 +1,18 @@
-"""What an engine says about itself, and what can be done to its durable consumers: awaited, for none of it is hot."""
+"""What an engine says about itself, and what can be done to its durable consumers and schedules.
+
+All of it is awaited, for none of it is hot.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import msgspec
 
 from bus.config import Storage
+from bus.event import Draft
+from bus.wire import Durability
 
 
 class NamespaceStats(msgspec.Struct, frozen=True):
@@ -79,6 +84,73 @@ class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
 
     redriven: int
     gone: list[int] = []
+
+
+class ScheduleDescription(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An event that waits to be published. Its fields are those of ``/v1/schedules``.
+
+    ``deliver_at`` is its next time, RFC 3339; ``bytes`` the size of the payload, which is there where one schedule is
+    asked for. ``cron``, ``time_zone`` and ``late`` are those of an event that recurs.
+    """
+
+    id: str
+    subject: str
+    deliver_at: str
+    bytes: int
+    key: str = ""
+    cron: str = ""
+    time_zone: str = ""
+    late: str = ""
+    payload: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
+class SchedulePage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Some of the schedules, in the order in which they are due; ``next`` says where the next page begins."""
+
+    schedules: list[ScheduleDescription]
+    next: str = ""
+
+
+class Scheduled(msgspec.Struct, frozen=True):
+    """What a publisher gets back whose event is kept until it is due: its schedule's id, and the event's to be."""
+
+    schedule_id: str
+    event_id: str
+    durability: Durability
+
+
+class Recurring(msgspec.Struct, frozen=True):
+    """An event that recurs: what is published, when (cron, in a time zone), and what becomes of one that is late."""
+
+    draft: Draft
+    cron: str
+    time_zone: str = "UTC"
+    late: str = "once"
+
+
+class ScheduleAdmin(Protocol):
+    """The scheduled events of an engine. Unknown ids raise `UnknownScheduleError`."""
+
+    async def add(self, draft: Draft, *, due: int, now: int) -> Scheduled:
+        """Keep *draft* until *due* and append it then, once; both times are in ns.
+
+        Raises what `Engine.publish` does, and `InvalidParameterError` for a time that is too far away.
+        """
+
+    async def set(self, name: str, recurring: Recurring, *, now: int) -> ScheduleDescription:
+        """Have an event recur under this name, in the place of what it stood for before.
+
+        Raises what `add` does, and `ConflictError` if the name stands for events of another namespace.
+        """
+
+    async def page(self, wanted: Callable[[str], bool], *, after: str = "", limit: int) -> SchedulePage:
+        """At most *limit* schedules whose subjects are *wanted*, from where the page before said that it ended."""
+
+    async def describe_one(self, schedule_id: str) -> ScheduleDescription:
+        """One schedule, with its payload."""
+
+    async def cancel(self, schedule_id: str) -> None:
+        """Forget a schedule. Raises `ConflictError` if its event is being appended: then it can't be kept back."""
 
 
 class ConsumerAdmin(Protocol):

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from bus.engine.administration import ConsumerAdmin, EngineCounts, NamespaceStats
+from bus.engine.administration import ConsumerAdmin, EngineCounts, NamespaceStats, ScheduleAdmin
 from bus.errors import BusError, UnknownConsumerError
 from bus.event import Draft, Receipt
 from bus.frame import Format
@@ -204,6 +204,10 @@ class Engine(Protocol):
     @property
     def consumers(self) -> ConsumerAdmin:
         """The durable consumers."""
+
+    @property
+    def schedules(self) -> ScheduleAdmin:
+        """The events that are published later."""
 
     @property
     def failure(self) -> BusError | None:

@@ -1,18 +1,12 @@
-"""Durable consumers on the way from one data directory to another.
-
-They are read before the events: a position that is older than the copied log repeats deliveries, a newer one
-would skip them.
-"""
+"""Durable consumers on the way from one data directory to another."""
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import msgspec
 
@@ -20,10 +14,8 @@ from bus.config import Secret
 from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import StorageError
-from bus.storage.files import check_regular
 from bus.transfer.directory_target import PARTIAL, DirectoryTarget
-
-_WAL_HEADER = 32
+from bus.transfer.sqlite_snapshot import snapshot, wal_of
 
 
 def read_positions(path: Path, *, secret: Secret) -> list[ConsumerState]:
@@ -34,42 +26,8 @@ def read_positions(path: Path, *, secret: Secret) -> list[ConsumerState]:
     file = DataDirectory(path).consumers
     if not file.exists():
         return []
-    for name in (file, _wal(file)):
-        check_regular(name)
-    with TemporaryDirectory() as scratch:
-        snapshot = Path(scratch) / file.name
-        while not _copied(file, snapshot):
-            pass
-        with closing(_open(snapshot, secret)) as store:
-            return _load(store, file)
-
-
-def _copied(file: Path, snapshot: Path) -> bool:
-    """Copy a SQLite file and its write-ahead log, which a server may be writing; False if they changed in between.
-
-    The server has the file locked for SQLite, so SQLite can't be asked. Commits go to the end of the log, which
-    does no harm; only moving them into the file does, and then the file's time or the log's header changes.
-    """
-    before = _mark(file)
-    shutil.copyfile(file, snapshot)
-    _wal(snapshot).unlink(missing_ok=True)
-    if _wal(file).exists():
-        with suppress(FileNotFoundError):  # the server was stopped just now
-            shutil.copyfile(_wal(file), _wal(snapshot))
-    return _mark(file) == before
-
-
-def _mark(file: Path) -> tuple[int, int, bytes]:
-    about = file.stat()
-    try:
-        with _wal(file).open("rb") as log:
-            return about.st_mtime_ns, about.st_size, log.read(_WAL_HEADER)
-    except FileNotFoundError:
-        return about.st_mtime_ns, about.st_size, b""
-
-
-def _wal(file: Path) -> Path:
-    return file.with_name(f"{file.name}-wal")
+    with snapshot(file) as copy, closing(_open(copy, secret)) as store:
+        return _load(store, file)
 
 
 def _load(store: ConsumerStore, file: Path) -> list[ConsumerState]:
@@ -93,7 +51,7 @@ def write_positions(
     partial.unlink(missing_ok=True)
     with closing(_open(partial, secret)) as store:
         store.save({state.name: msgspec.msgpack.encode(state) for state in states}, turn=1)
-    _wal(file).unlink(missing_ok=True)  # it is of the file that is replaced
+    wal_of(file).unlink(missing_ok=True)  # it is of the file that is replaced
     target.place(partial, file)
 
 

@@ -1,8 +1,9 @@
-"""Checking every byte of a data directory: its logs, and its durable consumers."""
+"""Checking every byte of a data directory: its logs, its durable consumers and its scheduled events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import StorageError, WrongKeyError
 from bus.storage import CheckedSegment, Cipher, Damage, verify
 from bus.transfer.consumer_positions import read_positions
+from bus.transfer.scheduled_events import count_damaged, schedule_files
 
 
 class Finding(msgspec.Struct):
@@ -52,7 +54,8 @@ class DirectoryCheck:
     def __init__(self, path: Path, namespaces: Sequence[str], *, cipher: Cipher | None, secret: Secret) -> None:
         directory = DataDirectory(path)
         self.summary = CheckSummary()
-        self._consumers = directory.consumers
+        self._directory = directory
+        self._namespaces = namespaces
         self._logs = [directory.log(name) for name in namespaces]
         self.size = sum(file.stat().st_size for log in self._logs for file in log.glob("*.log"))
         self._cipher = cipher
@@ -65,15 +68,29 @@ class DirectoryCheck:
                 self.summary.add(checked)
                 yield from map(_finding, checked.damage)
                 show(self.summary.bytes)
-        yield from self._check_consumers()
+        yield from self._check(self._directory.consumers, self._check_consumers)
+        with schedule_files(self._directory, self._namespaces) as files:
+            for name, file in files.items():
+                yield from self._check(self._directory.schedules(name), partial(self._check_schedules, file))
 
-    def _check_consumers(self) -> Iterator[Finding]:
+    def _check(self, file: Path, check: Callable[[], str]) -> Iterator[Finding]:
+        """What *check* finds wrong with *file*, in words."""
         try:
-            read_positions(self._consumers.parent, secret=self._secret)
+            found = check()
         except WrongKeyError:
             raise
         except StorageError as error:
-            yield Finding(str(self._consumers), 0, error.message, text=error.message)
+            found = error.message
+        if found:
+            yield Finding(str(file), 0, found, text=found)
+
+    def _check_consumers(self) -> str:
+        read_positions(self._directory.path, secret=self._secret)
+        return ""
+
+    def _check_schedules(self, file: Path) -> str:
+        damaged = count_damaged(file, secret=self._secret)
+        return f"{damaged} scheduled events are damaged and can't be read" if damaged else ""
 
     def __repr__(self) -> str:
         return f"<DirectoryCheck of {len(self._logs)} logs, {self.summary.findings} findings>"

@@ -122,6 +122,11 @@ class DirectoryTarget:
         """Have *partial* moved to *place* once everything is written, and removed if it comes otherwise."""
         self._moves[partial] = place
 
+    def schedules(self, namespace: str) -> Path:
+        """Where the scheduled events of a namespace go whose log is being written."""
+        place = self.directory.schedules(namespace)
+        return _partial_of(place.parent) / place.name
+
     def _open(self, place: Path) -> Log:
         if self._append:
             return Log.open(place, cipher=self._cipher)
@@ -133,7 +138,7 @@ class DirectoryTarget:
                     f"namespace {place.name} in {place.parent} has events already: "
                     "choose an empty directory, or add to it by --append"
                 )
-        partial = place.with_name(place.name + PARTIAL)
+        partial = _partial_of(place)
         shutil.rmtree(partial, ignore_errors=True)  # what a command left that was killed
         self.place(partial, place)
         return Log.open(partial, cipher=self._cipher)
@@ -167,3 +172,8 @@ class DirectoryTarget:
 
     def __repr__(self) -> str:
         return f"<DirectoryTarget {self.directory.path} with {', '.join(self._writers)}>"
+
+
+def _partial_of(place: Path) -> Path:
+    """Where the directory *place* is until it is complete."""
+    return place.with_name(place.name + PARTIAL)

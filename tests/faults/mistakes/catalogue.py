@@ -29,6 +29,7 @@ HOSTILE = "tests/client/test_hostile.py"
 REQUESTS = "tests/server/test_requests.py"
 BAD_INPUT = "tests/server/test_bad_input.py"
 DAMAGE = "tests/server/test_damage.py"
+SCHEDULER = "tests/engine/schedules/test_scheduler.py"
 BOUNDS = "tests/server/test_bounds.py"
 
 
@@ -662,5 +663,40 @@ MISTAKES = (
         "engine/embedded/durable_consumer.py",
         (("if delivery.state is DELAYED else 0", "if False else 0"),),
         ("tests/server/test_durable.py::test_a_delay_goes_on_over_a_restart",),
+    ),
+    Mistake(
+        "a scheduled event is answered before it is in the file",
+        "engine/embedded/schedules/schedules.py",
+        (
+            (
+                "        await scheduler.run(partial(_put, schedule=schedule))\n        return Scheduled(",
+                "        scheduler._loop.create_task(scheduler.run(partial(_put, schedule=schedule)))\n"
+                "        return Scheduled(",
+            ),
+        ),
+        (f"{SCHEDULER}::test_what_is_answered_is_in_the_file",),
+    ),
+    Mistake(
+        "what a crash left of a scheduled event is appended again",
+        "engine/embedded/schedules/scheduler.py",
+        (("        if begun.since and find(", "        if begun.since < 0 and find("),),
+        (f"{SCHEDULER}::test_what_a_crash_left_between_appending_and_settling_is_not_appended_again",),
+    ),
+    Mistake(
+        "nothing says that a scheduled event is about to be appended",
+        "engine/embedded/schedules/store.py",
+        (("                self._write(row.id, schedule, next_index)\n", "                pass\n"),),
+        ("tests/engine/schedules/test_store.py",),
+    ),
+    Mistake(
+        "a scheduled event that is being appended can be cancelled",
+        "engine/embedded/schedules/store.py",
+        (
+            (
+                "        if row.begun:\n            raise ConflictError(",
+                "        if row.begun < 0:\n            raise ConflictError(",
+            ),
+        ),
+        ("tests/engine/schedules/test_store.py",),
     ),
 )

@@ -126,10 +126,11 @@ class AsyncCalls:
         method: Method = "GET",
         query: Parameters | None = None,
         body: bytes = b"",
+        timeout: float | None = None,
     ) -> _T:
         """What *read* makes of the answer to a request to *path*; *body* is JSON."""
         write = partial(self._requests.ask, path, method=method, query=query, body=body)
-        return await self._call(self._pool, write, read, repeatable=method in REPEATABLE)
+        return await self._call(self._pool, write, read, timeout=timeout, repeatable=method in REPEATABLE)
 
     async def _call(
         self,

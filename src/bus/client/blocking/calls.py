@@ -101,10 +101,11 @@ class Calls:
         method: Method = "GET",
         query: Parameters | None = None,
         body: bytes = b"",
+        timeout: float | None = None,
     ) -> _T:
         """What *read* makes of the answer to a request to *path*; *body* is JSON."""
         write = partial(self._requests.ask, path, method=method, query=query, body=body)
-        return self._call(write, read, repeatable=method in REPEATABLE)
+        return self._call(write, read, timeout=timeout, repeatable=method in REPEATABLE)
 
     def _call(
         self, write: Write, read: Callable[[Response], _T], *, timeout: float | None = None, repeatable: bool = False

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from bus.client.blocking.calls import Calls
 from bus.client.blocking.handling import Handler
+from bus.client.blocking.schedules import Schedules
 from bus.client.blocking.stream import Stream
 from bus.client.blocking.worker import Worker
 from bus.client.core.credentials import Credentials, Token
@@ -19,6 +20,7 @@ from bus.client.core.outcomes import payload_in, receipt_in
 from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT
+from bus.client.core.schedules import delay_query
 from bus.client.core.stream_notices import Dropped, Gap
 from bus.client.core.tls import File, make_tls
 from bus.client.core.worker_plan import WorkOptions
@@ -48,6 +50,9 @@ class Client:
             named in ``BUS_CERT_FILE`` and ``BUS_KEY_FILE``.
         tls: in place of *ca* and *cert*, a context of your own.
 
+    Attributes:
+        schedules: events that are published later: list, cancel, have them recur.
+
     Raises:
         InvalidParameterError: *url* can't be read, *token* or *headers* can't be sent, a file of *ca* or *cert* can't
             be used, or *tls* is given beside them.
@@ -69,6 +74,7 @@ class Client:
         requests = Requests(self._endpoint, credentials)
         context = make_tls(self._endpoint, tls=tls, ca=ca, cert=cert)
         self._calls = Calls(requests, timeout=timeout, tls=context)
+        self.schedules = Schedules(self._calls)
 
     # -- publishing
 
@@ -83,6 +89,8 @@ class Client:
         response_subject: str | None = None,
         created_at: datetime | str | None = None,
         headers: Mapping[str, str] | None = None,
+        delay: Duration | None = None,
+        deliver_at: datetime | str | None = None,
         confirm: int = 0,
         timeout: float | None = None,
     ) -> Receipt:
@@ -100,11 +108,14 @@ class Client:
             response_subject: the inbox that a reply goes to.
             created_at: when it happened, a ``datetime`` with a time zone or RFC 3339 text; by default now.
             headers: go along beside the payload, such as ``{"traceparent": "00-…"}``: at most 64, together 8 KiB.
+            delay: publish it only after so many seconds, or text such as ``"15m"``; the server keeps it until then.
+            deliver_at: publish it only then, a ``datetime`` with a time zone or RFC 3339 text.
             confirm: return only once so many different consumers have acknowledged the event.
             timeout: seconds it may take in all, 60 at most with *confirm*; by default the client's.
 
         Returns:
-            The event's id, time and place in its namespace.
+            The event's id, time and place in its namespace. One that is published later has neither time nor place
+                yet, but the id of its schedule, by which it can be cancelled.
 
         Raises:
             DuplicateKeyError: the subject had this key before; the error has the first event's receipt.
@@ -116,7 +127,10 @@ class Client:
             StorageError: the server can't store it, because its disk is full or fails.
             ConnectionFailedError: the server can't be reached, or the connection broke.
         """
-        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at, headers)
+        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at, headers, deliver_at)
+        if delay is not None or deliver_at is not None:
+            query = delay_query(delay, deliver_at, confirm=confirm)
+            return self._calls.ask("", receipt_in, method="POST", query=query, body=line, timeout=timeout)
         if confirm:
             return self._calls.publish_and_wait(line, receipt_in, wait="confirm", timeout=timeout, count=confirm)
         return self._calls.publish(line, keyed=bool(key), timeout=timeout)

@@ -49,6 +49,7 @@ class _Draft(msgspec.Struct, omit_defaults=True):
     response_subject: str | None = None
     created_at: datetime | str | None = None
     headers: Mapping[str, str] | None = None
+    deliver_at: datetime | str | None = None
 
 
 def encode_payload(payload: Any) -> bytes:
@@ -72,10 +73,11 @@ def encode_draft(
     response_subject: str | None = None,
     created_at: datetime | str | None = None,
     headers: Mapping[str, str] | None = None,
+    deliver_at: datetime | str | None = None,
 ) -> bytes:
     """One event as one line of JSON. Raises `InvalidEventError` when the payload can't be written."""
     try:
-        draft = _Draft(subject, payload, key, trace_id, id, response_subject, created_at, headers or None)
+        draft = _Draft(subject, payload, key, trace_id, id, response_subject, created_at, headers or None, deliver_at)
         return one_line(_encoder.encode(draft))
     except _NOT_ENCODABLE as error:
         raise InvalidEventError(f"the event for {subject!a} can't be written as JSON: {error}") from None

@@ -27,9 +27,11 @@ from bus.errors import (
     error_class,
 )
 from bus.event import Receipt
-from bus.wire import EVENT_CREATED_AT, EVENT_ID, EVENT_INDEX
+from bus.wire import EVENT_CREATED_AT, EVENT_ID, EVENT_INDEX, SCHEDULE_ID
 
-_ID, _CREATED_AT, _INDEX = (name.lower().encode() for name in (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX))
+_ID, _CREATED_AT, _INDEX, _SCHEDULE_ID = (
+    name.lower().encode() for name in (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, SCHEDULE_ID)
+)
 T = TypeVar("T")
 
 _LONGEST_SHOWN = 300
@@ -153,6 +155,7 @@ def _receipt(response: Response) -> Receipt | None:
         headers[_ID].decode("latin-1"),
         headers.get(_CREATED_AT, b"").decode("latin-1"),
         _number(headers.get(_INDEX, b"")),
+        headers.get(_SCHEDULE_ID, b"").decode("latin-1"),
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from bus.drafts import check_response_subject
-from bus.event import Draft, check_headers, check_id, check_label
+from bus.errors import InvalidEventError
+from bus.event import NO_TIME, Draft, check_headers, check_id, check_label
 from bus.frame import encode_extra
 from bus.payload import one_line
 from bus.subject import parse_subject
@@ -33,8 +34,13 @@ def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
     name = draft.subject or ""
     _, subject = parse_subject(name)
     payload = one_line(bytes(draft.payload))
-    if not (draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject or draft.headers):
+    if not (
+        draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject or draft.headers
+        or draft.deliver_at
+    ):  # fmt: skip
         return CheckedDraft(subject, payload, now)
+    if draft.deliver_at and draft.deliver_at != NO_TIME:
+        raise InvalidEventError("deliver_at goes with one event by itself: not in an array, in NDJSON or with wait")
     return CheckedDraft(
         subject, payload, draft.time(now),
         event_id=check_id(draft.id) if draft.id else "",

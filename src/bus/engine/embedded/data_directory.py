@@ -5,7 +5,8 @@ data/
 ├── consumers.db         positions of durable consumers
 └── orders/              one log per namespace
     ├── 00000000000000000001.log
-    └── 00000000000000000001.idx
+    ├── 00000000000000000001.idx
+    └── schedules.db     its events that aren't due yet, if there ever were any
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ class DataDirectory:
 
     def log(self, namespace: str) -> Path:
         return self.path / namespace
+
+    def schedules(self, namespace: str) -> Path:
+        return self.path / namespace / "schedules.db"
 
     def namespaces(self) -> list[str]:
         """Namespaces that have a log here, declared or not."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 
-from bus.config import EngineSettings, Storage
+from bus.config import EngineSettings, Fsync, Storage
 from bus.engine.administration import EngineCounts, NamespaceStats
 from bus.engine.base import (
     AckMode,
@@ -37,6 +37,9 @@ from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.embedded.namespace_opening import open_in_memory, open_on_disk
 from bus.engine.embedded.no_consumer_store import NoConsumerStore
 from bus.engine.embedded.retention import Retention
+from bus.engine.embedded.schedules.scheduler import Scheduler
+from bus.engine.embedded.schedules.schedules import Schedules
+from bus.engine.embedded.schedules.store import ScheduleStore
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
 from bus.engine.reading.paced_turns import PacedTurns
@@ -70,6 +73,8 @@ class EmbeddedEngine:
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
         self._consumers: DurableConsumers | None = None
+        self._schedulers: dict[str, Scheduler] = {}
+        self._schedules = Schedules(self._schedulers, lambda name: self._namespaces[name].durability)
         self._anonymous = AnonymousConsumers(loop=loop, left=self._settling.forget, refused=self._refuse_request)
 
     @classmethod
@@ -100,6 +105,8 @@ class EmbeddedEngine:
             left=self._settling.forget, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
         self._consumers.load()
+        for name, namespace in self._namespaces.items():
+            self._schedulers[name] = self._open_scheduler(namespace, directory)
         self._retention = Retention(
             self._settings.retention, force=self._settings.retention_force,
             durable=self._consumers, anonymous=self._anonymous, loop=self._loop,
@@ -110,6 +117,11 @@ class EmbeddedEngine:
         """The durable consumers."""
         assert self._consumers is not None, "the engine is not open"
         return self._consumers
+
+    @property
+    def schedules(self) -> Schedules:
+        """The events that are published later."""
+        return self._schedules
 
     def _open_namespace(self, name: str, directory: DataDirectory | None) -> LogNamespace:
         if directory is None or self._settings.namespaces[name] is Storage.MEMORY:
@@ -122,8 +134,19 @@ class EmbeddedEngine:
     def _open_store(self, directory: DataDirectory | None) -> ConsumerStore | NoConsumerStore:
         if directory is None:
             return NoConsumerStore()
+        return ConsumerStore(directory.consumers, key=self._key)
+
+    def _open_scheduler(self, namespace: LogNamespace, directory: DataDirectory | None) -> Scheduler:
+        """A namespace in memory keeps its scheduled events there."""
+        path = directory.schedules(namespace.name) if directory and not namespace.is_volatile else None
+        store = ScheduleStore(path, key=self._key, sync=self._settings.fsync is Fsync.ALWAYS)
+        return Scheduler(namespace, namespace.publish_each, store, self._loop)
+
+    @property
+    def _key(self) -> bytes | None:
+        """What encrypts all but the logs, None if nothing is encrypted."""
         secret = self._settings.secret_key
-        return ConsumerStore(directory.consumers, key=sha256(secret.encode()).digest() if secret else None)
+        return sha256(secret.encode()).digest() if secret else None
 
     def _retain(self, name: str) -> None:
         self._retention.retain(self._namespaces[name], now=time.time_ns())
@@ -253,25 +276,31 @@ class EmbeddedEngine:
     @property
     def failure(self) -> BusError | None:
         trouble = self._check_directory()
-        return next((found.failure for found in self._namespaces.values() if found.failure), trouble)
+        return next((part.failure for part in self._parts() if part.failure), trouble)
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events; call *idle* when every publisher is answered."""
-        waiting = set(self._namespaces)
+        waiting = set(self._parts())
         self.consumers.stop()
 
-        def one_idle(name: str) -> None:
-            waiting.discard(name)
+        def one_idle(part: LogNamespace | Scheduler) -> None:
+            waiting.discard(part)
             if not waiting:
                 idle()
 
-        for name, namespace in self._namespaces.items():
-            namespace.stop(partial(one_idle, name))
+        for part in self._parts():
+            part.stop(partial(one_idle, part))
+
+    def _parts(self) -> list[LogNamespace | Scheduler]:
+        """All that stores events."""
+        return [*self._namespaces.values(), *self._schedulers.values()]
 
     def close(self) -> None:
         """Close the logs and unlock the directory."""
         if self._consumers is not None:
             self._consumers.close()
+        for scheduler in self._schedulers.values():
+            scheduler.close()
         for namespace in self._namespaces.values():
             with suppress(BusError):
                 namespace.close()

@@ -80,17 +80,17 @@ def gap_between(namespace: Namespace, index: int, batches: Sequence[Batch]) -> G
     return Gap(_why_missing(namespace, index), index, following - 1, following)
 
 
-def find(namespace: Namespace, event_id: str) -> int | None:
-    """The index of the event with this id, None if there is none. An expired id made by Bus is believed.
+def find(namespace: Namespace, event_id: str, *, since: int = 0) -> int | None:
+    """The index, *since* at least, of the event with this id, None if there is none.
 
-    A publisher may have given an id to several events: the earliest left is meant, so that who resumes after it
-    may get events twice and misses none.
+    An expired id made by Bus is believed. A publisher may have given an id to several events: the earliest left is
+    meant, so that who resumes after it may get events twice and misses none.
     """
     made = index_in(event_id)
-    if made is not None and (made < namespace.first or _has_id(namespace, made, event_id)):
+    if made is not None and made >= since and (made < namespace.first or _has_id(namespace, made, event_id)):
         return made
     for index in namespace.find_id(event_id):
-        if _has_id(namespace, index, event_id):
+        if index >= since and _has_id(namespace, index, event_id):
             return index
     return None
 

@@ -9,9 +9,11 @@ from functools import partial
 
 from bus.engine.base import Engine
 from bus.server.api.acknowledge import acknowledge
+from bus.server.api.later import answer_later
 from bus.server.api.permits import Permits
 from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events
 from bus.server.api.publish_ndjson import NdjsonUpload
+from bus.server.api.schedules import read_due, schedule
 from bus.server.api.subscribe import Streams
 from bus.server.api.timeouts import Timeouts
 from bus.server.api.upload_turns import UploadTurns
@@ -54,9 +56,12 @@ class EventRoutes:
         if (query := request.head.raw_query) and (wait := read_wait(query)):
             publish_and_wait(self._engine, self._permits, self._timeouts, request, responder, wait, now=time.time_ns())
         else:
-            events = read_events(request.body)
+            events, now = read_events(request.body), time.time_ns()
             self._permits.check_events(request, responder, events)
-            self._engine.publish(events, Accepting(responder), now=time.time_ns())
+            if (request.head.raw_query or events[0].deliver_at) and (due := read_due(request, events, now=now)):
+                answer_later(responder, schedule(self._engine.schedules, events[0], responder, due=due, now=now))
+            else:
+                self._engine.publish(events, Accepting(responder), now=now)
 
     def take_lines(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> NdjsonUpload:
         """Who publishes the lines of *request*, which are yet to come."""

@@ -187,6 +187,21 @@ class Permits:
         """As `check_consumer`, for whoever changes it; what may be done is written down as well."""
         if not await self._is_granted(request.principal, name, manage=True):
             self._refuse_consumer(request, responder, name, "it isn't within its manage")
+        self.note_management(request, responder)
+
+    def check_schedule(self, request: Request, responder: Responder, subject: str | None) -> None:
+        """Raise `ForbiddenError` or `UnauthorizedError` unless a schedule of *subject* may be managed.
+
+        Of one that isn't there, whose subject is None, only those learn who may manage all.
+        """
+        rights = request.principal.rights
+        if not (rights.admin if subject is None else rights.may_manage_events(subject)):
+            error = refusal(request.principal, "do this with a schedule", "its subject isn't within its manage")
+            self._note(responder, request.principal, _what(request), error)
+            raise error
+
+    def note_management(self, request: Request, responder: Responder) -> None:
+        """Write down that somebody changes something that it may change."""
         self._audit.write(responder, request.principal, _what(request), allowed=True, why="within its manage")
 
     async def _is_granted(self, principal: Principal, name: str, *, manage: bool) -> bool:

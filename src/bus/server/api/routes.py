@@ -7,10 +7,11 @@ from bus.server.api.events import EventRoutes
 from bus.server.api.metrics import MetricsRoute
 from bus.server.api.monitoring import MonitoringRoutes
 from bus.server.api.route import Need, Route, RouteTable, options_route
+from bus.server.api.schedules import ScheduleRoutes
 from bus.server.api.subscribe import need_to_subscribe
 from bus.server.http.request_line import METHODS
 
-_PUBLISH = ("wait", "count", "timeout")
+_PUBLISH = ("wait", "count", "timeout", "delay")
 _SUBSCRIBE = (
     "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "order", "limit", "follow",
     "last_event_id", "worker",
@@ -21,7 +22,11 @@ GET, HEAD, POST, PUT, DELETE = b"GET", b"HEAD", b"POST", b"PUT", b"DELETE"
 
 
 def all_routes(
-    events: EventRoutes, monitoring: MonitoringRoutes, metrics: MetricsRoute, consumers: ConsumerRoutes
+    events: EventRoutes,
+    monitoring: MonitoringRoutes,
+    metrics: MetricsRoute,
+    consumers: ConsumerRoutes,
+    schedules: ScheduleRoutes,
 ) -> RouteTable:
     """Every way into the server."""
     consumer, why, dead = (f"/v1/consumers/{{name}}{what}" for what in ("", "/why", "/dead"))
@@ -42,5 +47,9 @@ def all_routes(
         Route(GET, dead, Need.INSPECT, consumers.dead),
         Route(POST, dead, Need.MANAGE, consumers.redrive, lists=("index",)),
         Route(DELETE, dead, Need.MANAGE, consumers.drop, lists=("index",)),
+        Route(GET, "/v1/schedules", Need.INSPECT, schedules.show_all, ("after", "limit"), ("subject",)),
+        Route(GET, "/v1/schedules/{id}", Need.INSPECT, schedules.show),
+        Route(PUT, "/v1/schedules/{id}", Need.MANAGE, schedules.set),
+        Route(DELETE, "/v1/schedules/{id}", Need.MANAGE, schedules.cancel),
         options_route("*", METHODS),
     ))  # fmt: skip

@@ -53,6 +53,8 @@ def read_wait(raw_query: bytes) -> Wait | None:
         raise InvalidParameterError(f"wait {wait[:80]!a} is not among reply, confirm")
     if count and wait != "confirm":
         raise InvalidParameterError("count goes with wait=confirm")
+    if wait and "delay" in query:
+        raise InvalidParameterError("nobody waits for what is published later: give delay or wait")
     if timeout and not wait:
         raise InvalidParameterError("timeout goes with wait=reply or wait=confirm")
     return Wait(wait == "reply", _read_timeout(timeout), _read_count(count)) if wait else None

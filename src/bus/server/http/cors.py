@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bus.wire import CONSUMER_ID, DURABILITY, EVENT_COUNT, EVENT_CREATED_AT, EVENT_ID, EVENT_INDEX
+from bus.wire import CONSUMER_ID, DURABILITY, EVENT_COUNT, EVENT_CREATED_AT, EVENT_ID, EVENT_INDEX, SCHEDULE_ID
 
-_EXPOSED = ", ".join((EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, EVENT_COUNT, CONSUMER_ID, DURABILITY, "Retry-After"))
+_EXPOSED = ", ".join(
+    (EVENT_ID, EVENT_CREATED_AT, EVENT_INDEX, EVENT_COUNT, CONSUMER_ID, DURABILITY, SCHEDULE_ID, "Retry-After")
+)
 _PREFLIGHT = (
     "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n"
     f"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Cache-Control, Last-Event-ID, {_EXPOSED}\r\n"

@@ -1,0 +1,1 @@
+"""Scheduled events: kept on disk until they are due, then appended to the log, once."""
