@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
@@ -14,10 +15,11 @@ from hypothesis import strategies as st
 from bus.config import Address, parse_count, parse_retention
 from bus.engine.base import StartKind
 from bus.errors import BusError, InvalidError, MalformedError
-from bus.server.api.acknowledge import read_acknowledge
+from bus.server.api.acknowledge import USUAL, _read_parameters, read_acknowledge
 from bus.server.api.subscribe import read_redelivery, read_start, read_subscribe
-from bus.server.http.query import parse_query
+from bus.server.http.query import check_parameters, parse_query
 from bus.server.http.request import REMEMBERED_HEADS, Head, HeadReader, Request, read_head
+from bus.server.http.request_line import _read_closely, read_line
 from bus.server.service_manager import Supervisor
 from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
 from tests.support import PATIENCE
@@ -99,6 +101,35 @@ def test_any_acknowledgement_is_understood_or_refused(parameters: dict[str, str]
         assert ack.event_ids
         assert ack.consumer_id
         assert ack.reason.isprintable()
+
+
+IDS = st.text("ab-_%+.\u00e9", max_size=3) | st.integers(127, 129).map("a".__mul__)
+SAID = st.tuples(st.sampled_from(["consumer_id", "event_id", "event_id", "action", "odd"]), IDS)
+
+
+@given(st.lists(SAID, min_size=1, max_size=4).map(lambda pairs: "&".join(map("=".join, pairs))))
+def test_a_usual_acknowledgement_is_what_a_close_look_finds(query: str) -> None:
+    request = Request(_head(query), b"{}")
+    if USUAL.fullmatch(query.encode()):
+        check_parameters(request.query, once=("consumer_id",), repeated=("event_id",))
+        assert read_acknowledge(request) == _read_parameters(request)
+
+
+WORDS = st.sampled_from(
+    [b"GET", b"PUT", b"get", b"/", b"//a", b"/a?b=\xff", b"/\x7f", b"*", b"http://b/", b"HTTP/1.1", b"HTTP/1.0"]
+)
+
+
+@given(st.lists(WORDS | st.binary(max_size=3), min_size=3, max_size=4).map(b" ".join))
+def test_a_usual_request_line_is_what_a_close_look_finds(line: bytes) -> None:
+    assert _outcome(read_line, line) == _outcome(_read_closely, line)
+
+
+def _outcome(read: Callable[[bytes], object], line: bytes) -> object:
+    try:
+        return read(line)
+    except MalformedError as error:
+        return type(error), error.message
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from functools import partial
 
-from msgspec.structs import replace
+from msgspec import Raw
 
 from bus.drafts import decode_json
 from bus.engine.base import Acknowledge, Action, Engine
@@ -20,6 +20,9 @@ from bus.units import parse_duration
 MOST_EVENTS = 256
 MOST_DELAY = 7 * 86400.0
 LONGEST_REASON = 1000
+
+USUAL = re.compile(rb"consumer_id=([A-Za-z0-9_-]{1,128})&event_id=([A-Za-z0-9_-]{1,128})")
+"""The query of most acknowledgements: one event, and no more than whose it is."""
 
 
 def acknowledge(engine: Engine, permits: Permits, request: Request, responder: Responder) -> None:
@@ -41,41 +44,42 @@ def _answer(responder: Responder, error: BusError | None) -> None:
 
 def read_acknowledge(request: Request) -> Acknowledge:
     """What the request says of which deliveries. Raises `InvalidParameterError`."""
-    query, body = request.query, request.body
-    ack = Acknowledge(
-        consumer_id=read_id(query.get("consumer_id", ("",))[0], "consumer_id"),
-        event_ids=_read_events(query.get("event_id", ())),
-        reply=decode_json(body) if body and not body.isspace() else None,
-    )
-    return ack if len(query) == _PLAIN else _read_more(request, ack)
+    if found := USUAL.fullmatch(request.head.raw_query):
+        consumer_id, event_id = found.groups()
+        return Acknowledge(
+            consumer_id=consumer_id.decode(), event_ids=(event_id.decode(),), reply=_read_reply(request.body)
+        )
+    return _read_parameters(request)
 
 
-_PLAIN = 2
-"""Parameters of an acknowledgement that says no more than who acknowledges what."""
+def _read_reply(body: bytes) -> Raw | None:
+    return decode_json(body) if body and not body.isspace() else None
 
 
-def _read_more(request: Request, ack: Acknowledge) -> Acknowledge:
-    """*ack* with all else that the parameters say."""
-    action = _read_action(request.parameter("action"))
-    if ack.reply is not None and action is not Action.ACK:
+def _read_parameters(request: Request) -> Acknowledge:
+    """What the request says, in whatever order and of whatever number its parameters are."""
+    consumer_id = read_id(request.parameter("consumer_id"), "consumer_id")
+    event_ids = _read_events(request.query.get("event_id", ()))
+    action, reply = _read_action(request.parameter("action")), _read_reply(request.body)
+    if reply is not None and action is not Action.ACK:
         raise InvalidParameterError(f"a reply acknowledges its event: send a body only without action={action}")
-    return replace(
-        ack,
+    return Acknowledge(
+        consumer_id=consumer_id,
+        event_ids=event_ids,
         action=action,
         delay=_read_delay(request.parameter("delay"), action),
         reason=_read_reason(request.parameter("reason"), action),
+        reply=reply,
     )
 
 
 def _read_events(values: Sequence[str]) -> tuple[str, ...]:
-    ids = tuple(filter(None, ",".join(values).split(",")))
+    ids = [part for value in values for part in value.split(",") if part]
     if not ids:
         raise InvalidParameterError("event_id is required")
     if len(ids) > MOST_EVENTS:
         raise InvalidParameterError(f"{len(ids)} events in one request: {MOST_EVENTS} is the most")
-    for text in ids:
-        read_id(text, "event_id")
-    return ids
+    return tuple([read_id(text, "event_id") for text in ids])
 
 
 def _read_action(text: str) -> Action:

@@ -49,8 +49,9 @@ class Route:
     """How one method of one path is answered; ``{name}`` in a path stands for any segment.
 
     A request may give each of ``once`` once, each of ``lists`` any number of times, and no others; with None for
-    ``once`` all are passed over. ``needs_by_query`` says what it needs where that depends on the parameters.
-    ``take_lines`` takes bodies of NDJSON. A ``probe`` is answered also when the connections are used up.
+    ``once`` all are passed over. A query that ``usual`` takes does so, at a glance. ``needs_by_query`` says what it
+    needs where that depends on the parameters. ``take_lines`` takes bodies of NDJSON. A ``probe`` is answered also when
+    the connections are used up.
     """
 
     method: bytes
@@ -59,6 +60,7 @@ class Route:
     respond: Respond
     once: tuple[str, ...] | None = ()
     lists: tuple[str, ...] = ()
+    usual: re.Pattern[bytes] | None = None
     needs_by_query: Callable[[Request], Need] | None = None
     take_lines: TakeLines | None = None
     probe: bool = False
@@ -69,7 +71,7 @@ class Route:
 
     def check(self, request: Request) -> None:
         """Raise `InvalidParameterError` for parameters the route doesn't know, or that are given too often."""
-        if self.once is not None:
+        if self.once is not None and not (self.usual and self.usual.fullmatch(request.head.raw_query)):
             check_parameters(request.query, once=self.once, repeated=self.lists)
 
 

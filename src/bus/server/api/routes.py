@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bus.server.api.acknowledge import USUAL
 from bus.server.api.consumers import ConsumerRoutes
 from bus.server.api.events import EventRoutes
 from bus.server.api.metrics import MetricsRoute
@@ -33,7 +34,7 @@ def all_routes(
     return RouteTable((
         Route(POST, "/", Need.PUBLISH, events.publish, _PUBLISH, take_lines=events.take_lines),
         Route(GET, "/", Need.SUBSCRIBE, events.subscribe, _SUBSCRIBE, ("subject",), needs_by_query=need_to_subscribe),
-        Route(PUT, "/", Need.ACKNOWLEDGE, events.acknowledge, _ACKNOWLEDGE, ("event_id",)),
+        Route(PUT, "/", Need.ACKNOWLEDGE, events.acknowledge, _ACKNOWLEDGE, ("event_id",), USUAL),
         Route(HEAD, "/", Need.NOTHING, events.probe, _SUBSCRIBE, ("subject",)),
         Route(GET, "/healthz", Need.NOTHING, monitoring.health, once=None, probe=True),
         Route(GET, "/readyz", Need.NOTHING, monitoring.ready, once=None, probe=True),

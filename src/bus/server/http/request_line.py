@@ -21,6 +21,9 @@ METHODS = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS"))
 TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 
 _LINE = re.compile(rb"(%b) ([\x21-\x7e\x80-\xff]+) ([A-Z]+/\d\.\d)" % TOKEN)
+_USUAL = re.compile(rb"(%b) (/(?!/)[\x21-\x7e\x80-\xff]*) HTTP/1\.1" % b"|".join(sorted(METHODS)))
+"""The line of most requests, which is taken as it is."""
+
 _WHOLE_ADDRESS = re.compile(rb"https?://([^/?#]*)(.*)", re.IGNORECASE)
 _AUTHORITY = re.compile(
     rb"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]"
@@ -37,6 +40,14 @@ def read_line(line: bytes) -> tuple[bytes, bytes, bytes]:
     """
     if len(line) > REQUEST_LINE_BYTES:
         raise RequestLineTooLongError(f"the request line is longer than {REQUEST_LINE_BYTES} bytes")
+    if usual := _USUAL.fullmatch(line):
+        method, target = usual.groups()
+        return method, target, b"1.1"
+    return _read_closely(line)
+
+
+def _read_closely(line: bytes) -> tuple[bytes, bytes, bytes]:
+    """As `read_line`, of whatever form the line is."""
     found = _LINE.fullmatch(line)
     if not found:
         raise _malformed()
