@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from bus.access.token import new_token
-from bus.server.http.request import Head, HeadReader, Request
+from bus.server.http.head_reader import HeadReader
+from bus.server.http.request import Head, Request
 from bus.wire import EVENT_ID, NDJSON
 from tests.conftest import StartServer
 from tests.server.access import TokenFile, ask, opened, publish, settle, stream, told
@@ -79,14 +80,14 @@ def test_two_credentials_are_none(server: ServerProcess, tokens: TokenFile) -> N
 
 
 def test_no_head_that_is_remembered_has_a_secret_in_it() -> None:
-    from bus.server.http import request
+    from bus.server.http import head_reader
 
     first, second = b"Authorization: Bearer secret\r\nHost: bus\r\n", b"Host: bus\r\nauthorization:\tsecret\r\nA: b\r\n"
     for section in (first, second):
         head, credentials = HeadReader().read(b"GET /?%b HTTP/1.1\r\n%b\r\n" % (b"secrets", section))
         assert credentials.value.endswith(b"secret") and b"authorization" not in head.headers
         assert "secret'" not in repr((credentials, Request(head, b"", credentials)))
-    assert not any(b"secret" in known.partition(b"\r\n")[2] for known in request._known_heads)
+    assert not any(b"secret" in known.partition(b"\r\n")[2] for known in head_reader._known_heads)
     assert isinstance(head, Head)
 
 

@@ -11,14 +11,16 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import asdict
 
 from bus.config import Address, parse_count, parse_retention
 from bus.engine.base import StartKind
 from bus.errors import BusError, InvalidError, MalformedError
 from bus.server.api.acknowledge import USUAL, _read_parameters, read_acknowledge
 from bus.server.api.subscribe import read_redelivery, read_start, read_subscribe
+from bus.server.http.head_reader import HeadReader
 from bus.server.http.query import check_parameters, parse_query
-from bus.server.http.request import REMEMBERED_HEADS, Head, HeadReader, Request, read_head
+from bus.server.http.request import REMEMBERED_HEADS, Head, Request, read_head
 from bus.server.http.request_line import _read_closely, read_line
 from bus.server.service_manager import Supervisor
 from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
@@ -160,6 +162,40 @@ def test_redelivery_is_a_time_or_a_list_of_times(text: str, seconds: tuple[float
 def test_the_same_head_is_read_once() -> None:
     assert _head("a=1") is _head("a=1")
     assert _head("a=1") is not _head("a=2")
+
+
+SECTIONS = st.sampled_from(
+    [b"Host: bus\r\n\r\n", b"Host: bus\r\nAuthorization: Bearer a\r\n\r\n", b"\r\n", b"\r\n\r\n"]
+)
+TARGETS = st.lists(
+    st.sampled_from([b"/", b"?", b"a=1", b"b", b"#", b" ", b"%2f", b"\xff", b"\x01", b" HTTP/1.1"]), max_size=5
+)
+HEADS = st.builds(
+    b"%b %b HTTP/1.%b\r\n%b".__mod__,
+    st.tuples(st.sampled_from([b"PUT", b"GET"]), TARGETS.map(b"".join), st.sampled_from([b"1", b"0"]), SECTIONS),
+)
+
+
+@given(st.lists(HEADS, min_size=2, max_size=6))
+def test_a_head_that_is_similar_to_the_last_is_what_a_close_look_finds(heads: list[bytes]) -> None:
+    reader = HeadReader()
+    for head in heads:
+        assert _outcome(_read_all(reader), head) == _outcome(_read_all(HeadReader()), head)
+
+
+def _read_all(reader: HeadReader) -> Callable[[bytes], object]:
+    def read(head: bytes) -> object:
+        found, credentials = reader.read(head)
+        return {**asdict(found), "_query": None}, credentials.value
+
+    return read
+
+
+def test_an_acknowledgement_is_similar_to_the_one_before_it() -> None:
+    reader, query = HeadReader(), b"PUT /?consumer_id=c&event_id=%d HTTP/1.1\r\nHost: bus\r\n\r\n"
+    first, second = (reader.read(query % number)[0] for number in (1, 20))
+    assert second.headers is first.headers
+    assert (first.query["event_id"], second.query["event_id"]) == (["1"], ["20"])
 
 
 def test_acknowledgements_do_not_have_other_heads_forgotten() -> None:

@@ -4,8 +4,6 @@ llhttp leaves to its caller, and this module refuses: a missing, repeated or mal
 ``request_line`` doesn't know; transfer codings other than a single ``chunked``, any on HTTP/1.0; heads out of
 proportion. Lengths are matched as bytes before ``int()`` sees them, which takes blanks, underscores and digits of
 other scripts; leading zeros are refused, because there are programs that take them for octal.
-
-``Authorization`` is cut out before a head is read: heads are remembered, and a secret isn't.
 """
 
 from __future__ import annotations
@@ -34,7 +32,6 @@ from bus.server.http.request_line import check_authority, read_line
 from bus.wire import NDJSON, PROBLEM
 
 _LENGTH = re.compile(rb"0|[1-9]\d{0,14}")
-_AUTHORIZATION = re.compile(rb"\r\nauthorization:([\t -~\x80-\xff]*)(?=\r\n[^\t ])", re.IGNORECASE)
 
 _NO_VALUES: Mapping[str, str] = MappingProxyType({})
 
@@ -106,61 +103,6 @@ class Request(msgspec.Struct, eq=False):
 
     def __repr__(self) -> str:
         return f"<Request {self.head.method.decode()} {self.head.path!a} of {self.principal}>"
-
-
-_known_heads: dict[bytes, Head] = {}
-"""Heads read lately, by their bytes without ``Authorization``, the oldest first."""
-
-
-class HeadReader:
-    """Reads the heads of one connection, of which each ends with its empty line, and takes credentials out of them.
-
-    Clients repeat themselves: what was read lately is remembered by its bytes, which are `LONGEST_REMEMBERED` at most.
-    Acknowledgements name other events each time, so of theirs the header section alone is. What comes with credentials
-    is remembered without them for all, and with them for this connection alone, while it repeats the same head.
-
-    ``bare`` is what comes with a head that brings nothing itself: what the connection was made with.
-    """
-
-    __slots__ = ("_last", "_last_read", "bare")
-
-    def __init__(self) -> None:
-        self.bare = NOTHING
-        self._last = b""
-        self._last_read: tuple[Head, Credentials] | None = None
-
-    def read(self, head: bytes) -> tuple[Head, Credentials]:
-        """The head, and what came with it. Raises a `MalformedError`."""
-        if head == self._last and self._last_read:
-            return self._last_read
-        known = _known_heads.get(head)
-        if known is not None:
-            return known, self.bare
-        found = _AUTHORIZATION.search(head)
-        if found is None:
-            return _read_anew(head), self.bare
-        return self._read_with_credentials(head, found)
-
-    def _read_with_credentials(self, head: bytes, found: re.Match[bytes]) -> tuple[Head, Credentials]:
-        bare = head[: found.start()] + head[found.end() :]
-        read = _known_heads.get(bare) or _read_anew(bare)
-        credentials, value = self._last_read[1] if self._last_read else NOTHING, found[1].strip()
-        if value != credentials.value:
-            credentials = Credentials(value)
-        self._last, self._last_read = head if len(head) <= LONGEST_REMEMBERED else b"", (read, credentials)
-        return read, credentials
-
-    def __repr__(self) -> str:
-        return f"<HeadReader with {self._last_read[1] if self._last_read else NOTHING!r}>"
-
-
-def _read_anew(head: bytes) -> Head:
-    read = read_head(head)
-    if len(head) <= LONGEST_REMEMBERED and read.method != b"PUT":
-        if len(_known_heads) >= REMEMBERED_HEADS:
-            del _known_heads[next(iter(_known_heads))]
-        _known_heads[head] = read
-    return read
 
 
 def read_head(head: bytes) -> Head:

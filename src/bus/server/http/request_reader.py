@@ -24,8 +24,9 @@ from bus.server.http import limits
 from bus.server.http.answer_queue import AnswerQueue
 from bus.server.http.body import Body, BodySink
 from bus.server.http.flow_control import FlowControl
+from bus.server.http.head_reader import HeadReader
 from bus.server.http.memory_limits import Memory
-from bus.server.http.request import Head, HeadReader, Request, check_expectation
+from bus.server.http.request import Head, Request, check_expectation
 from bus.server.http.responder import Carrier, MakeResponder, Responder
 
 NEVER = float("inf")
