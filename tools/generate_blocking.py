@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "src" / "bus" / "client"
 RUFF = str(Path(sys.executable).with_name("ruff"))
 
-MODULES = ("client", "delivery", "handling", "schedules", "worker")
+MODULES = ("client", "consumers", "delivery", "handling", "schedules", "worker")
 
 WORDS = (
     (r"^# ruff: noqa: ASYNC.*\n", ""),
@@ -32,6 +32,7 @@ WORDS = (
 )
 
 TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "consumers": (),
     "schedules": (),
     "client": (
         ("programs with an asyncio event loop", "programs without an event loop"),

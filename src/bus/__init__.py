@@ -17,11 +17,13 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from bus.client import AsyncClient as AsyncClient
+    from bus.client import AsyncConsumers as AsyncConsumers
     from bus.client import AsyncDelivery as AsyncDelivery
     from bus.client import AsyncSchedules as AsyncSchedules
     from bus.client import AsyncStream as AsyncStream
     from bus.client import AsyncWorker as AsyncWorker
     from bus.client import Client as Client
+    from bus.client import Consumers as Consumers
     from bus.client import Delivery as Delivery
     from bus.client import Dropped as Dropped
     from bus.client import Gap as Gap
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
     from bus.client import Stream as Stream
     from bus.client import UndecodableEventError as UndecodableEventError
     from bus.client import Worker as Worker
+    from bus.consumer import ConsumerConnection as ConsumerConnection
+    from bus.consumer import ConsumerDescription as ConsumerDescription
+    from bus.consumer import Move as Move
+    from bus.consumer import PendingDeliveries as PendingDeliveries
+    from bus.consumer import PendingDelivery as PendingDelivery
     from bus.errors import BusError as BusError
     from bus.errors import ConflictError as ConflictError
     from bus.errors import ConnectionFailedError as ConnectionFailedError
@@ -60,9 +67,10 @@ if TYPE_CHECKING:
     from bus.event import Receipt as Receipt
 
 _CLIENT = (
-    "AsyncClient", "AsyncDelivery", "AsyncSchedules", "AsyncStream", "AsyncWorker", "Client", "Delivery", "Dropped",
-    "Gap", "Schedule", "Schedules", "Stream", "UndecodableEventError", "Worker",
+    "AsyncClient", "AsyncConsumers", "AsyncDelivery", "AsyncSchedules", "AsyncStream", "AsyncWorker", "Client",
+    "Consumers", "Delivery", "Dropped", "Gap", "Schedule", "Schedules", "Stream", "UndecodableEventError", "Worker",
 )  # fmt: skip
+_CONSUMER = ("ConsumerConnection", "ConsumerDescription", "Move", "PendingDeliveries", "PendingDelivery")
 _ERRORS = (
     "BusError", "ConflictError", "ConnectionFailedError", "ConsumerMismatchError", "DuplicateKeyError",
     "ForbiddenError", "InvalidError", "InvalidEventError", "InvalidParameterError", "InvalidSubjectError",
@@ -72,6 +80,7 @@ _ERRORS = (
 )  # fmt: skip
 _HOMES = {
     **dict.fromkeys(_CLIENT, "bus.client"),
+    **dict.fromkeys(_CONSUMER, "bus.consumer"),
     **dict.fromkeys(_ERRORS, "bus.errors"),
     **dict.fromkeys(("Event", "Receipt"), "bus.event"),
 }

@@ -43,6 +43,51 @@ def test_a_terminal_gets_a_table_of_consumers(billed: ServerProcess) -> None:
     assert "patterns    orders.*" in on_a_terminal("consumers", "show", "billing", "--host", billed.url)
 
 
+def test_a_consumer_is_made_changed_paused_and_resumed(billed: ServerProcess) -> None:
+    subjects = ["--subject", "orders.*", "--subject", "orders.a"]
+    assert _lines(_run(billed, "consumers", "edit", "mailer", *subjects, "--start", "oldest")) == []
+    terms = ["--redelivery", "1s,5s", "--redelivery-count", "0", "--order", "key", "--expires", "7d"]
+    assert _lines(_run(billed, "consumers", "edit", "mailer", *terms)) == []
+    assert _lines(_run(billed, "consumers", "pause", "mailer")) == []
+    [shown] = _lines(_run(billed, "consumers", "show", "mailer"))
+    expected = {
+        "patterns": ["orders.*", "orders.a"], "next_index": 1, "redelivery": "1s,5s", "redelivery_count": 0,
+        "order": "key", "expires": "7d", "paused": True,
+    }  # fmt: skip
+    assert shown | expected == shown
+    assert _run(billed, "consumers", "why", "mailer").stdout.startswith(b"paused")
+    _lines(_run(billed, "consumers", "resume", "mailer"))
+    _lines(_run(billed, "consumers", "edit", "mailer", "--order", "none", "--expires", "default"))
+    [shown] = _lines(_run(billed, "consumers", "show", "mailer"))
+    assert (shown["paused"], shown["order"], shown["expires"]) == (False, None, None)
+
+
+def test_a_move_says_what_it_repeats_or_skips(billed: ServerProcess) -> None:
+    said = {"from": 6, "to": 4, "repeats": 2, "skips": 0, "forgotten": 1}
+    planned = _run(billed, "consumers", "move", "billing", "--to", "-2", "--dry-run")
+    assert _lines(planned) == [said | {"moved": False}]
+    assert _lines(_run(billed, "consumers", "move", "billing", "--to", "-2")) == [said | {"moved": True}]
+    shown = on_a_terminal("consumers", "move", "billing", "--to", "newest", "--host", billed.url)
+    assert "moved billing from 4 to" in shown and "0 events repeated, 2 skipped, 0 pending forgotten" in shown
+
+
+def test_what_is_in_flight_is_listed_with_its_connection(billed: ServerProcess) -> None:
+    _lines(_run(billed, "consumers", "move", "billing", "--to", "1"))
+    with (
+        Client(billed.url) as client,
+        client.get("orders.*", ack="manual", consumer="billing", timeout=20) as events,
+    ):
+        event = next(events)
+        [pending] = _lines(_run(billed, "consumers", "pending", "billing"))
+        [connection] = _lines(_run(billed, "consumers", "connections", "billing"))
+        assert (pending["event_id"], pending["state"], pending["connection"]) == (
+            event.id, "in flight", connection["consumer_id"],
+        )  # fmt: skip
+        assert (connection["address"], connection["in_flight"]) == ("127.0.0.1", 1)
+        assert "in flight" in on_a_terminal("consumers", "pending", "billing", "--host", billed.url)
+        assert "127.0.0.1" in on_a_terminal("consumers", "connections", "billing", "--host", billed.url)
+
+
 def test_a_deleted_consumer_is_gone(billed: ServerProcess) -> None:
     assert _lines(_run(billed, "consumers", "delete", "billing")) == []
     assert _lines(_run(billed, "consumers", "list")) == []
@@ -85,7 +130,13 @@ def test_a_dropped_event_is_dead_no_more(billed: ServerProcess) -> None:
     ("args", "line", "status"),
     [
         (["consumers", "show"], "bus: show needs the NAME of a consumer; see bus consumers --help", 2),
-        (["consumers", "kill"], "bus: action: 'kill' is not one of 'list', 'show', 'why', 'delete'", 2),
+        (["consumers", "kill"], "bus: action: 'kill' is not one of 'list', 'show', 'why', 'pending', ", 2),
+        (["consumers", "pause", "nobody"], "bus: consumer 'nobody' doesn't exist: say which patterns it reads", 1),
+        (["consumers", "move", "nobody"], "bus: move needs to know where: --to oldest", 2),
+        (["consumers", "move", "nobody", "--to", "+1"], "bus: consumer 'nobody' doesn't exist", 1),
+        (["consumers", "edit", "x", "--to", "1"], "bus: --to goes with move; see bus consumers --help", 2),
+        (["consumers", "move", "x", "--redelivery-count", "0"], "bus: --redelivery-count goes with edit", 2),
+        (["consumers", "edit", "x", "--expires", "soon"], "bus: duration 'soon' can't be read", 2),
         (["consumers", "why", "a b"], "bus: consumer 'a b' doesn't exist", 1),
         (["dead", "drop"], "bus: drop needs the name of a CONSUMER; see bus dead --help", 2),
         (["dead", "list", "--index", "x"], "bus: --index x can't be read: write it like 7 or 7,9", 2),

@@ -60,7 +60,21 @@ def test_parameters_and_errors_are_listed(name: str) -> None:
         assert error in bus.__all__
 
 
-@pytest.mark.parametrize("kind", [bus.Event, bus.Receipt, bus.Gap, bus.Dropped, Dead])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        bus.Event,
+        bus.Receipt,
+        bus.Gap,
+        bus.Dropped,
+        Dead,
+        bus.ConsumerDescription,
+        bus.PendingDeliveries,
+        bus.PendingDelivery,
+        bus.ConsumerConnection,
+        bus.Move,
+    ],
+)
 def test_the_fields_of_what_comes_are_listed(kind: type[msgspec.Struct]) -> None:
     assert _section(inspect.getdoc(kind) or "", "Attributes") == list(kind.__struct_fields__)
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.engine.administration import ConsumerDescription, DeadLetter, NamespaceStats, ScheduleDescription
+from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries, PendingDelivery
+from bus.engine.administration import DeadLetter, NamespaceStats, ScheduleDescription
 from bus.errors import (
     BusError,
     ConfigError,
@@ -76,6 +77,10 @@ def test_the_fields_are_those_of_the_description() -> None:
     [
         ("Namespace", NamespaceStats),
         ("Consumer", ConsumerDescription),
+        ("PendingDeliveries", PendingDeliveries),
+        ("PendingDelivery", PendingDelivery),
+        ("ConsumerConnection", ConsumerConnection),
+        ("Move", Move),
         ("DeadLetter", DeadLetter),
         ("Dead", Dead),
         ("Schedule", ScheduleDescription),

@@ -60,6 +60,7 @@ class RecordingSink:
         self.again: list[Callable[[], bytes] | None] = []
         self.told: list[tuple[str, Mapping[str, Any]]] = []
         self.ended: list[str] = []
+        self.interrupted: list[str] = []
         self.failed: list[BusError] = []
 
     @property
@@ -76,6 +77,9 @@ class RecordingSink:
 
     def end(self, reason: str) -> None:
         self.ended.append(reason)
+
+    def interrupt(self, why: str) -> None:
+        self.interrupted.append(why)
 
     def fail(self, error: BusError) -> None:
         self.failed.append(error)

@@ -12,10 +12,12 @@ import asyncio
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries
 from bus.engine.administration import (
     ConsumerAdmin,
-    ConsumerDescription,
+    ConsumerChange,
     DeadLetter,
+    Destination,
     EngineCounts,
     NamespaceStats,
     Recurring,
@@ -113,6 +115,10 @@ class OpenSink:
         if not self.closed:
             self._sink.tell(kind, data)
 
+    def interrupt(self, why: str) -> None:
+        if not self.closed:
+            self._sink.interrupt(why)
+
     def end(self, reason: str) -> None:
         if not self.closed:
             self._sink.end(reason)
@@ -192,6 +198,22 @@ class LateAdmin:
     async def delete(self, name: str) -> None:
         await _turns()
         await self._inside.delete(name)
+
+    async def change(self, name: str, change: ConsumerChange) -> bool:
+        await _turns()
+        return await self._inside.change(name, change)
+
+    async def move(self, name: str, to: Destination, *, dry_run: bool = False) -> Move:
+        await _turns()
+        return await self._inside.move(name, to, dry_run=dry_run)
+
+    async def pending(self, name: str, *, most: int) -> PendingDeliveries:
+        await _turns()
+        return await self._inside.pending(name, most=most)
+
+    async def connections(self, name: str) -> Sequence[ConsumerConnection]:
+        await _turns()
+        return await self._inside.connections(name)
 
     async def dead(self, name: str) -> Sequence[DeadLetter]:
         await _turns()

@@ -231,7 +231,7 @@ def test_other_patterns_under_the_same_name_are_409(bus: ServerProcess, subject:
         pass
     answer = request(bus, "GET", f"/?subject={subject}.other&consumer=mismatch&ack=manual")
     status, text = refusal(answer)
-    assert (status, "delete it" in text) == (409, True)
+    assert (status, "bus consumers edit mismatch" in text) == (409, True)
     with _join(bus, f"{subject},{subject}", "mismatch") as stream:
         assert stream.status == 200
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from bus.config import Address, parse_count, parse_retention
-from bus.engine.base import StartKind
+from bus.engine.start import StartKind
 from bus.errors import BusError, InvalidError, MalformedError
 from bus.server.api.acknowledge import USUAL, _read_parameters, read_acknowledge
 from bus.server.api.subscribe import read_redelivery, read_start, read_subscribe

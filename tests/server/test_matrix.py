@@ -113,6 +113,14 @@ WAYS = {
     ),
     "consumers": Way(method="GET", path="/v1/consumers", granted=LOOKERS, shows=_names(b'"name":"c"')),
     "consumer": Way(method="GET", path=CONSUMER, granted=LOOKERS),
+    "change": Way(method="PUT", path=CONSUMER, body=b'{"redelivery_count": 3}', granted=MANAGERS),
+    "change what it reads": Way(method="PUT", path=CONSUMER, body=b'{"patterns": ["app.*"]}', granted=MANAGERS),
+    "move": Way(method="POST", path=f"{CONSUMER}/position", body=b'{"to": "newest"}', granted=MANAGERS),
+    "say what a move would be": Way(
+        method="POST", path=f"{CONSUMER}/position", query="dry_run=true", body=b'{"to": "newest"}', granted=MANAGERS
+    ),
+    "pending": Way(method="GET", path=f"{CONSUMER}/pending", granted=LOOKERS),
+    "connections": Way(method="GET", path=f"{CONSUMER}/connections", granted=LOOKERS),
     "why": Way(method="GET", path=f"{CONSUMER}/why", granted=LOOKERS),
     "dead": Way(method="GET", path=f"{CONSUMER}/dead", granted=LOOKERS),
     "redrive": Way(method="POST", path=f"{CONSUMER}/dead", granted=MANAGERS),
@@ -180,6 +188,20 @@ def test_what_is_not_granted_is_denied_and_what_is_granted_is_allowed(ground: Gr
         if way.shows(ground.go(way, who)):
             allowed.add(who)
     assert allowed == {"root", *way.granted}
+
+
+def test_what_a_consumer_is_to_read_has_to_be_within_its_managers_rights(ground: Ground) -> None:
+    def put(who: str, name: str, pattern: str) -> int:
+        body = b'{"patterns": ["%b"]}' % pattern.encode()
+        return ask(ground.server, ground.tokens[who], "PUT", f"/v1/consumers/{name}", body).status
+
+    assert put("elsewhere", "made", "app.a") == 403, "it isn't within, and there is none of this name"
+    assert put("elsewhere", "made", "orders.a") == 201
+    assert put("elsewhere", "made", "orders.b") == 200
+    assert put("elsewhere", "made", "app.a") == 403, "what it is to read isn't within"
+    assert put("keeper", "made", "app.a") == 403, "what it reads isn't within"
+    assert put("elsewhere", "c", "orders.a") == 403
+    assert put("elsewhere", "x", "app.a") == 201, "by its name"
 
 
 def test_looking_at_the_head_takes_what_looking_takes(ground: Ground) -> None:

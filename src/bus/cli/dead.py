@@ -10,10 +10,11 @@ import click
 import msgspec
 
 from bus.cli.console import complain, emit, say
-from bus.cli.consumers import ServerRow, list_consumers, path_of
+from bus.cli.consumers import ServerRow, list_consumers
 from bus.cli.option_types import read_index
 from bus.cli.server_options import server_options
 from bus.cli.table_output import TableColumn, show
+from bus.client.core.consumers import path_of
 from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_questions import ServerQuestions
 from bus.units import format_time, parse_time
@@ -90,7 +91,7 @@ def _read_indexes(given: Sequence[str]) -> set[int]:
 
 
 def _ask_dead(server: ServerQuestions, consumer: str, indexes: set[int]) -> list[ServerRow]:
-    found = server.ask("GET", f"{path_of(consumer)}/dead", _Dead).dead
+    found = server.ask("GET", path_of(consumer, "dead"), _Dead).dead
     return [{"consumer": consumer, **row} for row in found if not indexes or row.get("index") in indexes]
 
 
@@ -98,7 +99,7 @@ def _settle(server: ServerQuestions, action: str, consumer: str, indexes: set[in
     """Redrive or drop, say how many, and return the exit status: 1 if one asked for is not there, or gone."""
     query = f"?index={','.join(map(str, sorted(indexes)))}" if indexes else ""
     method = "POST" if action == "redrive" else "DELETE"
-    result = server.ask(method, f"{path_of(consumer)}/dead{query}", dict[str, int | list[int]])
+    result = server.ask(method, path_of(consumer, f"dead{query}"), dict[str, int | list[int]])
     gone = result.get("gone")
     done, count = next(((name, value) for name, value in result.items() if isinstance(value, int)), ("settled", 0))
     if not sys.stdout.isatty():

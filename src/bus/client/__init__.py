@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bus.client.aio.client import AsyncClient as AsyncClient
+    from bus.client.aio.consumers import AsyncConsumers as AsyncConsumers
     from bus.client.aio.delivery import AsyncDelivery as AsyncDelivery
     from bus.client.aio.schedules import AsyncSchedules as AsyncSchedules
     from bus.client.aio.stream import AsyncStream as AsyncStream
     from bus.client.aio.worker import AsyncWorker as AsyncWorker
     from bus.client.blocking.client import Client as Client
+    from bus.client.blocking.consumers import Consumers as Consumers
     from bus.client.blocking.delivery import Delivery as Delivery
     from bus.client.blocking.schedules import Schedules as Schedules
     from bus.client.blocking.stream import Stream as Stream
@@ -27,11 +29,13 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "AsyncClient": "aio.client",
+    "AsyncConsumers": "aio.consumers",
     "AsyncDelivery": "aio.delivery",
     "AsyncSchedules": "aio.schedules",
     "AsyncStream": "aio.stream",
     "AsyncWorker": "aio.worker",
     "Client": "blocking.client",
+    "Consumers": "blocking.consumers",
     "Delivery": "blocking.delivery",
     "Dropped": "core.stream_notices",
     "EventFields": "core.draft",

@@ -67,6 +67,7 @@ class EngineSettings:
     dup_size: int
     dup_ttl: float | None
     max_consumers: int
+    consumer_ttl: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -214,6 +214,14 @@ OPTIONS = (
         "Durable consumers kept; a new one beyond them is refused.",
     ),
     Option(
+        "consumer_ttl",
+        lambda text: parse_duration(text) or None if text else None,
+        "BUS_CONSUMER_TTL",
+        "",
+        "Time a durable consumer is kept without a connection, unless it says otherwise.",
+        shown="for ever",
+    ),
+    Option(
         "cors_origins", split_list, "BUS_CORS_ORIGINS", "*", "Web origins that may use the server, separated by commas."
     ),
     Option("heartbeat", parse_duration, "BUS_HEARTBEAT", "15s", "Time between heartbeats on a silent stream."),

@@ -6,12 +6,17 @@ All of it is awaited, for none of it is hot.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from bus.config import Storage
+from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries
+from bus.engine.start import NEWEST, StartPoint
 from bus.event import Draft
+from bus.subject import Filter
 from bus.wire import Durability
 
 
@@ -41,27 +46,32 @@ class EngineCounts(msgspec.Struct, frozen=True):
     subscriptions: int
 
 
-class ConsumerDescription(msgspec.Struct, frozen=True):
-    """A durable consumer: its terms, where it is, what it has pending, and why nothing is being delivered.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsumerChange:
+    """What is to be so of a durable consumer from now on; what is left out stays as it is.
 
-    Its fields are those of ``/v1/consumers``. ``counting`` means that ``behind`` is a lower bound yet; ``dead`` is how
-    many events it gave up.
+    ``start`` is where a new one begins. ``expires`` is in seconds, 0 for never, None for what the server's setting
+    says.
     """
 
-    name: str
-    namespace: str
-    patterns: list[str]
-    redelivery: str
-    redelivery_count: int
-    order: str | None
-    next_index: int
-    behind: int
-    counting: bool
-    pending: int
-    in_flight: int
-    dead: int
-    connections: int
-    why: str
+    filter: Filter | None = None
+    start: StartPoint = NEWEST
+    redelivery: tuple[float, ...] | None = None
+    redelivery_count: int | None = None
+    by_key: bool | None = None
+    expires: float | UnsetType | None = UNSET
+    paused: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """So many matching events on, or back if it is negative, from where a consumer is."""
+
+    events: int
+
+
+Destination = StartPoint | Step
+"""Where a consumer is to be moved."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -167,6 +177,27 @@ class ConsumerAdmin(Protocol):
 
     async def delete(self, name: str) -> None:
         """Forget a consumer; its streams end."""
+
+    async def change(self, name: str, change: ConsumerChange) -> bool:
+        """Make a consumer, or change it, for good before this returns; returns whether it was made.
+
+        Connections that subscribed to other patterns or another order are interrupted. Raises
+        `InvalidParameterError`, `UnknownNamespaceError`, `UnknownEventError`, `TooManyConsumersError`,
+        `ConsumerMismatchError` or `StorageError`, and then nothing has changed.
+        """
+
+    async def move(self, name: str, to: Destination, *, dry_run: bool = False) -> Move:
+        """Have a consumer go on elsewhere, for good before this returns, or say only what that would be.
+
+        What it has pending is forgotten, with connections too. Raises `UnknownEventError` for a place that never
+        existed, or `StorageError`, and then nothing has changed.
+        """
+
+    async def pending(self, name: str, *, most: int) -> PendingDeliveries:
+        """The events it has read and not settled, the first *most* of them."""
+
+    async def connections(self, name: str) -> Sequence[ConsumerConnection]:
+        """The connections that share it."""
 
     async def dead(self, name: str) -> Sequence[DeadLetter]:
         """The events it gave up."""

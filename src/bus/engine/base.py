@@ -14,6 +14,7 @@ from typing import Protocol
 import msgspec
 
 from bus.engine.administration import ConsumerAdmin, EngineCounts, NamespaceStats, ScheduleAdmin
+from bus.engine.start import NEWEST, StartPoint
 from bus.errors import BusError, UnknownConsumerError
 from bus.event import Draft, Receipt
 from bus.frame import Format
@@ -64,36 +65,17 @@ class Action(StrEnum):
     REJECT = "reject"
 
 
-class StartKind(StrEnum):
-    """How a subscription says where it begins."""
-
-    OLDEST = "oldest"
-    NEWEST = "newest"
-    AFTER = "after"
-    INDEX = "index"
-    TIME = "time"
-
-
-@dataclass(frozen=True, slots=True)
-class StartPoint:
-    """Where a subscription begins; ``event_id``, ``index`` and ``time`` (ns) belong to their kinds."""
-
-    kind: StartKind
-    event_id: str = ""
-    index: int = 0
-    time: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subscribe:
     """What a subscriber asks for. ``redelivery`` is in seconds, one per attempt, the last one repeating;
-    ``worker`` names the process that subscribes, the same whenever it connects again.
+    ``worker`` names the process that subscribes, the same whenever it connects again; ``address`` is where that is, for
+    those who look.
 
     None is what it didn't give, and so is False for ``by_key``: the terms of a durable consumer then hold.
     """
 
     filter: Filter
-    start: StartPoint = StartPoint(StartKind.NEWEST)
+    start: StartPoint = NEWEST
     resume_after: str | None = None
     ack: AckMode = AckMode.NONE
     redelivery: tuple[float, ...] | None = None
@@ -101,6 +83,7 @@ class Subscribe:
     prefetch: int = 1
     consumer: str | None = None
     worker: str = ""
+    address: str = ""
     by_key: bool = False
     limit: int | None = None
     follow: bool = True
@@ -151,6 +134,9 @@ class Sink(Protocol):
 
     def end(self, reason: str) -> None:
         """Close a stream that is complete: ``limit``, ``tail`` or ``deleted``."""
+
+    def interrupt(self, why: str) -> None:
+        """Break the stream off without a word, so that the subscriber subscribes again; *why* is for the log."""
 
     def fail(self, error: BusError) -> None:
         """Say why the stream can't go on, and break it off."""
@@ -214,7 +200,9 @@ class Engine(Protocol):
         """Why some namespace takes no events, None if all do."""
 
     def retain(self, *, now: int) -> None:
-        """Delete what needn't be kept any more (retention); called once in a while. *now* is in ns."""
+        """Delete what needn't be kept any more (retention), and consumers that nobody uses; called once in a while.
+        *now* is in ns.
+        """
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events and hand out no more deliveries; call *idle* when every publisher is answered."""

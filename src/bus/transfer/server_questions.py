@@ -48,9 +48,9 @@ class ServerQuestions:
         self._requests = address.requests()
         self._pool = Pool(self._requests.endpoint, tls=address.tls.context(self._requests.endpoint))
 
-    def ask(self, method: str, path: str, kind: type[T]) -> T:
+    def ask(self, method: str, path: str, kind: type[T], body: bytes = b"") -> T:
         """What it answers at *path*, as a *kind*. Raises the error it answers with, or `ConnectionFailedError`."""
-        response = self._call(method, path)
+        response = self._call(method, path, body)
         check(response)
         try:
             return msgspec.json.decode(response.body, type=kind)
@@ -82,9 +82,9 @@ class ServerQuestions:
             raise stranger(self.address, f"namespaces that can't be ({error})") from None
         return {stats.namespace: stats for stats in found}
 
-    def _call(self, method: str, path: str) -> Response:
+    def _call(self, method: str, path: str, body: bytes = b"") -> Response:
         deadline = monotonic() + REPLY_SECONDS
-        request = self._requests.ask(path, method=method)
+        request = self._requests.ask(path, method=method, body=body)
         connection = self._pool.connect(deadline=deadline)
         try:
             connection.exchange(request, deadline=deadline)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bus.engine.base import AckMode, Acknowledge, Action, StartKind, StartPoint, Subscribe
+from bus.engine.base import AckMode, Acknowledge, Action, Subscribe
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
+from bus.engine.start import StartKind, StartPoint
 from bus.errors import BusError
 from bus.subject import Filter
 from tests.engine.support import ManualLoop, RecordingSink, event_id, fill, open_namespace

@@ -12,9 +12,10 @@ import msgspec
 import pytest
 
 from bus.config import Settings
-from bus.engine.base import AckMode, Acknowledge, Action, StartKind, StartPoint, Subscribe, Subscription
+from bus.engine.base import AckMode, Acknowledge, Action, Subscribe, Subscription
 from bus.engine.consumer.hand_out import TURN_BYTES, TURN_EVENTS
 from bus.engine.embedded.engine import EmbeddedEngine
+from bus.engine.start import StartKind, StartPoint
 from bus.errors import BusError
 from bus.event import Draft
 from bus.subject import Filter
@@ -43,6 +44,8 @@ class Socket:
 
     def tell(self, kind: str, data: Mapping[str, Any]) -> None:
         self.told.append(kind)
+
+    def interrupt(self, why: str) -> None: ...
 
     def fail(self, error: BusError) -> None:
         self.told.append("error")

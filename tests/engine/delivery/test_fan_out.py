@@ -46,6 +46,8 @@ class Recorder:
     def fall_behind(self, index: int) -> None:
         self.behind.append(index)
 
+    def interrupt(self, why: str) -> None: ...
+
     def fail(self, error: BusError) -> None:
         self.failed = error
         self.live.unfollow(self.form, self)

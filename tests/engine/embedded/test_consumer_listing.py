@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from bus.engine.administration import ConsumerDescription
+from bus.consumer import ConsumerDescription
 from bus.engine.embedded.consumer_listing import (
     COST_OF_A_TURN,
     COST_OF_ONE,

@@ -47,8 +47,18 @@ def change(path: Path, statement: str, *values: Any) -> None:
 def test_what_is_written_is_read(tmp_path: Path, key: bytes | None) -> None:
     path = tmp_path / "consumers.db"
     pending = [KeptDelivery(3, 1), KeptDelivery(5, 2, "w-1", Loss.CROWD, True, 1_000)]
-    write(path, state("a", pending=pending), state("b"), key=key)
-    assert read(path, key=key) == {"a": state("a", pending=pending), "b": state("b")}
+    first = state("a", pending=pending, paused=True, expires=3600.0, idle=1.5)
+    write(path, first, state("b"), key=key)
+    assert read(path, key=key) == {"a": first, "b": state("b")}
+
+
+def test_a_state_never_takes_the_place_of_one_that_was_encoded_later(tmp_path: Path) -> None:
+    path = tmp_path / "consumers.db"
+    store = ConsumerStore(path, key=None)
+    for turn, cursor in ((2, 9), (1, 3)):
+        store.save({"a": msgspec.msgpack.encode(state("a", cursor=cursor))}, turn=turn)
+    store.close()
+    assert read(path)["a"].cursor == 9
 
 
 def test_another_key_is_named(tmp_path: Path) -> None:

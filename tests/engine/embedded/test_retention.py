@@ -7,11 +7,12 @@ from collections.abc import Mapping
 import pytest
 
 from bus.config import Keep
-from bus.engine.base import AckMode, StartKind, StartPoint, Subscribe
+from bus.engine.base import AckMode, Subscribe
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.embedded.retention import Retention
+from bus.engine.start import StartKind, StartPoint
 from bus.subject import Filter
 from tests.engine.support import ManualLoop, RecordingSink, fill, open_namespace
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bus.engine.base import MUCH, StartKind, StartPoint, Subscribe
+from bus.engine.base import MUCH, Subscribe
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
+from bus.engine.start import StartKind, StartPoint
 from bus.subject import Filter
 from tests.engine.support import ManualLoop, RecordingSink, batch, fill, open_namespace, store
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from bus.engine.base import Gap, StartKind, StartPoint, Subscribe
+from bus.engine.base import Gap, Subscribe
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.start_position import StartPosition, find, gap_between, locate
+from bus.engine.start import StartKind, StartPoint
 from bus.errors import UnknownEventError
 from bus.subject import Filter
 from bus.units import SECOND_NS, format_time

@@ -16,6 +16,9 @@ FAULTS = "tests/storage/test_faults.py"
 PREALLOCATION = "tests/storage/test_preallocation.py"
 DIRECTORY = "tests/server/test_directory.py"
 TERMS = "tests/server/test_terms.py"
+CHANGES = "tests/server/test_consumer_changes.py"
+MOVES = "tests/server/test_moves.py"
+MANAGED = "tests/engine/embedded/test_managed_consumers.py"
 SHORTER = "tests/server/test_shorter_log.py"
 WINDOW = "tests/engine/embedded/test_duplicates.py"
 PAGES = "tests/server/test_pages.py"
@@ -322,7 +325,7 @@ MISTAKES = (
     Mistake(
         "a new consumer gets events before it is written down",
         "engine/embedded/durable_consumers.py",
-        (("            self._checkpoints.write(name, self._encode_state(durable))\n", "            pass\n"),),
+        (("        self.write(self.state_of(durable))\n        self._durables", "        self._durables"),),
         (CONSUMERS,),
     ),
     Mistake(
@@ -698,5 +701,58 @@ MISTAKES = (
             ),
         ),
         ("tests/engine/schedules/test_store.py",),
+    ),
+    Mistake(
+        "a paused consumer goes on",
+        "engine/consumer/consumer.py",
+        (("if not (self.paused or self.held):", "if not self.held:"),),
+        (f"{CHANGES}::test_nothing_is_handed_out_while_it_is_paused", MANAGED),
+    ),
+    Mistake(
+        "a consumer goes on while it is counted what a move means",
+        "engine/consumer/consumer.py",
+        (("if not (self.paused or self.held):", "if not self.paused:"),),
+        (f"{MANAGED}::test_what_is_published_and_settled_while_it_is_counted_makes_the_answer_no_less_true",),
+    ),
+    Mistake(
+        "what is pending outlives a move",
+        "engine/consumer/hand_out.py",
+        (("        self._pending.forget_before(self._namespace.next)\n", ""),),
+        (MOVES, MANAGED),
+    ),
+    Mistake(
+        "a move is answered before it is on disk",
+        "engine/embedded/consumer_admin.py",
+        (("self._consumers.write(replace(state, cursor=index, pending=burying, idle=0.0))", "str(burying)"),),
+        (f"{MOVES}::test_it_goes_on_where_it_is_told",),
+    ),
+    Mistake(
+        "a change is answered before it is on disk",
+        "engine/embedded/consumer_admin.py",
+        (
+            (
+                "        self._consumers.write(replace(self._consumers.state_of(durable, terms=terms), idle=0.0))\n",
+                "",
+            ),
+        ),
+        ("tests/faults/test_consumer_calls.py",),
+    ),
+    Mistake(
+        "an older checkpoint takes the place of a move",
+        "engine/embedded/consumer_store.py",
+        (("if turn >= self._turns.get(name, 0):", "if True:"),),
+        ("tests/engine/embedded/test_consumer_store.py",),
+    ),
+    Mistake(
+        "the time in which the server is down counts as idle",
+        "engine/embedded/durable_consumers.py",
+        (("idle_since=self._loop.time())", "idle_since=0.0)"),),
+        (MANAGED,),
+    ),
+    Mistake(
+        "a manager has a consumer read what isn't within its rights",
+        "server/api/permits.py",
+        (("[*await self._patterns_of(name), *patterns] or None", "await self._patterns_of(name) or patterns or None"),),
+        ("tests/server/test_matrix.py",),
     ),
 )

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from bus.client.aio.calls import AsyncCalls
+from bus.client.aio.consumers import AsyncConsumers
 from bus.client.aio.handling import AsyncHandler
 from bus.client.aio.schedules import AsyncSchedules
 from bus.client.aio.stream import AsyncStream
@@ -53,6 +54,7 @@ class AsyncClient:
         max_connections: requests and confirmed puts that wait for their answers at once; others queue.
 
     Attributes:
+        consumers: the durable consumers of the server: list, change, pause, move and forget them.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:
@@ -77,6 +79,7 @@ class AsyncClient:
         requests = Requests(self._endpoint, credentials)
         context = make_tls(self._endpoint, tls=tls, ca=ca, cert=cert)
         self._calls = AsyncCalls(requests, timeout=timeout, tls=context, max_connections=max_connections)
+        self.consumers = AsyncConsumers(self._calls)
         self.schedules = AsyncSchedules(self._calls)
 
     # -- publishing

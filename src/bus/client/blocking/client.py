@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
 from bus.client.blocking.calls import Calls
+from bus.client.blocking.consumers import Consumers
 from bus.client.blocking.handling import Handler
 from bus.client.blocking.schedules import Schedules
 from bus.client.blocking.stream import Stream
@@ -51,6 +52,7 @@ class Client:
         tls: in place of *ca* and *cert*, a context of your own.
 
     Attributes:
+        consumers: the durable consumers of the server: list, change, pause, move and forget them.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:
@@ -74,6 +76,7 @@ class Client:
         requests = Requests(self._endpoint, credentials)
         context = make_tls(self._endpoint, tls=tls, ca=ca, cert=cert)
         self._calls = Calls(requests, timeout=timeout, tls=context)
+        self.consumers = Consumers(self._calls)
         self.schedules = Schedules(self._calls)
 
     # -- publishing

@@ -58,9 +58,9 @@ class GetOptions:
         one of the same name, as the same attempt.
         """
         values = {
-            "start": _written_start(self.start if start is None else start),
+            "start": written_start(self.start if start is None else start),
             "ack": self.ack if self.manual else None,
-            "redelivery": _written_durations(self.redelivery),
+            "redelivery": written_durations(self.redelivery),
             "redelivery_count": self.redelivery_count,
             "prefetch": self.prefetch,
             "consumer": self.consumer,
@@ -81,7 +81,8 @@ def subjects_in(subject: str | Sequence[str]) -> tuple[str, ...]:
     return (subject,) if isinstance(subject, str) else tuple(subject)
 
 
-def _written_start(start: Start | None) -> str | None:
+def written_start(start: Start | None) -> str | None:
+    """*start* the way the server reads it. Raises `InvalidParameterError` for a time without a time zone."""
     if isinstance(start, timedelta):
         return format_duration(start.total_seconds())
     if isinstance(start, datetime):
@@ -91,11 +92,12 @@ def _written_start(start: Start | None) -> str | None:
     return None if start is None else str(start)
 
 
-def _written_durations(durations: Duration | Sequence[Duration] | None) -> str | None:
+def written_durations(durations: Duration | Sequence[Duration] | None) -> str | None:
+    """One duration or several the way the server reads them."""
     if durations is None:
         return None
     several = [durations] if isinstance(durations, str | int | float) else durations
-    return ",".join(_written_duration(duration) for duration in several)
+    return ",".join(written_duration(duration) for duration in several)
 
 
 def in_seconds(duration: Duration) -> float:
@@ -103,6 +105,6 @@ def in_seconds(duration: Duration) -> float:
     return parse_duration(duration) if isinstance(duration, str) else float(duration)
 
 
-def _written_duration(duration: Duration) -> str:
+def written_duration(duration: Duration) -> str:
     """*duration* the way the server reads it."""
     return duration if isinstance(duration, str) else format_duration(duration)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 
 from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
@@ -19,17 +20,16 @@ from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, GivenUp, KeptDeliv
 from bus.engine.consumer.hand_out import HandOut
 from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.owner import ConsumerOwner
+from bus.engine.consumer.past_events import PastEvents
 from bus.engine.consumer.pending import Pending
 from bus.engine.consumer.subscription import ConsumerSubscription, Settlement
 from bus.engine.consumer.terms import Terms
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
-from bus.engine.reading.start_position import StartPosition, find
+from bus.engine.reading.start_position import StartPosition
 from bus.errors import BusError, NotOwnerError, UnknownEventError
 
 log = logging.getLogger("bus.engine")
-
-REMEMBERED_GIVEN_UP = 1024
 
 LONGEST_SHOWN = 200
 """Characters of a reason, which a worker may have written, that the log shows."""
@@ -68,10 +68,10 @@ class Consumer:
         self.name = name
         self.pending = Pending(redelivery=terms.redelivery, limit=terms.redelivery_count, shared=name != "")
         self.subscriptions: list[ConsumerSubscription] = []
-        self._began = position.index
+        self.paused = self.held = False
         self._loop = loop
         self._owner = owner
-        self._refused: dict[str, None] = {}
+        self._past = PastEvents(namespace, position.index)
         self._out = HandOut(
             namespace, self.pending, terms.filter, position.index,
             by_key=terms.by_key, missed=self._tell_gap, given_up=lambda gone: self.give_up([gone]),
@@ -94,7 +94,7 @@ class Consumer:
 
     def join(self, wanted: Subscribe, sink: Sink, gap: Gap | None = None) -> ConsumerSubscription:
         """Add a connection; it gets nothing before its ``start``."""
-        subscription = ConsumerSubscription(self, wanted, sink, gap)
+        subscription = ConsumerSubscription(self, wanted, sink, gap, now=self._loop.time())
         self.subscriptions.append(subscription)
         log.debug("consumer %s: joined by %s", self.name or "without a name", subscription.consumer_id)
         return subscription
@@ -127,7 +127,7 @@ class Consumer:
                 done.refused.append(error)
             except UnknownEventError as error:
                 if event_id not in ack.event_ids[:place]:
-                    done.refused.extend(self._refusal(event_id, error))
+                    done.refused.extend(self._past.refusal(event_id, error, cursor=self.cursor))
         self._owner.changed(self)
         self.pump_soon()
         return done
@@ -148,13 +148,6 @@ class Consumer:
             case Action.REJECT:
                 done.given_up.append(self.pending.reject(event_id, subscription.window, reason=ack.reason))
 
-    def _refusal(self, event_id: str, error: UnknownEventError) -> list[BusError]:
-        """Why an event that isn't pending can't be settled; nothing if it is: saying it again changes nothing."""
-        if event_id in self._refused:
-            return [UnknownEventError(f"event {event_id} was given up: it can't be acknowledged any more")]
-        index = find(self.namespace, event_id)
-        return [] if index is not None and self._began <= index < self.cursor else [error]
-
     def give_up(self, given_up: Sequence[GivenUp], settled: Settled = lambda error: None) -> None:
         """Let everybody know who has to; call *settled* when that is done, with what kept it from being done."""
         each = all_settled(len(given_up), settled)
@@ -164,9 +157,7 @@ class Consumer:
                 "consumer %s: event %d given up after %d attempts: %a",
                 self.name or "without a name", delivery.index, delivery.attempts, gone.reason[:LONGEST_SHOWN],
             )  # fmt: skip
-            self._refused[gone.delivery.event_id] = None
-            if len(self._refused) > REMEMBERED_GIVEN_UP:
-                del self._refused[next(iter(self._refused))]
+            self._past.give_up(delivery.event_id)
             self._owner.given_up(self, gone, each)
 
     # -- events that come back
@@ -191,6 +182,34 @@ class Consumer:
         self.pump_soon()
         return lost
 
+    # -- what is done to it
+
+    def pause(self) -> None:
+        """Hand out nothing from now on; what is in flight may be settled."""
+        self.paused = True
+
+    def resume(self) -> None:
+        """Hand out again."""
+        self.paused = False
+        self.pump_soon()
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Hand out nothing while it is found out what a move means, be it paused or not."""
+        self.held = True
+        try:
+            yield
+        finally:
+            self.held = False
+            self.pump_soon()
+
+    def move(self, index: int) -> None:
+        """Forget what is pending and go on from *index*; events from there on are delivered again."""
+        self._out.move(index)
+        self._past.move(index)
+        self._owner.changed(self)
+        self.pump_soon()
+
     # -- handing out
 
     def wake(self) -> None:
@@ -210,6 +229,12 @@ class Consumer:
         self._arm()
 
     def _hand_out(self) -> None:
+        if not (self.paused or self.held):
+            self._serve()
+        for subscription in list(self.subscriptions):
+            self._finish_if_done(subscription)
+
+    def _serve(self) -> None:
         handed = self._out.handed
         unfinished = self._out.serve(self.subscriptions, now=self._loop.time())
         if handed != self._out.handed:
@@ -218,8 +243,6 @@ class Consumer:
             self.pump_soon()
         elif self._out.wants_new(self.subscriptions):
             self._read_on()
-        for subscription in list(self.subscriptions):
-            self._finish_if_done(subscription)
 
     def _read_on(self) -> None:
         if self._out.fetch():
@@ -267,15 +290,24 @@ class Consumer:
         )
 
     def _fail(self, error: BusError) -> None:
-        for subscription in list(self.subscriptions):
-            subscription.close()
-            subscription.sink.fail(error)
+        for sink in self._left_sinks():
+            sink.fail(error)
 
     def end(self, reason: str) -> None:
         """End the streams of all members."""
+        for sink in self._left_sinks():
+            sink.end(reason)
+
+    def interrupt(self, why: str) -> None:
+        """Break off the streams of all members, so that they subscribe again."""
+        for sink in self._left_sinks():
+            sink.interrupt(why)
+
+    def _left_sinks(self) -> Iterator[Sink]:
+        """The sink of each member, which has left by then."""
         for subscription in list(self.subscriptions):
             subscription.close()
-            subscription.sink.end(reason)
+            yield subscription.sink
 
     def close(self) -> None:
         """Stop waiting and timing; nothing is delivered any more. Connections that end now are ended by the server."""

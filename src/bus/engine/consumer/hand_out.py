@@ -49,6 +49,7 @@ class HandOut:
     ) -> None:
         self._namespace = namespace
         self._pending = pending
+        self._wanted = wanted
         self.feed = LogCursor(namespace, wanted, index, missed=missed)
         self._by_key = by_key
         self._given_up = given_up
@@ -134,18 +135,30 @@ class HandOut:
     # -- in
 
     def readmit(self, index: int) -> bool:
-        """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log."""
+        """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log.
+
+        One that is yet to be read is delivered then.
+        """
         frame = self._namespace.frame(index)
-        if frame and not self._pending.has(index):
+        if frame and not self._pending.has(index) and not self._is_to_come(index, frame):
             self._pending.admit(index, id_of(frame), key=self._key_of(frame))
         return frame is not None
 
     def restore(self, kept: KeptDelivery, *, now: float, delay: float) -> bool:
-        """Take up a delivery where it was; False if its event isn't in the log."""
+        """Take up a delivery where it was, unless it is yet to be read; False if its event isn't in the log."""
         frame = self._namespace.frame(kept.index)
-        if frame and not self._pending.has(kept.index):
+        if frame and not self._pending.has(kept.index) and not self._is_to_come(kept.index, frame):
             self._pending.restore(kept, id_of(frame), key=self._key_of(frame), now=now, delay=delay)
         return frame is not None
+
+    def move(self, index: int) -> None:
+        """Forget what is pending, and go on from *index*."""
+        self._pending.forget_before(self._namespace.next)
+        self.feed.move(index)
+
+    def _is_to_come(self, index: int, frame: bytes) -> bool:
+        """Whether the event is yet to be read, after a move; a letter among dead ones never is."""
+        return index >= self.cursor and self._wanted.matches(read_frame(frame).subject.encode())
 
     def _key_of(self, frame: bytes) -> str:
         return read_frame(frame).key if self._by_key else ""

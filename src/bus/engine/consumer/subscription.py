@@ -57,10 +57,10 @@ class ConsumerSubscription:
     """One connection of a consumer.
 
     ``left`` counts down the deliveries it may still get, if it asked for a limit; ``until`` is the index it
-    ends at, if it doesn't follow.
+    ends at, if it doesn't follow. It is there ``since`` a time of the loop's clock.
     """
 
-    def __init__(self, consumer: SharedConsumer, wanted: Subscribe, sink: Sink, gap: Gap | None) -> None:
+    def __init__(self, consumer: SharedConsumer, wanted: Subscribe, sink: Sink, gap: Gap | None, *, now: float) -> None:
         self.consumer = consumer
         self.consumer_id = new_consumer_id()
         self.window = consumer.pending.windows.open(self.consumer_id, wanted.worker)
@@ -70,6 +70,8 @@ class ConsumerSubscription:
         self.gap = gap
         self.sink = sink
         self.prefetch = wanted.prefetch
+        self.address = wanted.address
+        self.since = now
         self.format = wanted.format
         self.left = wanted.limit
         self.until = None if wanted.follow else consumer.namespace.next

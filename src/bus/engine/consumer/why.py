@@ -12,6 +12,7 @@ from bus.units import format_duration
 NAMED = 3
 """Events that are named by id; of more only the number is given."""
 
+PAUSED = "paused: nothing is handed out until it is resumed, {count} in flight"
 NO_CONNECTION = "no connection"
 SLOW = "slow socket: no connection reads what it was sent"
 SILENT = "silent: {count} let a delivery time out and say nothing since; the last one got is {event}, {span} ago"
@@ -24,13 +25,15 @@ NACKED = "caught up, {count} nacked, the next due in {span}"
 BUSY = "caught up, {count} in flight or held behind their keys"
 CAUGHT_UP = "caught up"
 
-ANSWERS = (NO_CONNECTION, SLOW, SILENT, ALONE, FULL, TOO_MANY, DELIVERING, AWAITED, NACKED, BUSY, CAUGHT_UP)
+ANSWERS = (PAUSED, NO_CONNECTION, SLOW, SILENT, ALONE, FULL, TOO_MANY, DELIVERING, AWAITED, NACKED, BUSY, CAUGHT_UP)
 """All there are, looked for in this order: from the subscriber towards the log."""
 
 
 def why(consumer: Consumer, *, now: float) -> str:
     """The reason, as one of `ANSWERS`. *now* is the loop's time in seconds."""
     subscriptions = consumer.subscriptions
+    if consumer.paused:
+        return PAUSED.format(count=sum(subscription.in_flight for subscription in subscriptions))
     if not subscriptions:
         return NO_CONNECTION
     if all(not subscription.sink.writable for subscription in subscriptions):

@@ -128,13 +128,14 @@ def matching_next(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Ma
     return Matching(chain.from_iterable(found), end)
 
 
-def count_matching(batch: Batch, wanted: Filter, *, start: int) -> int:
-    """How many events of *batch* *wanted* takes, from index *start* on."""
+def count_matching(batch: Batch, wanted: Filter, *, start: int, until: int | None = None) -> int:
+    """How many events of *batch* *wanted* takes, from index *start* on and before *until*."""
     taken = [wanted.matches(subject) for subject in batch.subjects]
     skipped = max(start - batch.first, 0)
+    end = batch.count if until is None else min(max(until - batch.first, skipped), batch.count)
     if all(taken):
-        return batch.count - skipped
-    return sum(islice(_mask(batch, taken), skipped, None)) if any(taken) else 0
+        return end - skipped
+    return sum(islice(_mask(batch, taken), skipped, end)) if any(taken) else 0
 
 
 def _sliced(batch: Batch, taken: Taken, start: int, end: int) -> Iterator[tuple[int, bytes]]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from dataclasses import dataclass
 
-from bus.engine.administration import ConsumerDescription, DeadLetter
+from bus.consumer import ConsumerDescription
+from bus.engine.administration import DeadLetter
 from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.why import why
 from bus.engine.embedded.consumer_store import GivenUpEvent
 from bus.engine.embedded.durable_consumer import DurableConsumer
+from bus.units import format_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ class DescribedConsumer:
             dead=len(self.durable.dead),
             connections=len(consumer.subscriptions),
             why=why(consumer, now=self.loop.time()),
+            paused=terms.paused,
+            expires=None if terms.expires is None else format_duration(terms.expires) if terms.expires else "0",
         )
 
 

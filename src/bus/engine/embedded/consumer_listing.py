@@ -16,7 +16,7 @@ from asyncio import Future
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from bus.engine.administration import ConsumerDescription
+from bus.consumer import ConsumerDescription
 from bus.engine.consumer.lag import Lag
 from bus.engine.reading.round_robin import RoundRobin
 

@@ -64,7 +64,8 @@ class ConsumerState(msgspec.Struct):
     """What survives of a durable consumer.
 
     Everything before ``cursor`` is settled, except ``pending``. ``given``
-    names the terms that somebody gave; what version 0.1 wrote doesn't say.
+    names the terms that somebody gave; what version 0.1 wrote doesn't say. It is kept for ``expires`` seconds without
+    a connection, 0 for ever, None as long as the server's setting says; ``idle`` are those that have passed.
     """
 
     name: str
@@ -77,6 +78,9 @@ class ConsumerState(msgspec.Struct):
     pending: list[KeptDelivery] = []
     dead: list[GivenUpEvent] = []
     given: list[str] = []
+    paused: bool = False
+    expires: float | None = None
+    idle: float = 0.0
 
 
 class _Identity(msgspec.Struct):

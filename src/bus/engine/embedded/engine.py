@@ -29,9 +29,12 @@ from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.embedded.ack_routing import AckRouter
+from bus.engine.embedded.consumer_admin import DurableAdmin
+from bus.engine.embedded.consumer_needs import ConsumerNeeds
 from bus.engine.embedded.consumer_store import ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.engine.embedded.durable_consumers import DurableConsumers
+from bus.engine.embedded.idle_consumers import IdleConsumers
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.embedded.namespace_opening import open_in_memory, open_on_disk
@@ -72,7 +75,7 @@ class EmbeddedEngine:
         self._namespaces: dict[str, LogNamespace] = {}
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
-        self._consumers: DurableConsumers | None = None
+        self._durables: DurableConsumers | None = None
         self._schedulers: dict[str, Scheduler] = {}
         self._schedules = Schedules(self._schedulers, lambda name: self._namespaces[name].durability)
         self._anonymous = AnonymousConsumers(loop=loop, left=self._settling.forget, refused=self._refuse_request)
@@ -100,23 +103,29 @@ class EmbeddedEngine:
         """Logs first: they know whether the key is right before anything else is touched."""
         for name in self._settings.namespaces:
             self._namespaces[name] = self._open_namespace(name, directory)
-        self._consumers = DurableConsumers(
-            self._open_store(directory), self._namespaces, loop=self._loop, turns=self._turns,
+        self._durables = DurableConsumers(
+            self._open_store(directory), self._namespaces, loop=self._loop,
             left=self._settling.forget, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
-        self._consumers.load()
+        self._durables.load()
+        self._admin = DurableAdmin(self._durables, self._namespaces, loop=self._loop, turns=self._turns)
+        self._idle = IdleConsumers(self._durables, ttl=self._settings.consumer_ttl, loop=self._loop)
         for name, namespace in self._namespaces.items():
             self._schedulers[name] = self._open_scheduler(namespace, directory)
         self._retention = Retention(
             self._settings.retention, force=self._settings.retention_force,
-            durable=self._consumers, anonymous=self._anonymous, loop=self._loop,
+            durable=ConsumerNeeds(self._durables), anonymous=self._anonymous, loop=self._loop,
         )  # fmt: skip
 
     @property
-    def consumers(self) -> DurableConsumers:
+    def consumers(self) -> DurableAdmin:
         """The durable consumers."""
-        assert self._consumers is not None, "the engine is not open"
-        return self._consumers
+        return self._admin
+
+    @property
+    def _opened_durables(self) -> DurableConsumers:
+        assert self._durables is not None, "the engine is not open"
+        return self._durables
 
     @property
     def schedules(self) -> Schedules:
@@ -222,7 +231,7 @@ class EmbeddedEngine:
 
     def _consume(self, namespace: LogNamespace, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
         if wanted.consumer:
-            return self.consumers.join(namespace, wanted, sink)
+            return self._opened_durables.join(namespace, wanted, sink)
         return self._anonymous.join(namespace, wanted, sink)
 
     def _refuse_request(self, namespace: Namespace, gone: GivenUp) -> None:
@@ -250,8 +259,9 @@ class EmbeddedEngine:
     # -- retention
 
     def retain(self, *, now: int) -> None:
-        """Delete what needn't be kept any more, whole segments at a time. *now* is in ns."""
+        """Delete what needn't be kept any more, whole segments at a time, and idle consumers. *now* is in ns."""
         self._check_directory()
+        self._idle.expire()
         for namespace in self._namespaces.values():
             self._retention.retain(namespace, now=now)
 
@@ -281,7 +291,7 @@ class EmbeddedEngine:
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events; call *idle* when every publisher is answered."""
         waiting = set(self._parts())
-        self.consumers.stop()
+        self._opened_durables.stop()
 
         def one_idle(part: LogNamespace | Scheduler) -> None:
             waiting.discard(part)
@@ -297,8 +307,8 @@ class EmbeddedEngine:
 
     def close(self) -> None:
         """Close the logs and unlock the directory."""
-        if self._consumers is not None:
-            self._consumers.close()
+        if self._durables is not None:
+            self._durables.close()
         for scheduler in self._schedulers.values():
             scheduler.close()
         for namespace in self._namespaces.values():

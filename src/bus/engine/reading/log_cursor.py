@@ -16,7 +16,7 @@ class LogCursor:
     """The events of a namespace that a filter takes, from an index on.
 
     ``cursor`` is the index to go on from: everything before it was handed out, isn't wanted, or is missing,
-    which *missed* is told. ``handed`` counts the events handed out, ``skipped`` the times that some were missing.
+    which *missed* is told. ``handed`` counts the events handed out, ``skipped`` the times that it went on elsewhere.
     """
 
     def __init__(self, namespace: Namespace, wanted: Filter, index: int, *, missed: Callable[[Gap], None]) -> None:
@@ -54,6 +54,12 @@ class LogCursor:
         """Read again what was fetched and not taken yet: it may be gone."""
         self._fetched = iter(())
         self._fetched_to = self.cursor
+
+    def move(self, index: int) -> None:
+        """Go on from *index*."""
+        self.cursor = index
+        self.skipped += 1
+        self.forget_fetched()
 
     def fetch(self) -> bool:
         """Read the next chunk of the log; False at its end. Raises `StorageError`.

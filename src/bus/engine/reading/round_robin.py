@@ -8,9 +8,13 @@ After the round-robin of time-sharing systems: who has more to read goes to the 
 
 from __future__ import annotations
 
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Future
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from functools import partial
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class RoundRobin:
@@ -26,6 +30,18 @@ class RoundRobin:
             self._call_next()
         self._due.append(piece)
 
+    async def run(self, work: Generator[None, None, T]) -> T:
+        """Do *work*, a piece in each turn, and return what comes of it."""
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+            turn = self._loop.create_future()
+            self.add(partial(_begin, turn))
+            await turn
+
     def _do_next(self) -> None:
         piece = self._due.popleft()
         if self._due:
@@ -38,3 +54,9 @@ class RoundRobin:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {len(self._due)} due>"
+
+
+def _begin(turn: Future[None]) -> None:
+    """Have go on who waits for *turn*, unless nobody does any more."""
+    if not turn.done():
+        turn.set_result(None)

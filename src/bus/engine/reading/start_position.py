@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bus.engine.base import Gap, StartKind, StartPoint, Subscribe
+from bus.engine.base import Gap, Subscribe
 from bus.engine.namespace import Namespace
+from bus.engine.start import StartKind, StartPoint
 from bus.errors import UnknownEventError
 from bus.event import index_in
 from bus.frame import id_of, read_frame, split_frames
@@ -30,7 +31,7 @@ def locate(namespace: Namespace, wanted: Subscribe) -> StartPosition:
     """Where the subscription *wanted* begins. Raises `UnknownEventError` for a start that never existed."""
     if wanted.resume_after is not None:
         return _resume(namespace, wanted.resume_after)
-    return _begin(namespace, wanted.start)
+    return begin(namespace, wanted.start)
 
 
 def _resume(namespace: Namespace, event_id: str) -> StartPosition:
@@ -42,7 +43,8 @@ def _resume(namespace: Namespace, event_id: str) -> StartPosition:
     return _at(namespace, index + 1)
 
 
-def _begin(namespace: Namespace, start: StartPoint) -> StartPosition:
+def begin(namespace: Namespace, start: StartPoint) -> StartPosition:
+    """Where *start* is. Raises `UnknownEventError` if it never existed."""
     match start.kind:
         case StartKind.OLDEST:
             return _at(namespace, namespace.oldest_damage() or namespace.first)

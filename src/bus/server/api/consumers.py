@@ -2,8 +2,13 @@
 
 GET    /v1/consumers                 all of them
 GET    /v1/consumers/NAME            one
+PUT    /v1/consumers/NAME            make or change it
 DELETE /v1/consumers/NAME            forget it; its streams end
 GET    /v1/consumers/NAME/why        why nothing is being delivered, in a line
+GET    /v1/consumers/NAME/pending    the events it has read and not settled
+GET    /v1/consumers/NAME/connections
+                                     who shares it
+POST   /v1/consumers/NAME/position   move it, or say what that would repeat or skip: ?dry_run=true
 GET    /v1/consumers/NAME/dead       the events it gave up
 POST   /v1/consumers/NAME/dead       send them back: all, or ?index=7,9
 DELETE /v1/consumers/NAME/dead       forget them: all, or ?index=7,9
@@ -11,18 +16,26 @@ DELETE /v1/consumers/NAME/dead       forget them: all, or ?index=7,9
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import msgspec
 
-from bus.engine.administration import ConsumerAdmin, ConsumerDescription
+from bus.consumer import ConsumerDescription
+from bus.engine.administration import ConsumerAdmin
+from bus.server.api.consumer_bodies import read_change, read_destination
 from bus.server.api.later import answer_later
 from bus.server.api.permits import Permits
+from bus.server.http.query import read_flag
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
 from bus.units import parse_whole
 from bus.wire import JSON, TEXT
+
+MOST_PENDING = 10_000
+LISTED = 1000
+"""Pending events that are listed unless somebody wants more or fewer."""
 
 _JSON = format_headers({"Content-Type": JSON})
 _TEXT = format_headers({"Content-Type": TEXT})
@@ -56,6 +69,41 @@ class ConsumerRoutes:
     async def _respond_one(self, request: Request, responder: Responder) -> None:
         await self._permits.check_consumer(request, responder, _name(request))
         _respond(responder, await self._consumers.describe_one(_name(request)))
+
+    def change(self, request: Request, responder: Responder) -> None:
+        answer_later(responder, self._change(request, responder))
+
+    async def _change(self, request: Request, responder: Responder) -> None:
+        name, change = _name(request), read_change(request.body, now=time.time_ns())
+        patterns = [pattern.text for pattern in change.filter.patterns] if change.filter else []
+        await self._permits.check_change(request, responder, name, patterns)
+        made = await self._consumers.change(name, change)
+        _respond(responder, await self._consumers.describe_one(name), status=201 if made else 200)
+
+    def move(self, request: Request, responder: Responder) -> None:
+        answer_later(responder, self._move(request, responder))
+
+    async def _move(self, request: Request, responder: Responder) -> None:
+        name, to = _name(request), read_destination(request.body, now=time.time_ns())
+        dry_run = read_flag(request.parameter("dry_run"), "dry_run")
+        await self._permits.check_management(request, responder, name)
+        _respond(responder, await self._consumers.move(name, to, dry_run=dry_run))
+
+    def pending(self, request: Request, responder: Responder) -> None:
+        answer_later(responder, self._pending(request, responder))
+
+    async def _pending(self, request: Request, responder: Responder) -> None:
+        text = request.parameter("limit")
+        most = parse_whole(text, what="limit", least=1, most=MOST_PENDING) if text else LISTED
+        await self._permits.check_consumer(request, responder, _name(request))
+        _respond(responder, await self._consumers.pending(_name(request), most=most))
+
+    def connections(self, request: Request, responder: Responder) -> None:
+        answer_later(responder, self._connections(request, responder))
+
+    async def _connections(self, request: Request, responder: Responder) -> None:
+        await self._permits.check_consumer(request, responder, _name(request))
+        _respond(responder, {"connections": await self._consumers.connections(_name(request))})
 
     def delete(self, request: Request, responder: Responder) -> None:
         answer_later(responder, self._delete(request, responder))
@@ -105,8 +153,8 @@ def _name(request: Request) -> str:
     return request.path_values["name"]
 
 
-def _respond(responder: Responder, body: object) -> None:
-    responder.respond(200, _JSON, msgspec.json.encode(body))
+def _respond(responder: Responder, body: object, *, status: int = 200) -> None:
+    responder.respond(status, _JSON, msgspec.json.encode(body))
 
 
 def _read_indexes(request: Request) -> list[int] | None:

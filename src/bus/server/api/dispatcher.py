@@ -77,7 +77,7 @@ class Dispatcher:
         audit = AuditLog(clients)
         self._principal_limits = PrincipalLimits(clients, loop)
         self._permits = Permits(authenticator, engine.consumers, audit, self._principal_limits)
-        self._opener = Streams(engine, self._permits, self._heartbeat, loop)
+        self._opener = Streams(engine, self._permits, self._heartbeat, clients, loop)
         self.make_responder: MakeResponder = AccessLog(clients).responder if settings.access_log else Responder
         self._admission = Admission(settings.max_connections, settings.max_connections_per_address, clients)
         self.table = all_routes(

@@ -16,7 +16,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from bus.engine.administration import ConsumerDescription, EngineCounts, NamespaceStats
+from bus.consumer import ConsumerDescription
+from bus.engine.administration import EngineCounts, NamespaceStats
 from bus.engine.base import Engine
 from bus.server.api.later import answer_later
 from bus.server.http.memory_limits import Memory

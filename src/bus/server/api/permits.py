@@ -13,7 +13,8 @@ from collections.abc import Iterable, Sequence
 
 from bus.access.claims import Claims
 from bus.access.principal import EVERYBODY, Principal
-from bus.engine.administration import ConsumerAdmin, ConsumerDescription
+from bus.consumer import ConsumerDescription
+from bus.engine.administration import ConsumerAdmin
 from bus.engine.base import Acknowledge, Subscribe, unknown_consumer_id
 from bus.errors import BusError, InvalidSubjectError, UnauthorizedError, UnknownConsumerError
 from bus.event import Draft
@@ -204,15 +205,26 @@ class Permits:
         """Write down that somebody changes something that it may change."""
         self._audit.write(responder, request.principal, _what(request), allowed=True, why="within its manage")
 
+    async def check_change(self, request: Request, responder: Responder, name: str, patterns: Sequence[str]) -> None:
+        """As `check_management`, for whoever makes it or has it read *patterns*, which have to be within as well."""
+        may_manage = request.principal.rights.may_manage
+        if not (may_manage(name) or may_manage(name, [*await self._patterns_of(name), *patterns] or None)):
+            self._refuse_consumer(request, responder, name, "it, or what it is to read, isn't within its manage")
+        self._audit.write(responder, request.principal, _what(request), allowed=True, why="within its manage")
+
+    async def _patterns_of(self, name: str) -> Sequence[str]:
+        """What the consumer *name* reads, nothing if there is none."""
+        try:
+            return (await self._consumers.describe_one(name)).patterns
+        except UnknownConsumerError:
+            return ()
+
     async def _is_granted(self, principal: Principal, name: str, *, manage: bool) -> bool:
         """Whether *principal* may, by the name of the consumer or else by what it reads."""
         granted = principal.rights.may_manage if manage else principal.rights.may_see
         if granted(name) or not principal.rights.manage:
             return granted(name)
-        try:
-            return granted(name, (await self._consumers.describe_one(name)).patterns)
-        except UnknownConsumerError:
-            return False
+        return granted(name, await self._patterns_of(name) or None)
 
     def _refuse_consumer(self, request: Request, responder: Responder, name: str, why: str) -> None:
         error = refusal(request.principal, f"do this with consumer {name[:80]!a}", why)

@@ -30,7 +30,10 @@ def all_routes(
     schedules: ScheduleRoutes,
 ) -> RouteTable:
     """Every way into the server."""
-    consumer, why, dead = (f"/v1/consumers/{{name}}{what}" for what in ("", "/why", "/dead"))
+    consumer = "/v1/consumers/{name}"
+    why, pending, connections, position, dead = (
+        f"{consumer}/{what}" for what in ("why", "pending", "connections", "position", "dead")
+    )
     return RouteTable((
         Route(POST, "/", Need.PUBLISH, events.publish, _PUBLISH, take_lines=events.take_lines),
         Route(GET, "/", Need.SUBSCRIBE, events.subscribe, _SUBSCRIBE, ("subject",), needs_by_query=need_to_subscribe),
@@ -43,8 +46,12 @@ def all_routes(
         Route(GET, "/v1/namespaces", Need.INSPECT, monitoring.namespaces),
         Route(GET, "/v1/consumers", Need.INSPECT, consumers.show_all),
         Route(GET, consumer, Need.INSPECT, consumers.show),
+        Route(PUT, consumer, Need.MANAGE, consumers.change),
         Route(DELETE, consumer, Need.MANAGE, consumers.delete),
         Route(GET, why, Need.INSPECT, consumers.why),
+        Route(GET, pending, Need.INSPECT, consumers.pending, ("limit",)),
+        Route(GET, connections, Need.INSPECT, consumers.connections),
+        Route(POST, position, Need.MANAGE, consumers.move, ("dry_run",)),
         Route(GET, dead, Need.INSPECT, consumers.dead),
         Route(POST, dead, Need.MANAGE, consumers.redrive, lists=("index",)),
         Route(DELETE, dead, Need.MANAGE, consumers.drop, lists=("index",)),

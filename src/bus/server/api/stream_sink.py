@@ -188,11 +188,14 @@ class StreamSink:
             self._send(self._notice("error", {"message": line}) if is_line else encode_event("error", line))
         self._hang_up()
 
+    def interrupt(self, why: str) -> None:
+        self._log_end(why)
+        self._hang_up()
+
     def shut_down(self) -> None:
         """The server stops: break off, so that the subscriber comes back."""
-        self._log_end("the server stops")
         self._close_subscription()
-        self._hang_up()
+        self.interrupt("the server stops")
 
     def break_off(self, error: BusError) -> None:
         """The stream can't go on, for a reason the engine doesn't know."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from bus.access.principal import Principal
-from bus.engine.base import AckMode, Engine, StartKind, StartPoint, Subscribe, Subscription
+from bus.engine.base import AckMode, Engine, Subscribe, Subscription
+from bus.engine.start import StartKind, StartPoint
 from bus.errors import BusError, InvalidParameterError, StoppingError
 from bus.event import check_id
 from bus.frame import Format
@@ -17,7 +19,8 @@ from bus.server.api.permits import Permits
 from bus.server.api.route import Need
 from bus.server.api.stream_rights import OwnedStream
 from bus.server.api.stream_sink import StreamSink
-from bus.server.http.query import read_id
+from bus.server.http.client_address import ClientAddresses
+from bus.server.http.query import read_flag, read_id
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.subject import Filter
@@ -29,13 +32,21 @@ MOST_COUNT = 10**9
 
 
 class Streams:
-    """Opens streams on an engine as *permits* allow, and has *heartbeat* show that they live.
+    """Opens streams on an engine for *clients* as *permits* allow, and has *heartbeat* show that they live.
 
     When it is ``stopping`` it opens no more.
     """
 
-    def __init__(self, engine: Engine, permits: Permits, heartbeat: Heartbeat, loop: AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        permits: Permits,
+        heartbeat: Heartbeat,
+        clients: ClientAddresses,
+        loop: AbstractEventLoop,
+    ) -> None:
         self.stopping = False
+        self._clients = clients
         self._engine = engine
         self._permits = permits
         self._heartbeat = heartbeat
@@ -52,6 +63,8 @@ class Streams:
             raise StoppingError("the server is stopping: subscribe again when it is back")
         wanted = read_subscribe(request, now=now)
         self._permits.check_subscribe(request, responder, wanted)
+        if wanted.consumer:
+            wanted = replace(wanted, address=self._clients.shown(responder.connection, request.head))
         responder.await_turn(lambda: self._open(wanted, request.principal, responder))
 
     def _open(self, wanted: Subscribe, principal: Principal, responder: Responder) -> None:
@@ -143,9 +156,9 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         prefetch=_read_number(request, "prefetch", most=MOST_PREFETCH) or 1,
         consumer=request.parameter("consumer") or None,
         worker=_read_worker(request.parameter("worker")),
-        by_key=_read_order(request.parameter("order")),
+        by_key=read_order(request.parameter("order")),
         limit=_read_number(request, "limit", most=LARGEST_NUMBER),
-        follow=_read_flag(request.parameter("follow"), default=True),
+        follow=read_flag(request.parameter("follow"), "follow", default=True),
         format=_read_format(request.head.headers.get(b"accept")),
     )
     if wanted.consumer and wanted.ack is not AckMode.MANUAL:
@@ -153,20 +166,23 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
     return wanted
 
 
-def read_start(text: str, *, now: int) -> StartPoint:
-    """``oldest``, ``newest``, an index, an RFC 3339 time, an age or an event id; *now* is in ns."""
+def read_start(text: str, *, now: int, what: str = "start") -> StartPoint:
+    """``oldest``, ``newest``, an index, an RFC 3339 time, an age or an event id; *now* is in ns.
+
+    Raises `InvalidParameterError` that names *what* it is.
+    """
     if text in ("", "newest"):
         return StartPoint(StartKind.NEWEST)
     if text == "oldest":
         return StartPoint(StartKind.OLDEST)
     if text.isdecimal():
-        return StartPoint(StartKind.INDEX, index=max(parse_whole(text, what="start"), 1))
+        return StartPoint(StartKind.INDEX, index=max(parse_whole(text, what=what), 1))
     if text.startswith("e_"):
-        return StartPoint(StartKind.AFTER, event_id=read_id(text, "start"))
-    return _read_moment(text, now)
+        return StartPoint(StartKind.AFTER, event_id=read_id(text, what))
+    return _read_moment(text, now, what)
 
 
-def _read_moment(text: str, now: int) -> StartPoint:
+def _read_moment(text: str, now: int, what: str) -> StartPoint:
     """A time, an age, or an id that the publisher chose."""
     for read in (parse_time, lambda age: now - int(parse_duration(age) * SECOND_NS)):
         try:
@@ -174,10 +190,10 @@ def _read_moment(text: str, now: int) -> StartPoint:
         except InvalidParameterError:
             continue
     try:
-        return StartPoint(StartKind.AFTER, event_id=check_id(text, "start"))
+        return StartPoint(StartKind.AFTER, event_id=check_id(text, what))
     except BusError:
         raise InvalidParameterError(
-            f"start {text[:80]!a} can't be read: oldest, newest, an event id, an index, a time or an age like 15m"
+            f"{what} {text[:80]!a} can't be read: oldest, newest, an event id, an index, a time or an age like 15m"
         ) from None
 
 
@@ -213,17 +229,11 @@ def _read_worker(text: str) -> str:
         raise InvalidParameterError(error.message) from None
 
 
-def _read_order(text: str) -> bool:
+def read_order(text: str) -> bool:
+    """Whether order is kept by key. Raises `InvalidParameterError`."""
     if text not in ("", "key"):
         raise InvalidParameterError(f"order {text[:80]!a} is not known: the only order is key")
     return text == "key"
-
-
-def _read_flag(text: str, *, default: bool) -> bool:
-    known = {"": default, "true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in known:
-        raise InvalidParameterError(f"follow {text[:80]!a} is not true or false")
-    return known[text.lower()]
 
 
 def _read_count(text: str) -> int | None:

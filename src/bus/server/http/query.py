@@ -38,6 +38,14 @@ def read_id(text: str, name: str) -> str:
     return text
 
 
+def read_flag(text: str, name: str, *, default: bool = False) -> bool:
+    """Whether the parameter *name* says yes; *default* if it isn't given. Raises `InvalidParameterError`."""
+    known = {"": default, "true": True, "1": True, "false": False, "0": False}
+    if text.lower() not in known:
+        raise InvalidParameterError(f"{name} {text[:80]!a} is not true or false")
+    return known[text.lower()]
+
+
 def check_parameters(query: Query, *, once: tuple[str, ...], repeated: tuple[str, ...]) -> None:
     """Raise `InvalidParameterError` if *query* has others than these, or one of *once* several times.
 
