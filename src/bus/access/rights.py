@@ -12,32 +12,32 @@ subscription to ``orders.>`` needs a right that is as wide.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from bus.patterns import Matcher, contains
 
-REMEMBERED = 4096
-"""Subjects whose grants are remembered."""
+REMEMBERED = 1024
+"""Subjects for which a grant remembers whether it takes them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """Subjects that are granted, by patterns of any namespaces; make it with `Grant.of`."""
+    """Subjects that are granted, by patterns of any namespaces; make it with `Grant.of`.
+
+    ``takes`` tells whether a subject is granted.
+    """
 
     patterns: tuple[str, ...] = ()
-    _matcher: Matcher = field(default=Matcher(()), repr=False, compare=False)
+    takes: Callable[[str], bool] = field(default=lambda subject: False, repr=False, compare=False)
 
     @classmethod
     def of(cls, patterns: Iterable[str]) -> Grant:
         """What *patterns*, which are well-formed, take together."""
         found = tuple(patterns)
-        return cls(found, Matcher(found))
-
-    def takes(self, subject: str) -> bool:
-        """Whether *subject* is granted."""
-        return _takes(self._matcher, subject)
+        matcher = Matcher(found)
+        return cls(found, lru_cache(REMEMBERED)(lambda subject: matcher.takes(subject.encode())))
 
     def contains(self, pattern: str) -> bool:
         """Whether every subject that *pattern* takes is granted."""
@@ -49,12 +49,6 @@ class Grant:
 
     def __bool__(self) -> bool:
         return bool(self.patterns)
-
-
-@lru_cache(REMEMBERED)
-def _takes(matcher: Matcher, subject: str) -> bool:
-    """The memory is shared by all grants."""
-    return matcher.takes(subject.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +71,10 @@ def _glob(text: str) -> re.Pattern[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rights:
-    """What somebody may do; with ``admin`` everything."""
+    """What somebody may do; with ``admin`` everything.
+
+    ``may_publish`` tells whether events may be published to a subject; it is found once, for it is asked of each event.
+    """
 
     publish: Grant = Grant()
     subscribe: Grant = Grant()
@@ -87,10 +84,10 @@ class Rights:
     reply: bool = False
     metrics: bool = False
     admin: bool = False
+    may_publish: Callable[[str], bool] = field(init=False, repr=False, compare=False)
 
-    def may_publish(self, subject: str) -> bool:
-        """Whether events may be published to *subject*."""
-        return self.admin or self.publish.takes(subject)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "may_publish", _always if self.admin else self.publish.takes)
 
     def may_subscribe(self, pattern: str) -> bool:
         """Whether everything that *pattern* takes may be read."""
@@ -137,6 +134,10 @@ class Rights:
     def may_measure(self) -> bool:
         """Whether one may read the metrics."""
         return self.admin or self.metrics
+
+
+def _always(subject: str) -> bool:
+    return True
 
 
 EVERYTHING = Rights(admin=True)

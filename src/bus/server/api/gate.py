@@ -22,6 +22,9 @@ from bus.server.http.cross_origin import SAFE_METHODS, check_page
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 
+NOTHING = Need.NOTHING
+"""A name of its own: until Python 3.12, to look one up in its class takes a quarter of what the rest does."""
+
 Check = Callable[[Request, Responder], None]
 """Raises a `BusError` if a request may not pass, whatever it is for."""
 
@@ -89,14 +92,15 @@ class Gate:
 
     def _identify(self, authenticator: Authenticator, request: Request, route: Route, responder: Responder) -> None:
         """Tell *request* whom it is from, and refuse what nobody of that one's rights may do there."""
-        if route.needs is Need.NOTHING:
+        needs = route.needs
+        if needs is NOTHING:
             return
         try:
             request.principal = principal = authenticator.identify(request)
             responder.known_as(principal.name)
-            if request.credentials.meets is not route.needs:
-                check_need(principal, route.needs)
-                _note_met(request, route.needs)
+            if request.credentials.meets is not needs:
+                check_need(principal, needs)
+                _note_met(request, needs)
         except (UnauthorizedError, ForbiddenError) as error:
             self._note(request, responder, error)
             raise
