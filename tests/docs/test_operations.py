@@ -78,6 +78,15 @@ def test_the_setup_is_understood() -> None:
 
 
 @needs_promtool
+def test_the_setup_with_a_token_is_understood(tmp_path: Path) -> None:
+    setup, token = (SETUP / "with-token.yml").read_text(), tmp_path / "grafana.token"
+    assert f"```yaml\n{setup}```\n" in (ROOT / "docs" / "access.md").read_text()
+    token.write_text("bus_x")
+    (tmp_path / "prometheus.yml").write_text(setup.replace("/etc/prometheus/grafana.token", str(token)))
+    _promtool("check", "config", tmp_path / "prometheus.yml")
+
+
+@needs_promtool
 def test_the_metrics_are_named_as_is_usual(server: ServerProcess) -> None:
     _promtool("check", "metrics", stdin=request(server, "GET", "/metrics").body)
 

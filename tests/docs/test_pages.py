@@ -27,6 +27,7 @@ ABOUT = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.m
 CHECKED_IN = {
     ("README.md", "javascript"): "tests/third_party/test_first_pages.py",
     ("docs/access.md", "toml"): "tests/access/test_token_file.py",
+    ("docs/access.md", "yaml"): "tests/docs/test_operations.py",
     ("docs/any-language.md", "javascript"): "tests/third_party/test_page.py",
     ("docs/any-language.md", "nginx"): "tests/third_party/test_page.py",
     ("docs/cli.md", ""): "tests/cli/test_docs.py",
