@@ -58,6 +58,13 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+OIDC: Mapping[str, Kind] = {
+    "nginx": Kind(SETUPS / "oidc-nginx.conf", _around_nginx, _nginx),
+    "caddy": Kind(SETUPS / "oidc.Caddyfile", KINDS["caddy"].around, KINDS["caddy"].command),
+}
+"""Those that let a proxy for OpenID Connect say who asks."""
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -70,7 +77,7 @@ class Proxy:
     """A proxy in front of *server*, running from `start` to `stop`, in the clear and over TLS.
 
     *timeout* takes the place of the page's 60 s, where a proxy has a limit for silence at all;
-    *root* has the pages of `SITE`.
+    *root* has the pages of `SITE`; *sign_in* is the port of who signs people in for `OIDC`.
     """
 
     kind: Kind
@@ -79,6 +86,7 @@ class Proxy:
     authority: trustme.CA
     timeout: str = "60s"
     root: Path | None = None
+    sign_in: int = 4180
     port: int = field(default_factory=free_port)
     tls_port: int = field(default_factory=free_port)
     _process: subprocess.Popen[bytes] | None = None
@@ -122,6 +130,7 @@ class Proxy:
         text = self.kind.setup.read_text()
         own = {
             "127.0.0.1:2021": f"127.0.0.1:{self.server.port}",
+            "127.0.0.1:4180": f"127.0.0.1:{self.sign_in}",
             "8080": str(self.port),
             "8443": str(self.tls_port),
             CERTIFICATES: str(self.directory),
