@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries
 from bus.engine.administration import (
+    Changed,
     ConsumerAdmin,
     ConsumerChange,
     DeadLetter,
@@ -199,7 +200,11 @@ class LateAdmin:
         await _turns()
         await self._inside.delete(name)
 
-    async def change(self, name: str, change: ConsumerChange) -> bool:
+    async def patterns(self, name: str) -> Sequence[str]:
+        await _turns()
+        return await self._inside.patterns(name)
+
+    async def change(self, name: str, change: ConsumerChange) -> Changed:
         await _turns()
         return await self._inside.change(name, change)
 

@@ -64,6 +64,14 @@ class ConsumerChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Changed:
+    """The consumer after a change, ``behind`` as far as it is known at once, and whether it was made by that."""
+
+    consumer: ConsumerDescription
+    made: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """So many matching events on, or back if it is negative, from where a consumer is."""
 
@@ -178,8 +186,11 @@ class ConsumerAdmin(Protocol):
     async def delete(self, name: str) -> None:
         """Forget a consumer; its streams end."""
 
-    async def change(self, name: str, change: ConsumerChange) -> bool:
-        """Make a consumer, or change it, for good before this returns; returns whether it was made.
+    async def patterns(self, name: str) -> Sequence[str]:
+        """What it reads."""
+
+    async def change(self, name: str, change: ConsumerChange) -> Changed:
+        """Make a consumer, or change it, for good before this returns.
 
         Connections that subscribed to other patterns or another order are interrupted. Raises
         `InvalidParameterError`, `UnknownNamespaceError`, `UnknownEventError`, `TooManyConsumersError`,

@@ -14,19 +14,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from msgspec.structs import replace
 
 from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries
-from bus.engine.administration import ConsumerChange, DeadLetter, Destination, Redriven
+from bus.engine.administration import Changed, ConsumerChange, DeadLetter, Destination, Redriven
 from bus.engine.base import AckMode, Subscribe
 from bus.engine.consumer.moving import Effect, preview
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
 from bus.engine.embedded.consumer_description import DescribedConsumer, describe_dead
-from bus.engine.embedded.consumer_listing import ConsumerListing
+from bus.engine.embedded.consumer_listing import MOST_PIECES, ConsumerListing
 from bus.engine.embedded.delivery_listing import WallClock, list_connections, list_pending
 from bus.engine.embedded.durable_consumer import DurableConsumer
 from bus.engine.embedded.durable_consumers import DurableConsumers
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.round_robin import RoundRobin
 from bus.errors import ConsumerMismatchError, UnknownConsumerError, UnknownNamespaceError
+
+PIECES_AT_ONCE = 4
+"""Pieces of the log that are looked at before a change is answered: a pause shouldn't wait for what is behind."""
 
 
 class DurableAdmin:
@@ -54,8 +57,12 @@ class DurableAdmin:
 
     async def describe_one(self, name: str) -> ConsumerDescription:
         """One durable consumer. Raises `UnknownConsumerError`."""
-        found = [self._about(self._consumers.get(name))]
-        (about,) = await ConsumerListing(lambda: found, self._turns).ask()
+        return await self._describe(self._consumers.get(name), pieces=MOST_PIECES)
+
+    async def _describe(self, durable: DurableConsumer, *, pieces: int) -> ConsumerDescription:
+        """What there is to say of it, having looked at so many pieces of the log at most."""
+        found = [self._about(durable)]
+        (about,) = await ConsumerListing(lambda: found, self._turns, pieces=pieces).ask()
         return about
 
     def _about(self, durable: DurableConsumer) -> DescribedConsumer:
@@ -75,15 +82,19 @@ class DurableAdmin:
 
     # -- changing
 
-    async def change(self, name: str, change: ConsumerChange) -> bool:
-        if name not in self._consumers:
+    async def patterns(self, name: str) -> Sequence[str]:
+        """What it reads. Raises `UnknownConsumerError`."""
+        return [pattern.text for pattern in self._consumers.get(name).terms.filter.patterns]
+
+    async def change(self, name: str, change: ConsumerChange) -> Changed:
+        if made := name not in self._consumers:
             self._make(name, change)
-            return True
         durable = self._consumers.get(name)
-        async with durable.managing:
-            self._check_kept(durable)
-            self._change(durable, change)
-        return False
+        if not made:
+            async with durable.managing:
+                self._check_kept(durable)
+                self._change(durable, change)
+        return Changed(await self._describe(durable, pieces=PIECES_AT_ONCE), made)
 
     def _make(self, name: str, change: ConsumerChange) -> None:
         if change.filter is None:

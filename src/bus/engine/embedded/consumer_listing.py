@@ -5,7 +5,7 @@
                            ▲  whoever asks meanwhile gets the next round, so no answer is older than its question
 
 1. A round describes some consumers in each turn of the loop, as long as that is cheap.
-2. For one that is behind it looks at one piece of the log in each turn, up to `MOST_PIECES` in a round; what is left
+2. For one that is behind it looks at one piece of the log in each turn, up to so many in a round; what is left
    to count is left to the next round, and the number so far is a lower bound until then.
 """
 
@@ -48,9 +48,15 @@ class ListedConsumer(Protocol):
 
 
 class ConsumerListing:
-    """Describes the consumers that *consumers* gives, for whoever asks; works in turn with others at *turns*."""
+    """Describes the consumers that *consumers* gives, for whoever asks; works in turn with others at *turns*.
 
-    def __init__(self, consumers: Callable[[], Sequence[ListedConsumer]], turns: RoundRobin) -> None:
+    A round looks at *pieces* of logs at most.
+    """
+
+    def __init__(
+        self, consumers: Callable[[], Sequence[ListedConsumer]], turns: RoundRobin, *, pieces: int = MOST_PIECES
+    ) -> None:
+        self._pieces = pieces
         self._consumers = consumers
         self._turns = turns
         self._next: Described | None = None
@@ -69,7 +75,7 @@ class ConsumerListing:
         asked, self._next = self._next, None
         assert asked is not None, "a round is for somebody"
         found: list[ConsumerDescription] = []
-        self._go_on(_pieces(self._consumers(), found), found, asked)
+        self._go_on(_pieces(self._consumers(), found, self._pieces), found, asked)
 
     def _go_on(self, pieces: Iterator[None], found: list[ConsumerDescription], asked: Described) -> None:
         for _ in pieces:
@@ -81,9 +87,9 @@ class ConsumerListing:
         asked.set_result(found)
 
 
-def _pieces(consumers: Sequence[ListedConsumer], found: list[ConsumerDescription]) -> Iterator[None]:
-    """Describe all of *consumers* into *found*, with a stop after each piece of work."""
-    pieces, cost = MOST_PIECES, 0
+def _pieces(consumers: Sequence[ListedConsumer], found: list[ConsumerDescription], pieces: int) -> Iterator[None]:
+    """Describe all of *consumers* into *found*, looking at so many *pieces*, with a stop after each piece of work."""
+    cost = 0
     for consumer in consumers:
         while pieces and not consumer.lag.is_exact:
             consumer.lag.look()

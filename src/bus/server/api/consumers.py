@@ -77,8 +77,8 @@ class ConsumerRoutes:
         name, change = _name(request), read_change(request.body, now=time.time_ns())
         patterns = [pattern.text for pattern in change.filter.patterns] if change.filter else []
         await self._permits.check_change(request, responder, name, patterns)
-        made = await self._consumers.change(name, change)
-        _respond(responder, await self._consumers.describe_one(name), status=201 if made else 200)
+        changed = await self._consumers.change(name, change)
+        _respond(responder, changed.consumer, status=201 if changed.made else 200)
 
     def move(self, request: Request, responder: Responder) -> None:
         answer_later(responder, self._move(request, responder))

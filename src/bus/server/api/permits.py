@@ -215,7 +215,7 @@ class Permits:
     async def _patterns_of(self, name: str) -> Sequence[str]:
         """What the consumer *name* reads, nothing if there is none."""
         try:
-            return (await self._consumers.describe_one(name)).patterns
+            return await self._consumers.patterns(name)
         except UnknownConsumerError:
             return ()
 
