@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 
-from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
+from bus.engine.base import Acknowledge, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.alarm import Alarm
 from bus.engine.consumer.all_settled import all_settled
 from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, GivenUp, KeptDelivery
@@ -22,7 +22,8 @@ from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.owner import ConsumerOwner
 from bus.engine.consumer.past_events import PastEvents
 from bus.engine.consumer.pending import Pending
-from bus.engine.consumer.subscription import ConsumerSubscription, Settlement
+from bus.engine.consumer.settlement import Settlement
+from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.consumer.terms import Terms
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
@@ -122,7 +123,7 @@ class Consumer:
         self.pending.windows.hear(subscription.window, now=now)
         for place, event_id in enumerate(ack.event_ids):
             try:
-                self._settle(subscription, event_id, ack, done, now)
+                done.carry_out(ack, event_id, subscription.window, self.pending, now=now)
             except NotOwnerError as error:
                 done.refused.append(error)
             except UnknownEventError as error:
@@ -131,22 +132,6 @@ class Consumer:
         self._owner.changed(self)
         self.pump_soon()
         return done
-
-    def _settle(
-        self, subscription: ConsumerSubscription, event_id: str, ack: Acknowledge, done: Settlement, now: float
-    ) -> None:
-        match ack.action:
-            case Action.ACK:
-                done.acknowledged.append(self.pending.ack(event_id, subscription.window).index)
-            case Action.NACK:
-                gone = self.pending.nack(
-                    event_id, subscription.window, now=now, delay=ack.delay or 0, reason=ack.reason
-                )
-                done.given_up.extend([gone] if gone else [])
-            case Action.EXTEND:
-                self.pending.extend(event_id, subscription.window, now=now, delay=ack.delay)
-            case Action.REJECT:
-                done.given_up.append(self.pending.reject(event_id, subscription.window, reason=ack.reason))
 
     def give_up(self, given_up: Sequence[GivenUp], settled: Settled = lambda error: None) -> None:
         """Let everybody know who has to; call *settled* when that is done, with what kept it from being done."""

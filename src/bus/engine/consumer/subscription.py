@@ -4,22 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from bus.engine.base import Acknowledge, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.pending import Pending
+from bus.engine.consumer.settlement import Settlement
 from bus.engine.namespace import Namespace
-from bus.errors import BusError
 from bus.event import new_consumer_id
-
-
-class Settlement(NamedTuple):
-    """Indexes of the events that were acknowledged, why others couldn't be settled, and what is given up."""
-
-    acknowledged: list[int]
-    refused: list[BusError]
-    given_up: list[GivenUp]
 
 
 class SharedConsumer(Protocol):

@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 
 from bus.engine.base import Acknowledge, Action, Settled, Subscription, unknown_consumer_id
-from bus.engine.consumer.subscription import ConsumerSubscription, Settlement
+from bus.engine.consumer.settlement import Settlement
+from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.embedded.inboxes import Inboxes
 from bus.engine.namespace import Namespace
 from bus.engine.reading.start_position import find
