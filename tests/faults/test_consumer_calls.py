@@ -80,6 +80,21 @@ def test_killed_at_each_call_of_its_management(tmp_path: Path, figure: Figure) -
     figure("killed at each system call of a consumer's management: calls", len(calls))
 
 
+def test_each_answer_comes_after_a_sync_of_what_it_says(tmp_path: Path) -> None:
+    """A kill leaves what was written in the page cache; only a sync survives a power cut."""
+    trace = tmp_path / "trace"
+    _, said = run(tmp_path / "data", trace, "-e", f"trace=write,{CHANGES}")
+    answers, written, synced = 0, False, False
+    for call in read_trace(trace):
+        if (call.name == "write" and '"place' in call.text) or '"paused' in call.text or '"patterns' in call.text:
+            assert written and synced, f"before {call.text}"
+            answers, written, synced = answers + 1, False, False
+        elif DATABASE in call.text:
+            written = written or call.name == "pwrite64"
+            synced = written if call.name in ("fdatasync", "fsync") else False
+    assert answers == len(said)
+
+
 def test_the_control_for_that_an_answer_that_is_not_kept_is_noticed(tmp_path: Path) -> None:
     place = tmp_path / "data"
     _, EVERYTHING[:] = run(place, tmp_path / "trace")

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tests.conftest import StartServer
-from tests.server.support import acknowledge, publish, refusal, stored, target
+from tests.server.support import acknowledge, publish, refusal, stored, target, with_limits
 from tests.support import Answer, ServerProcess, request, subscribe
 
 pytestmark = pytest.mark.every_engine
@@ -214,6 +214,22 @@ def test_what_is_in_flight_and_with_whom_is_listed(bus: ServerProcess, subject: 
     assert refusal(request(bus, "GET", "/v1/consumers/nobody/pending"))[0] == 404
     assert refusal(request(bus, "GET", "/v1/consumers/nobody/connections"))[0] == 404
     assert refusal(request(bus, "GET", "/v1/consumers/in-flight/pending?limit=0"))[0] == 400
+
+
+def test_one_that_nobody_is_connected_to_expires(start_server: StartServer) -> None:
+    server = start_server(flags=["--consumer-ttl", "1h"], wrapper=with_limits(RETENTION_SECONDS=0.05))
+    answered(put(server, "kept", patterns="app.>"), 201)
+    with subscribe(server, "app.a", ack="manual", consumer="connected"):
+        change(server, "connected", expires="10ms")
+        answered(put(server, "idle", patterns="app.>", expires="10ms"), 201)
+        server.wait_for_log("consumer idle is forgotten: nobody was connected for 10ms")
+        assert about(server, "connected")["connections"] == 1
+    server.wait_for_log("consumer connected is forgotten")
+    assert request(server, "GET", "/v1/consumers/idle").status == 404
+    server.kill()
+    server.restart()
+    listed = msgspec.json.decode(request(server, "GET", "/v1/consumers").body)["consumers"]
+    assert [found["name"] for found in listed] == ["kept"]
 
 
 def test_a_consumer_in_memory_is_changed_as_well(start_server: StartServer) -> None:

@@ -52,7 +52,8 @@ class Kept:
         self.idle = IdleConsumers(self.consumers, ttl=ttl, loop=loop)
 
     def change(self, **change: Any) -> bool:
-        return self.loop.run_until_complete(self.admin.change(NAME, ConsumerChange(**change)))
+        """Whether it was made."""
+        return self.loop.run_until_complete(self.admin.change(NAME, ConsumerChange(**change))).made
 
     def join(
         self, namespace: LogNamespace, wanted: Filter, **options: Any
@@ -62,6 +63,12 @@ class Kept:
         found.start()
         self.loop.turn(3)
         return found, sink
+
+    def flush(self) -> None:
+        """Let a checkpoint be written."""
+        self.loop.advance(0.3)
+        while self.consumers._checkpoints._writing:
+            self.loop.turn()
 
     def stop(self) -> None:
         self.consumers.stop()
@@ -369,8 +376,7 @@ def test_how_long_it_was_idle_is_kept_over_restarts(loop: ManualLoop, namespace:
     for seconds, orderly in ((50, True), (35, False)):
         loop.advance(seconds)
         kept.idle.expire()
-        loop.advance(0.3)
-        loop.run_until_complete(loop.run_in_executor(None, lambda: None))
+        kept.flush()
         kept.stop() if orderly else kept.crash()
         kept = Kept(loop, namespace, tmp_path / "consumers.db", ttl=100)
     loop.advance(10)
@@ -382,17 +388,20 @@ def test_how_long_it_was_idle_is_kept_over_restarts(loop: ManualLoop, namespace:
     kept.stop()
 
 
+@pytest.mark.parametrize("restarted", [True, False])
 def test_who_connects_shows_that_it_is_needed_also_over_a_crash(
-    loop: ManualLoop, namespace: LogNamespace, tmp_path: Path
+    loop: ManualLoop, namespace: LogNamespace, tmp_path: Path, restarted: bool
 ) -> None:
     kept = Kept(loop, namespace, tmp_path / "consumers.db", ttl=100)
     kept.change(filter=FILTERS["app.a"])
     loop.advance(90)
-    kept.stop()
-    kept = Kept(loop, namespace, tmp_path / "consumers.db", ttl=100)
+    kept.idle.expire()
+    kept.flush()
+    if restarted:
+        kept.stop()
+        kept = Kept(loop, namespace, tmp_path / "consumers.db", ttl=100)
     kept.join(namespace, FILTERS["app.a"])
-    loop.advance(0.3)
-    loop.run_until_complete(loop.run_in_executor(None, lambda: None))
+    kept.flush()
     kept.crash()
     kept = Kept(loop, namespace, tmp_path / "consumers.db", ttl=100)
     loop.advance(90)

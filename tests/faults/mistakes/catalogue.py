@@ -738,10 +738,22 @@ MISTAKES = (
         ("tests/faults/test_consumer_calls.py",),
     ),
     Mistake(
+        "what is known of consumers is answered before it is synced",
+        "engine/embedded/consumer_store.py",
+        (("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),),
+        ("tests/faults/test_consumer_calls.py::test_each_answer_comes_after_a_sync_of_what_it_says",),
+    ),
+    Mistake(
         "an older checkpoint takes the place of a move",
         "engine/embedded/consumer_store.py",
         (("if turn >= self._turns.get(name, 0):", "if True:"),),
         ("tests/engine/embedded/test_consumer_store.py",),
+    ),
+    Mistake(
+        "who connects isn't written down, and the consumer is idle after a crash",
+        "engine/embedded/durable_consumers.py",
+        (("        durable.show_life(now=self._loop.time())\n        self.changed(durable.consumer)\n", ""),),
+        (MANAGED,),
     ),
     Mistake(
         "the time in which the server is down counts as idle",

@@ -128,21 +128,21 @@ class DurableConsumers:
         if durable is None:
             return self._begin(namespace, wanted, sink)
         self.adopt(durable, durable.terms.agreed(wanted))
-        if durable.idle_before:
-            self.changed(durable.consumer)
         durable.show_life(now=self._loop.time())
+        self.changed(durable.consumer)
         return durable.consumer.join(wanted, sink)
 
     def _begin(self, namespace: LogNamespace, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
         name, position = wanted.consumer or "", self._place(namespace, wanted)
-        durable = self.add(namespace, name, Terms.of(wanted), position)
+        durable = self._add(namespace, name, Terms.of(wanted), position)
         return durable.consumer.join(wanted, sink, position.gap)
 
     def make(self, namespace: LogNamespace, wanted: Subscribe, terms: Terms) -> None:
         """Make a consumer of these *terms* where *wanted* says. Raises what `join` does."""
-        self.add(namespace, wanted.consumer or "", terms, self._place(namespace, wanted))
+        self._add(namespace, wanted.consumer or "", terms, self._place(namespace, wanted))
 
-    def add(self, namespace: LogNamespace, name: str, terms: Terms, position: StartPosition) -> DurableConsumer:
+    def _add(self, namespace: LogNamespace, name: str, terms: Terms, position: StartPosition) -> DurableConsumer:
+        """Make a consumer, which is on disk before it is there."""
         durable = self._make(namespace, name, terms, position)
         self.write(self.state_of(durable))
         self._durables[name] = durable
