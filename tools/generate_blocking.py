@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "src" / "bus" / "client"
 RUFF = str(Path(sys.executable).with_name("ruff"))
 
-MODULES = ("client", "consumers", "delivery", "handling", "schedules", "worker")
+MODULES = ("client", "consumers", "delivery", "handling", "schedules", "stored_events", "worker")
 
 WORDS = (
     (r"^# ruff: noqa: ASYNC.*\n", ""),
@@ -34,6 +34,7 @@ WORDS = (
 TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
     "consumers": (),
     "schedules": (),
+    "stored_events": (),
     "client": (
         ("programs with an asyncio event loop", "programs without an event loop"),
         ("A Bus server, seen from one event loop.", "A Bus server, to be shared by any number of threads."),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bus.client import AsyncConsumers as AsyncConsumers
     from bus.client import AsyncDelivery as AsyncDelivery
     from bus.client import AsyncSchedules as AsyncSchedules
+    from bus.client import AsyncStoredEvents as AsyncStoredEvents
     from bus.client import AsyncStream as AsyncStream
     from bus.client import AsyncWorker as AsyncWorker
     from bus.client import Client as Client
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bus.client import Gap as Gap
     from bus.client import Schedule as Schedule
     from bus.client import Schedules as Schedules
+    from bus.client import StoredEvents as StoredEvents
     from bus.client import Stream as Stream
     from bus.client import UndecodableEventError as UndecodableEventError
     from bus.client import Worker as Worker
@@ -67,8 +69,9 @@ if TYPE_CHECKING:
     from bus.event import Receipt as Receipt
 
 _CLIENT = (
-    "AsyncClient", "AsyncConsumers", "AsyncDelivery", "AsyncSchedules", "AsyncStream", "AsyncWorker", "Client",
-    "Consumers", "Delivery", "Dropped", "Gap", "Schedule", "Schedules", "Stream", "UndecodableEventError", "Worker",
+    "AsyncClient", "AsyncConsumers", "AsyncDelivery", "AsyncSchedules", "AsyncStoredEvents", "AsyncStream",
+    "AsyncWorker", "Client", "Consumers", "Delivery", "Dropped", "Gap", "Schedule", "Schedules", "StoredEvents",
+    "Stream", "UndecodableEventError", "Worker",
 )  # fmt: skip
 _CONSUMER = ("ConsumerConnection", "ConsumerDescription", "Move", "PendingDeliveries", "PendingDelivery")
 _ERRORS = (

@@ -21,7 +21,7 @@ from itertools import accumulate, pairwise
 
 import msgspec
 
-from bus.event import Event
+from bus.event import Dead, Event
 from bus.payload import one_line
 
 _LINES = 4
@@ -150,6 +150,18 @@ _decode_fields = msgspec.json.Decoder(FrameFields).decode
 def read_frame(frame: bytes) -> FrameFields:
     """The fields of *frame*."""
     return _decode_fields(json_of(frame))
+
+
+class _Letter(msgspec.Struct, gc=False):
+    dead: Dead | None = None
+
+
+_decode_letter = msgspec.json.Decoder(_Letter).decode
+
+
+def dead_of(frame: bytes) -> Dead | None:
+    """The event that the dead letter *frame* stands for, None if it is none."""
+    return _decode_letter(json_of(frame)).dead
 
 
 class _Asking(msgspec.Struct, gc=False):

@@ -2,8 +2,9 @@
 
     workload.py DIRECTORY [SECRET]
 
-After each step it says what is promised from then on: ``kept N`` (the events up to N are durable) or
-``dropping N`` (those before N may be gone). Every event's frame is its index, so anybody can check it.
+After each step it says what is promised from then on: ``kept N`` (the events up to N are durable), ``dropping N``
+(those before N may be gone), ``deleting`` (those that `is_doomed` may be empty) and ``deleted`` (they are). Every
+event's frame is its index, so anybody can check it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,18 @@ def append(log: Log, *counts: int) -> None:
     log.sync()
 
 
+def is_doomed(index: int) -> bool:
+    """Whether the event is among those that are deleted, which are in closed segments."""
+    return index in (4, 8)
+
+
+def delete(log: Log) -> None:
+    """Delete what is doomed."""
+    for segment in log.segments:
+        if rewritten := log.rewrite(segment, lambda batch: {*filter(is_doomed, range(batch.first, batch.next))}):
+            log.replace(rewritten)
+
+
 def cipher_of(secret: str) -> Cipher | None:
     return Cipher(secret, block_size=256) if secret else None
 
@@ -55,6 +68,9 @@ def run(directory: Path, secret: str = "") -> None:
         for counts in ((1,), (3,), (2,), (4,), (1,), (3,), (1, 2)):
             append(log, *counts)
             say(f"kept {log.next - 1}")
+        say("deleting")
+        delete(log)
+        say("deleted")
         oldest_kept = log.segments[2].first
         say(f"dropping {oldest_kept}")
         log.drop_before(oldest_kept)

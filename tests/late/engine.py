@@ -20,6 +20,7 @@ from bus.engine.administration import (
     DeadLetter,
     Destination,
     EngineCounts,
+    EventAdmin,
     NamespaceStats,
     Recurring,
     Redriven,
@@ -44,6 +45,7 @@ from bus.engine.base import (
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Draft
+from bus.subject import Filter
 from bus.wire import Durability
 
 TURNS = 3
@@ -233,6 +235,23 @@ class LateAdmin:
         return await self._inside.drop(name, indexes)
 
 
+class LateEvents:
+    def __init__(self, inside: EventAdmin) -> None:
+        self._inside = inside
+
+    async def subject_of(self, event_id: str) -> str:
+        await _turns()
+        return await self._inside.subject_of(event_id)
+
+    async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
+        await _turns()
+        return await self._inside.delete_matching(wanted, before=before, older_than=older_than)
+
+    async def delete_one(self, event_id: str) -> int:
+        await _turns()
+        return await self._inside.delete_one(event_id)
+
+
 class LateSchedules:
     def __init__(self, inside: ScheduleAdmin) -> None:
         self._inside = inside
@@ -263,6 +282,7 @@ class LateEngine:
 
     def __init__(self, inside: Engine, loop: AbstractEventLoop) -> None:
         self.consumers = LateAdmin(inside.consumers)
+        self.events = LateEvents(inside.events)
         self.schedules = LateSchedules(inside.schedules)
         self._inside = inside
         self._later = Later(loop)

@@ -126,6 +126,8 @@ WAYS = {
     "redrive": Way(method="POST", path=f"{CONSUMER}/dead", granted=MANAGERS),
     "drop": Way(method="DELETE", path=f"{CONSUMER}/dead", granted=MANAGERS),
     "delete": Way(method="DELETE", path=CONSUMER, granted=MANAGERS),
+    "purge": Way(method="DELETE", path="/v1/events", query="subject=app.purged", granted=["keeper"]),
+    "purge one": Way(method="DELETE", path="/v1/events/{id}", granted=["keeper"]),
     "event for later": Way(method="POST", query="delay=1h", body=EVENT, granted=["publisher"]),
     "schedules": Way(method="GET", path="/v1/schedules", granted=SCHEDULERS, shows=_names(b'"id":"daily"')),
     "schedule": Way(method="GET", path=SCHEDULE, granted=SCHEDULERS),
@@ -147,7 +149,9 @@ class Ground:
         """Ask for *way* as *who*."""
         query = way.query.format(c=self.consumer_id, e=self.event_id, who=who)
         name = "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
-        target = way.path.format(name=name, id="daily") + (f"?{query}" if query else "")
+        target = way.path.format(name=name, id="purged" if way.path.startswith("/v1/events") else "daily") + (
+            f"?{query}" if query else ""
+        )
         return ask(self.server, self.tokens[who], way.method, target, way.body, **way.headers)
 
     def make_consumer(self, name: str) -> None:
@@ -185,6 +189,8 @@ def test_what_is_not_granted_is_denied_and_what_is_granted_is_allowed(ground: Gr
             ground.make_consumer("d")
         if name == "cancel":
             ground.make_schedule()
+        if name == "purge one":
+            ask(ground.server, ground.tokens["root"], "POST", "/", draft("app.purged", id="purged"))
         if way.shows(ground.go(way, who)):
             allowed.add(who)
     assert allowed == {"root", *way.granted}

@@ -66,6 +66,8 @@ def test_what_each_route_needs(routes: dict[tuple[str, str], Route]) -> None:
         ("GET", dead): Need.INSPECT,
         ("POST", dead): Need.MANAGE,
         ("DELETE", dead): Need.MANAGE,
+        ("DELETE", "/v1/events"): Need.MANAGE,
+        ("DELETE", "/v1/events/{id}"): Need.MANAGE,
         ("GET", "/v1/schedules"): Need.INSPECT,
         ("GET", "/v1/schedules/{id}"): Need.INSPECT,
         ("PUT", "/v1/schedules/{id}"): Need.MANAGE,

@@ -27,6 +27,7 @@ COMMANDS = {
     "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
     "schedule": ("bus.cli.schedule:schedule", "List events that are published later, cancel them, or have one recur."),
     "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),
+    "delete": ("bus.cli.delete:delete", "Delete events for good."),
     "token": ("bus.cli.token:token", "Make, list, check or revoke the tokens of a server."),
     "debug": ("bus.cli.debug:debug", "Show what a data directory or a server holds."),
     "dump": ("bus.cli.dump:dump", "Write all events as NDJSON."),

@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from bus.client.aio.consumers import AsyncConsumers as AsyncConsumers
     from bus.client.aio.delivery import AsyncDelivery as AsyncDelivery
     from bus.client.aio.schedules import AsyncSchedules as AsyncSchedules
+    from bus.client.aio.stored_events import AsyncStoredEvents as AsyncStoredEvents
     from bus.client.aio.stream import AsyncStream as AsyncStream
     from bus.client.aio.worker import AsyncWorker as AsyncWorker
     from bus.client.blocking.client import Client as Client
     from bus.client.blocking.consumers import Consumers as Consumers
     from bus.client.blocking.delivery import Delivery as Delivery
     from bus.client.blocking.schedules import Schedules as Schedules
+    from bus.client.blocking.stored_events import StoredEvents as StoredEvents
     from bus.client.blocking.stream import Stream as Stream
     from bus.client.blocking.worker import Worker as Worker
     from bus.client.core.decode import UndecodableEventError as UndecodableEventError
@@ -32,6 +34,7 @@ _HOMES = {
     "AsyncConsumers": "aio.consumers",
     "AsyncDelivery": "aio.delivery",
     "AsyncSchedules": "aio.schedules",
+    "AsyncStoredEvents": "aio.stored_events",
     "AsyncStream": "aio.stream",
     "AsyncWorker": "aio.worker",
     "Client": "blocking.client",
@@ -42,6 +45,7 @@ _HOMES = {
     "Gap": "core.stream_notices",
     "Schedule": "core.schedules",
     "Schedules": "blocking.schedules",
+    "StoredEvents": "blocking.stored_events",
     "Stream": "blocking.stream",
     "UndecodableEventError": "core.decode",
     "Worker": "blocking.worker",

@@ -104,6 +104,23 @@ class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: list[int] = []
 
 
+class EventAdmin(Protocol):
+    """The stored events of an engine."""
+
+    async def subject_of(self, event_id: str) -> str:
+        """The subject of an event. Raises `UnknownEventError`."""
+
+    async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
+        """Delete the events that *wanted* takes: if given only those *before* an index, *older_than* a time (ns).
+
+        Returns how many, when their bytes are gone from the disk; dead letters that stand for them count as well.
+        Raises `UnknownNamespaceError` or a `StorageError`.
+        """
+
+    async def delete_one(self, event_id: str) -> int:
+        """Delete one event, likewise. Raises `UnknownEventError` as well."""
+
+
 class ScheduleDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     """An event that waits to be published. Its fields are those of ``/v1/schedules``.
 

@@ -13,7 +13,7 @@ from typing import Protocol
 
 import msgspec
 
-from bus.engine.administration import ConsumerAdmin, EngineCounts, NamespaceStats, ScheduleAdmin
+from bus.engine.administration import ConsumerAdmin, EngineCounts, EventAdmin, NamespaceStats, ScheduleAdmin
 from bus.engine.start import NEWEST, StartPoint
 from bus.errors import BusError, UnknownConsumerError
 from bus.event import Draft, Receipt
@@ -190,6 +190,10 @@ class Engine(Protocol):
     @property
     def consumers(self) -> ConsumerAdmin:
         """The durable consumers."""
+
+    @property
+    def events(self) -> EventAdmin:
+        """What is stored."""
 
     @property
     def schedules(self) -> ScheduleAdmin:

@@ -89,8 +89,13 @@ class Namespace(ABC):
             return ()
         return self._tail.read(index, READ_BYTES, READ_BATCHES) or self.read_stored(index)
 
+    def forget_read(self) -> None:
+        """Read anew what is in memory: some of it was deleted."""
+        self._tail = TailCache(TAIL_BYTES)
+        self._single_events = SingleEvents(self.read)
+
     def frame(self, index: int) -> bytes | None:
-        """The frame of the event at *index*, None if it isn't there (any more)."""
+        """The frame of the event at *index*: empty if it was deleted by itself, None if it isn't there (any more)."""
         return self._single_events.at(index) if self.first <= index < self.next else None
 
     def take_over(

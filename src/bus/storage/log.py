@@ -29,12 +29,13 @@ from bus.errors import DiskFullError, LogFailedError, StorageError
 from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import Batch
 from bus.storage.cipher import Cipher
+from bus.storage.deletion import Rewritten
 from bus.storage.files import DISK, FULL, FileSystem, UnfitFileError
 from bus.storage.header import HEADER_SIZE, Header, segment_path
 from bus.storage.log_reader import LogReader, LogView
 from bus.storage.recovery import Recovered, recover
 from bus.storage.segment import SegmentInfo
-from bus.storage.sidecar import SIDECAR_SUFFIX
+from bus.storage.sidecar import SIDECAR_SUFFIX, encode_sidecar, write_sidecar
 
 SEGMENT_BYTES = 64 << 20
 _MAX_SEGMENT = 1 << 31
@@ -187,6 +188,39 @@ class Log(LogReader):
             dropped.append(oldest)
         return tuple(dropped)
 
+    def replace(self, rewritten: Rewritten) -> None:
+        """Puts a rewritten segment in the place of what it was made of; durable on return.
+
+        Nothing happens if that was removed meanwhile. LogFailedError if the log takes no writes, StorageError if the
+        file can't be replaced.
+        """
+        if self.failure:
+            raise self._refused()
+        origin, fresh = rewritten.origin, rewritten.fresh
+        fresh.file.close()
+        try:
+            if origin not in self._view.closed:
+                self._files.remove(fresh.path)
+                return
+            self._put(fresh, origin.path)
+        except OSError as error:
+            raise StorageError(f"replacing {origin.path} failed: {error.strerror}: check the disk") from error
+        info = SegmentInfo.of(origin.path, fresh.header, fresh.extent)
+        closed = tuple(info if found == origin else found for found in self._view.closed)
+        self._view = self._view._replace(closed=closed)
+        self.forget_opened()
+
+    def _put(self, fresh: ActiveSegment, place: Path) -> None:
+        """Steps 3 to 5 of ``deletion.py``."""
+        sidecar = place.with_suffix(SIDECAR_SUFFIX)
+        with suppress(FileNotFoundError):
+            self._files.remove(sidecar)
+        self._files.sync_directory(self._directory)
+        self._files.rename(fresh.path, place)
+        self._files.sync_directory(self._directory)
+        with suppress(OSError):
+            write_sidecar(self._files, sidecar, encode_sidecar(fresh.header, fresh.extent, fresh.index))
+
     def close(self) -> None:
         """Syncs, writes the sidecar of the active segment, and closes the files; again does nothing."""
         active = self._view.active
@@ -195,7 +229,7 @@ class Log(LogReader):
                 self._vouch(active)
         finally:
             self.failure = self.failure or f"the log in {self._directory} is closed"
-            self._open.cache_clear()
+            self.forget_opened()
             if active:
                 active.file.close()
 
@@ -272,7 +306,7 @@ class Log(LogReader):
         except OSError as error:
             raise StorageError(f"removing {segment.path} failed: {error}") from error
         finally:
-            self._open.cache_clear()
+            self.forget_opened()
 
     def __enter__(self) -> Log:
         return self

@@ -10,12 +10,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.errors import StorageError
+from bus.errors import DiskFullError, StorageError
 from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import MANY_BATCHES, Batch
 from bus.storage.cipher import Cipher, hash_id
 from bus.storage.damage import Damage, DamagedLogError
-from bus.storage.files import FileSystem
+from bus.storage.deletion import Doomed, Rewritten, rewrite
+from bus.storage.files import FULL, FileSystem
 from bus.storage.header import segment_path
 from bus.storage.recovery import Recovered
 from bus.storage.segment import Segment, SegmentInfo, SegmentTail
@@ -126,6 +127,30 @@ class LogReader:
             return self._segment_with(view, index).read(index, limit, most)
         except OSError as error:
             raise self._unread(f"event {index}", error) from error
+
+    def batches(self, segment: SegmentInfo) -> Iterator[Batch]:
+        """All batches of *segment*. Errors are those of ``read``."""
+        index = segment.first
+        while index < segment.next:
+            for batch in self.read(index):
+                yield batch
+                index = batch.next
+
+    def rewrite(self, segment: SegmentInfo, doomed: Doomed) -> Rewritten | None:
+        """*segment*, which is closed, without the events that are *doomed*, for ``Log.replace``; None if none are.
+
+        DamagedLogError if some of it can't be read, OutOfLogError if it was removed meanwhile, DiskFullError if there
+        is no room for another one beside it, StorageError if the disk fails.
+        """
+        try:
+            return rewrite(segment, partial(self.batches, segment), doomed, files=self._files, cipher=self._cipher)
+        except OSError as error:
+            kind = DiskFullError if error.errno in FULL else StorageError
+            raise kind(f"writing {segment.path} anew failed: {error.strerror}: nothing was changed") from error
+
+    def forget_opened(self) -> None:
+        """Open closed segments anew: others may be in their places."""
+        self._open.cache_clear()
 
     def find_time(self, time: int) -> int:
         """Index of the first event of the first batch of *time* (ns) or later; ``next`` if there is none.

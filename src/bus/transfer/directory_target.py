@@ -87,7 +87,8 @@ class DirectoryTarget:
             return
         if event.index < due or not self._odd.skip:
             raise InvalidEventError(
-                f"index {event.index} comes where {due} is due: a dump has no holes, --append gives new indexes"
+                f"index {event.index} comes where {due} is due: "
+                "if events were deleted in between, --append gives new indexes"
             )
 
     def _store(self, events: Sequence[StoredEvent], now: int) -> None:

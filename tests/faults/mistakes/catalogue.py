@@ -32,6 +32,7 @@ HOSTILE = "tests/client/test_hostile.py"
 REQUESTS = "tests/server/test_requests.py"
 BAD_INPUT = "tests/server/test_bad_input.py"
 DAMAGE = "tests/server/test_damage.py"
+DELETION = "tests/storage/test_deletion.py"
 SCHEDULER = "tests/engine/schedules/test_scheduler.py"
 BOUNDS = "tests/server/test_bounds.py"
 
@@ -766,5 +767,39 @@ MISTAKES = (
         "server/api/permits.py",
         (("[*await self._patterns_of(name), *patterns] or None", "await self._patterns_of(name) or patterns or None"),),
         ("tests/server/test_matrix.py",),
+    ),
+    Mistake(
+        "a segment that is written anew takes its place before it is on the disk",
+        "storage/deletion.py",
+        (("    fresh.seal()\n", ""),),
+        (f"{DELETION}::test_no_power_cut_loses_a_neighbour_or_brings_back_what_was_deleted",),
+    ),
+    Mistake(
+        "a deletion is answered before the new name is on the disk",
+        "storage/log.py",
+        (
+            (
+                "        self._files.rename(fresh.path, place)\n        self._files.sync_directory(self._directory)\n",
+                "        self._files.rename(fresh.path, place)\n",
+            ),
+            (
+                "            write_sidecar(self._files, sidecar, encode_sidecar(fresh.header, fresh.extent,"
+                " fresh.index))\n",
+                "            pass\n",
+            ),
+        ),
+        (f"{DELETION}::test_no_power_cut_loses_a_neighbour_or_brings_back_what_was_deleted",),
+    ),
+    Mistake(
+        "what was deleted is still in memory",
+        "engine/namespace.py",
+        (
+            (
+                "        self._tail = TailCache(TAIL_BYTES)\n"
+                "        self._single_events = SingleEvents(self.read)\n\n    def frame",
+                "        pass\n\n    def frame",
+            ),
+        ),
+        ("tests/server/test_deletion.py::test_a_subscriber_passes_by",),
     ),
 )

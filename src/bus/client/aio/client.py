@@ -12,6 +12,7 @@ from bus.client.aio.calls import AsyncCalls
 from bus.client.aio.consumers import AsyncConsumers
 from bus.client.aio.handling import AsyncHandler
 from bus.client.aio.schedules import AsyncSchedules
+from bus.client.aio.stored_events import AsyncStoredEvents
 from bus.client.aio.stream import AsyncStream
 from bus.client.aio.worker import AsyncWorker
 from bus.client.core.credentials import Credentials, Token
@@ -55,6 +56,7 @@ class AsyncClient:
 
     Attributes:
         consumers: the durable consumers of the server: list, change, pause, move and forget them.
+        events: what is stored: delete it.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:
@@ -81,6 +83,7 @@ class AsyncClient:
         self._calls = AsyncCalls(requests, timeout=timeout, tls=context, max_connections=max_connections)
         self.consumers = AsyncConsumers(self._calls)
         self.schedules = AsyncSchedules(self._calls)
+        self.events = AsyncStoredEvents(self._calls)
 
     # -- publishing
 

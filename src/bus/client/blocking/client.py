@@ -12,6 +12,7 @@ from bus.client.blocking.calls import Calls
 from bus.client.blocking.consumers import Consumers
 from bus.client.blocking.handling import Handler
 from bus.client.blocking.schedules import Schedules
+from bus.client.blocking.stored_events import StoredEvents
 from bus.client.blocking.stream import Stream
 from bus.client.blocking.worker import Worker
 from bus.client.core.credentials import Credentials, Token
@@ -53,6 +54,7 @@ class Client:
 
     Attributes:
         consumers: the durable consumers of the server: list, change, pause, move and forget them.
+        events: what is stored: delete it.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:
@@ -78,6 +80,7 @@ class Client:
         self._calls = Calls(requests, timeout=timeout, tls=context)
         self.consumers = Consumers(self._calls)
         self.schedules = Schedules(self._calls)
+        self.events = StoredEvents(self._calls)
 
     # -- publishing
 

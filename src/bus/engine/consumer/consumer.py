@@ -195,6 +195,12 @@ class Consumer:
         self._owner.changed(self)
         self.pump_soon()
 
+    def look_again(self) -> None:
+        """Events were deleted: what was read ahead, and counted, may be among them."""
+        self._out.feed.look_again()
+        self._owner.changed(self)
+        self.pump_soon()
+
     # -- handing out
 
     def wake(self) -> None:

@@ -107,6 +107,8 @@ class HandOut:
                 self._given_up(found)
             elif frame := self._frame(found):
                 return nth_attempt(frame, found.attempts)
+            else:  # that it said nothing of what isn't there any more is no silence
+                self._pending.windows.hear(window, now=now)
         return b""
 
     def _add_new(
@@ -126,11 +128,13 @@ class HandOut:
                 size -= len(frame)
 
     def _frame(self, delivery: Delivery) -> bytes:
-        """The frame of a delivery that came back; it is given up if that is no longer there."""
-        frame = self._namespace.frame(delivery.index) or b""
+        """The frame of a delivery that came back; empty if it was deleted, and given up if it is no longer there."""
+        frame = self._namespace.frame(delivery.index)
         if not frame:
-            self._given_up(self._pending.give_up(delivery, reason="no longer in the log"))
-        return frame
+            gone = self._pending.give_up(delivery, reason="no longer in the log")
+            if frame is None:
+                self._given_up(gone)
+        return frame or b""
 
     # -- in
 
@@ -142,10 +146,10 @@ class HandOut:
         frame = self._namespace.frame(index)
         if frame and not self._pending.has(index) and not self._is_to_come(index, frame):
             self._pending.admit(index, id_of(frame), key=self._key_of(frame))
-        return frame is not None
+        return bool(frame)
 
     def restore(self, kept: KeptDelivery, *, now: float, delay: float) -> bool:
-        """Take up a delivery where it was, unless it is yet to be read; False if its event isn't in the log."""
+        """Take up a delivery where it was, unless it is yet to be read or was deleted; False if it isn't in the log."""
         frame = self._namespace.frame(kept.index)
         if frame and not self._pending.has(kept.index) and not self._is_to_come(kept.index, frame):
             self._pending.restore(kept, id_of(frame), key=self._key_of(frame), now=now, delay=delay)

@@ -68,6 +68,10 @@ class DeadLetters:
                 self.record(durable, _dead(gone.delivery, "", reason))
                 settled(None)
                 return
+            if not frame:  # deleted: nothing is to be kept of it
+                del durable.burying[index]
+                settled(None)
+                return
             letter = read_frame(frame)
             dead = _dead(gone.delivery, letter.subject, gone.reason)
             burial = _Burial(self, durable, gone, dead, settled)

@@ -146,7 +146,7 @@ def _weight(key: Key) -> int:
 def stored_keys(store: Log) -> Iterator[tuple[Key, Receipt, int]]:
     """The keys of the events in *store*, newest first: each with its receipt, and the time of its batch (ns)."""
     for batch in store.keyed_batches():
-        events = list(map(read_frame, split_frames(batch.frames, batch.lengths)))
+        events = list(map(read_frame, filter(None, split_frames(batch.frames, batch.lengths))))
         for event in reversed(events):
             if event.key:
                 yield (event.subject, event.key), Receipt(event.id, event.created_at, event.index), batch.time

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
@@ -26,6 +26,7 @@ from bus.engine.base import (
     Subscription,
 )
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
+from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.embedded.ack_routing import AckRouter
@@ -43,6 +44,7 @@ from bus.engine.embedded.retention import Retention
 from bus.engine.embedded.schedules.scheduler import Scheduler
 from bus.engine.embedded.schedules.schedules import Schedules
 from bus.engine.embedded.schedules.store import ScheduleStore
+from bus.engine.embedded.stored_events import StoredEvents
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
 from bus.engine.reading.paced_turns import PacedTurns
@@ -76,6 +78,7 @@ class EmbeddedEngine:
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
         self._durables: DurableConsumers | None = None
+        self._events = StoredEvents(self._namespaces, self._consumers_of, loop)
         self._schedulers: dict[str, Scheduler] = {}
         self._schedules = Schedules(self._schedulers, lambda name: self._namespaces[name].durability)
         self._anonymous = AnonymousConsumers(loop=loop, left=self._settling.forget, refused=self._refuse_request)
@@ -126,6 +129,17 @@ class EmbeddedEngine:
     def _opened_durables(self) -> DurableConsumers:
         assert self._durables is not None, "the engine is not open"
         return self._durables
+
+    @property
+    def events(self) -> StoredEvents:
+        """What is stored."""
+        return self._events
+
+    def _consumers_of(self, namespace: LogNamespace) -> Iterator[Consumer]:
+        """The consumers that read *namespace*, durable or not."""
+        for consumer in (*(durable.consumer for durable in self._opened_durables), *self._anonymous):
+            if consumer.namespace is namespace:
+                yield consumer
 
     @property
     def schedules(self) -> Schedules:

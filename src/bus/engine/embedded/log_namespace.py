@@ -280,6 +280,10 @@ class LogNamespace(Namespace):
     def find_time(self, time: int) -> int:
         return min(self.store.find_time(time), self.next)
 
+    def forget_read(self) -> None:
+        super().forget_read()
+        self.store.forget_opened()
+
     def maintain(self, work: Callable[[], None]) -> None:
         """Do *work* on the log between commits, where it is written."""
         self._committer.maintain(work)

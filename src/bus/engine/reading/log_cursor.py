@@ -61,6 +61,11 @@ class LogCursor:
         self.skipped += 1
         self.forget_fetched()
 
+    def look_again(self) -> None:
+        """Some events were deleted, also of those that were counted."""
+        self.forget_fetched()
+        self.skipped += 1
+
     def fetch(self) -> bool:
         """Read the next chunk of the log; False at its end. Raises `StorageError`.
 

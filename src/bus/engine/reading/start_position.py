@@ -51,7 +51,7 @@ def begin(namespace: Namespace, start: StartPoint) -> StartPosition:
         case StartKind.NEWEST:
             return StartPosition(namespace.next)
         case StartKind.TIME:
-            return StartPosition(_find_time(namespace, start.time))
+            return StartPosition(find_time(namespace, start.time))
         case StartKind.AFTER:
             index = find(namespace, start.event_id)
             if index is None:
@@ -99,11 +99,14 @@ def find(namespace: Namespace, event_id: str, *, since: int = 0) -> int | None:
 
 def _has_id(namespace: Namespace, index: int, event_id: str) -> bool:
     frame = namespace.frame(index)
-    return frame is not None and id_of(frame) == event_id
+    return bool(frame) and id_of(frame or b"") == event_id
 
 
-def _find_time(namespace: Namespace, time: int) -> int:
-    """The first event created at *time* or later. A batch's time is the latest of the log up to its end."""
+def find_time(namespace: Namespace, time: int) -> int:
+    """The index of the first event created at *time* or later.
+
+    A batch's time is the latest of the log up to its end.
+    """
     index = namespace.find_time(time)
     batches = namespace.read(index)
     return _first_since(batches[0], time) if batches else index
@@ -111,6 +114,6 @@ def _find_time(namespace: Namespace, time: int) -> int:
 
 def _first_since(batch: Batch, time: int) -> int:
     for index, frame in enumerate(split_frames(batch.frames, batch.lengths), batch.first):
-        if parse_time(read_frame(frame).created_at) >= time:
+        if frame and parse_time(read_frame(frame).created_at) >= time:
             return index
     return batch.next

@@ -29,6 +29,7 @@ from bus.server.api.permits import Permits
 from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.routes import all_routes
 from bus.server.api.schedules import ScheduleRoutes
+from bus.server.api.stored_events import StoredEventRoutes
 from bus.server.api.subscribe import Streams
 from bus.server.api.token_watch import TokenWatch
 from bus.server.http import limits
@@ -89,6 +90,7 @@ class Dispatcher:
             MetricsRoute(engine, self.connections, self.streams, self.incoming),
             ConsumerRoutes(engine.consumers, self._permits),
             ScheduleRoutes(engine.schedules, self._permits),
+            StoredEventRoutes(engine.events, self._permits),
         )  # fmt: skip
         self._client_limits = ClientLimits(
             clients, requests=settings.limit_requests, bytes=settings.limit_bytes,

@@ -24,7 +24,7 @@ from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.stream_rights import OwnedStream, StreamRights
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
-from bus.subject import INBOX_NAMESPACE, is_inbox, parse_subject
+from bus.subject import INBOX_NAMESPACE, Filter, is_inbox, parse_subject
 
 
 class Permits:
@@ -200,6 +200,19 @@ class Permits:
             error = refusal(request.principal, "do this with a schedule", "its subject isn't within its manage")
             self._note(responder, request.principal, _what(request), error)
             raise error
+
+    def check_purge(self, request: Request, responder: Responder, wanted: Filter | None) -> None:
+        """Raise `ForbiddenError` or `UnauthorizedError` unless all that *wanted* takes may be deleted; write it down.
+
+        Of an event that isn't there, whose filter is None, only those learn who may manage all.
+        """
+        rights = request.principal.rights
+        patterns = () if wanted is None else [pattern.text for pattern in wanted.patterns]
+        if not (rights.admin or (patterns and all(map(rights.manage.contains, patterns)))):
+            error = refusal(request.principal, "delete these events", "they aren't within its manage")
+            self._note(responder, request.principal, _what(request), error)
+            raise error
+        self.note_management(request, responder)
 
     def note_management(self, request: Request, responder: Responder) -> None:
         """Write down that somebody changes something that it may change."""

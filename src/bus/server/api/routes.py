@@ -9,6 +9,7 @@ from bus.server.api.metrics import MetricsRoute
 from bus.server.api.monitoring import MonitoringRoutes
 from bus.server.api.route import Need, Route, RouteTable, options_route
 from bus.server.api.schedules import ScheduleRoutes
+from bus.server.api.stored_events import StoredEventRoutes
 from bus.server.api.subscribe import need_to_subscribe
 from bus.server.http.request_line import METHODS
 
@@ -28,6 +29,7 @@ def all_routes(
     metrics: MetricsRoute,
     consumers: ConsumerRoutes,
     schedules: ScheduleRoutes,
+    stored: StoredEventRoutes,
 ) -> RouteTable:
     """Every way into the server."""
     consumer = "/v1/consumers/{name}"
@@ -59,5 +61,7 @@ def all_routes(
         Route(GET, "/v1/schedules/{id}", Need.INSPECT, schedules.show),
         Route(PUT, "/v1/schedules/{id}", Need.MANAGE, schedules.set),
         Route(DELETE, "/v1/schedules/{id}", Need.MANAGE, schedules.cancel),
+        Route(DELETE, "/v1/events", Need.MANAGE, stored.delete_matching, ("before",), ("subject",)),
+        Route(DELETE, "/v1/events/{id}", Need.MANAGE, stored.delete_one),
         options_route("*", METHODS),
     ))  # fmt: skip
