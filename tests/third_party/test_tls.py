@@ -9,9 +9,10 @@ from playwright.sync_api import Browser
 
 from tests.authority import Authority
 from tests.conftest import StartServer
+from tests.proxies.support import Proxy
 from tests.server.support import stored
 from tests.support import PATIENCE, ServerProcess
-from tests.third_party.client import InNode, InPython, ThirdPartyClient, hear
+from tests.third_party.client import InBrowser, InNode, InPython, ThirdPartyClient, hear
 from tests.third_party.conftest import need_packages
 from tests.third_party.readers import READERS
 
@@ -54,6 +55,17 @@ def _check_resuming(server: ServerProcess, client: ThirdPartyClient) -> None:
     ids.append(client.publish("app.test", 4))
     heard += hear(client, 1)
     assert [event.id for event in heard] == ids
+
+
+@pytest.mark.parametrize("kind", ["EventSource", "fetchEventSource"])
+def test_a_page_goes_on_over_a_restart(server: ServerProcess, browser: Browser, site: Proxy, kind: str) -> None:
+    """A page of another origin."""
+    need_packages()
+    with browser.new_page(ignore_https_errors=True) as page:
+        page.set_default_timeout(PATIENCE * 1000)
+        page.goto(f"{site.url}/js/page.html")
+        page.wait_for_function("window.calls")
+        _check_resuming(server, InBrowser(server.url, page, kind))
 
 
 def test_a_browser_listens_and_publishes(server: ServerProcess, browser: Browser) -> None:
