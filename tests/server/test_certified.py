@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.authority import Authority, Identity
+from tests.conftest import StartServer
 from tests.server.access import TokenFile, told
 from tests.server.bare_tls import read_to_end
 from tests.server.support import draft, target
@@ -92,6 +93,17 @@ def test_requests_over_one_connection_are_each_of_who_asks(ground: Ground) -> No
                 connection.sendall(one + EVENT)
                 statuses.append(int(connection.recv(65536).split(b" ", 2)[1]))
             assert statuses == expected
+
+
+def test_a_file_that_names_certificates_nobody_is_asked_for_is_warned_of(
+    start_server: StartServer, tmp_path: Path
+) -> None:
+    file = TokenFile(tmp_path / "tokens.toml", some={"publish": ["app.>"]})
+    server = start_server(flags=["--auth", str(file.path)])
+    assert "no client is asked for one" not in server.log
+    file.certs = {"shop.example": {"publish": ["app.>"]}}
+    file.write()
+    assert " WARNING " in server.wait_for_log("names certificates, and no client is asked for one: --tls-client-ca")
 
 
 def test_a_stream_is_judged_again_when_its_certificates_table_changes(ground: Ground) -> None:

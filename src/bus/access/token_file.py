@@ -66,7 +66,7 @@ class Tokens:
         jwt: JwtTable | None,
     ) -> None:
         self._by_digest = by_digest
-        self._by_certificate = by_certificate
+        self.by_certificate = by_certificate
         self.anonymous = anonymous
         self.jwt = jwt
 
@@ -76,7 +76,7 @@ class Tokens:
 
     def certified(self, certificate: str) -> Principal | None:
         """Whose *certificate* of this name is; if nobody's, that of whoever is anonymous."""
-        return self._by_certificate.get(certificate, self.anonymous)
+        return self.by_certificate.get(certificate, self.anonymous)
 
     def again(self, principal: Principal) -> Principal | None:
         """Who *principal*, which an older file made known, is by this one; None if nobody any more, or by a JWT."""
@@ -96,12 +96,12 @@ class Tokens:
 
     def __iter__(self) -> Iterator[Principal]:
         yield from self._by_digest.values()
-        yield from self._by_certificate.values()
+        yield from self.by_certificate.values()
         if self.anonymous:
             yield self.anonymous
 
     def __len__(self) -> int:
-        return len(self._by_digest) + len(self._by_certificate)
+        return len(self._by_digest) + len(self.by_certificate)
 
     def __repr__(self) -> str:
         return f"<Tokens of {', '.join(found.name for found in self)}>"

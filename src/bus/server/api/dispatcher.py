@@ -72,7 +72,7 @@ class Dispatcher:
         self._loop = loop
         self._heartbeat = Heartbeat(settings.heartbeat)
         self.streams = self._heartbeat.streams
-        self.tokens = TokenWatch(settings.auth, self._judge_streams, loop) if settings.auth else None
+        self.tokens = TokenWatch.of(settings, self._judge_streams, loop)
         authenticator = self.tokens.authenticator if self.tokens else None
         clients = ClientAddresses(settings.trusted_proxies)
         audit = AuditLog(clients)

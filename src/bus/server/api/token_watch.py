@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from bus.access.jwt_table import JwtTable
 from bus.access.token_file import Tokens, read_token_file
+from bus.config import ServerSettings
 from bus.errors import ConfigError
 from bus.server.api.authentication import TokenAuthenticator
 from bus.server.watched_files import WatchedFiles
@@ -28,10 +29,15 @@ log = logging.getLogger("bus.server")
 class TokenWatch:
     """Keeps its ``authenticator`` at what the file at *path* says; calls *changed* whenever that is something else.
 
+    *certificates_asked* says that clients are asked for certificates.
+
     Raises `ConfigError` if the file can't be read at first, or the keys that it names.
     """
 
-    def __init__(self, path: Path, changed: Callable[[], None], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, path: Path, changed: Callable[[], None], loop: asyncio.AbstractEventLoop, *, certificates_asked: bool
+    ) -> None:
+        self._certificates_asked = certificates_asked
         self._path = path
         self._changed = changed
         self._loop = loop
@@ -40,6 +46,16 @@ class TokenWatch:
         self._jwts = self._watch_issuer(tokens.jwt) if tokens.jwt else None
         self.authenticator = TokenAuthenticator(tokens, self._jwts)
         _warn_if_readable(path)
+        self._warn_of_certificates(tokens)
+
+    @classmethod
+    def of(
+        cls, settings: ServerSettings, changed: Callable[[], None], loop: asyncio.AbstractEventLoop
+    ) -> TokenWatch | None:
+        """That of the file which *settings* name, None if they name none. Raises `ConfigError`."""
+        if settings.auth is None:
+            return None
+        return cls(settings.auth, changed, loop, certificates_asked=settings.tls_client_ca is not None)
 
     def look(self) -> None:
         """Read the file again if it is another than it was."""
@@ -62,7 +78,15 @@ class TokenWatch:
             log.error("%s; the rights from before stay in force", error.message)
             return
         log.info("token file %s is in force: %d tokens", self._path, len(tokens))
+        self._warn_of_certificates(tokens)
         self._trust(tokens)
+
+    def _warn_of_certificates(self, tokens: Tokens) -> None:
+        if tokens.by_certificate and not self._certificates_asked:
+            log.warning(
+                "token file %s names certificates, and no client is asked for one: --tls-client-ca says whose count",
+                self._path,
+            )
 
     def _jwts_of(self, tokens: Tokens) -> JwtWatch | None:
         """Who knows by JWTs as *tokens* says; the same as before if it says the same. Raises `ConfigError`."""
