@@ -126,6 +126,29 @@ def work_off(server: ServerProcess, **bounds: object) -> list[int]:
     return numbers
 
 
+def test_what_was_answered_about_a_consumer_holds_after_a_power_cut(loop_disk: LoopDisk, figure: Figure) -> None:
+    cuts = rounds(short=2, full=10)
+    for number in range(cuts):
+        server, path = start(loop_disk), f"/v1/consumers/managed-{number}"
+        try:
+            publish(server, *range(20))
+            assert request(server, "PUT", path, b'{"patterns": ["app.>"], "start": "oldest"}').status == 201
+            moved = request(server, "POST", f"{path}/position", b'{"to": "+7"}')
+            assert request(server, "PUT", path, b'{"paused": true}').status == 200
+            loop_disk.cut_power()
+            server.kill()
+        finally:
+            server.close()
+        loop_disk.start_again()
+        server = start(loop_disk)
+        try:
+            found = msgspec.json.decode(request(server, "GET", path).body)
+        finally:
+            server.close()
+        assert (found["next_index"], found["paused"]) == (msgspec.json.decode(moved.body)["to"], True)
+    figure("power cuts after a move and a pause: cuts / forgotten", f"{cuts} / 0")
+
+
 @pytest.mark.parametrize("fsync", ["always", "never"])
 def test_a_durable_consumer_skips_nothing_after_a_power_cut(
     start_server: StartServer, loop_disk: LoopDisk, fsync: str

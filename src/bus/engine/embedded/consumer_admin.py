@@ -74,7 +74,8 @@ class DurableAdmin:
 
     async def pending(self, name: str, *, most: int) -> PendingDeliveries:
         """What it has read and not settled. Raises `UnknownConsumerError`."""
-        return list_pending(self._consumers.get(name).consumer, most, WallClock.now(self._loop))
+        consumer = self._consumers.get(name).consumer
+        return await self._turns.run(list_pending(consumer, most, WallClock.now(self._loop)))
 
     async def connections(self, name: str) -> Sequence[ConsumerConnection]:
         """Who shares it. Raises `UnknownConsumerError`."""

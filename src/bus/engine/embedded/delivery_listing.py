@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from asyncio import AbstractEventLoop
+from collections.abc import Generator
 from heapq import nsmallest
 from operator import attrgetter
 from typing import NamedTuple
@@ -13,6 +14,9 @@ from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import TIMED, Delivery
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.units import SECOND_NS, format_time
+
+TURN_DELIVERIES = 128
+"""How many are described in one turn of the loop: about a millisecond's work."""
 
 
 class WallClock(NamedTuple):
@@ -30,10 +34,14 @@ class WallClock(NamedTuple):
         return format_time(self.wall + int((moment - self.loop) * SECOND_NS))
 
 
-def list_pending(consumer: Consumer, most: int, clock: WallClock) -> PendingDeliveries:
-    """What *consumer* has read and not settled, the first *most* of it."""
-    first = nsmallest(most, consumer.pending, key=attrgetter("index"))
-    return PendingDeliveries(len(consumer.pending), [_delivery(found, clock) for found in first])
+def list_pending(consumer: Consumer, most: int, clock: WallClock) -> Generator[None, None, PendingDeliveries]:
+    """What *consumer* has read and not settled, the first *most* of it, found out in pieces."""
+    count, first = len(consumer.pending), nsmallest(most, consumer.pending, key=attrgetter("index"))
+    listed: list[PendingDelivery] = []
+    while len(listed) < len(first):
+        listed += [_delivery(found, clock) for found in first[len(listed) : len(listed) + TURN_DELIVERIES]]
+        yield
+    return PendingDeliveries(count, listed)
 
 
 def _delivery(found: Delivery, clock: WallClock) -> PendingDelivery:
