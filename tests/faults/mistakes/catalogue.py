@@ -621,6 +621,12 @@ MISTAKES = (
         ("tests/engine/consumer/test_pending.py::test_a_frozen_worker_loses_nothing_to_others_or_by_itself",),
     ),
     Mistake(
+        "at the end of the log an ack leaves the next event of its key waiting",
+        "engine/consumer/consumer.py",
+        ((" and self.pending.none_ready):", "):"),),
+        ("tests/server/test_durable.py::test_events_of_one_key_are_never_in_flight_at_once",),
+    ),
+    Mistake(
         "what a member leaves behind goes to the next one in one write",
         "engine/consumer/hand_out.py",
         (("TURN_BYTES = 256 * 1024\n", "TURN_BYTES = 1 << 40\n"),),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
 
-from bus.engine.base import Acknowledge, Gap, Settled, Sink, Subscribe
+from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.alarm import Alarm
 from bus.engine.consumer.all_settled import all_settled
 from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, GivenUp, KeptDelivery
@@ -47,6 +47,7 @@ class Turn(Enum):
     NEVER = "closed"
 
 
+ACK = Action.ACK
 NONE, DUE, NEVER = Turn
 """Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
 
@@ -79,6 +80,7 @@ class Consumer:
         )  # fmt: skip
         self.lag = Lag(namespace, terms.filter, self._out.feed)
         self._alarm = Alarm(loop, self._expire)
+        self._rests = False
         self._turn = NONE
 
     @property
@@ -130,7 +132,8 @@ class Consumer:
                 if event_id not in ack.event_ids[:place]:
                     done.refused.extend(self._past.refusal(event_id, error, cursor=self.cursor))
         self._owner.changed(self)
-        self.pump_soon()
+        if not (self._rests and ack.action is ACK and self.pending.none_ready):
+            self.pump_soon()
         return done
 
     def give_up(self, given_up: Sequence[GivenUp], settled: Settled = lambda error: None) -> None:
@@ -215,7 +218,7 @@ class Consumer:
     def _pump(self) -> None:
         if self._turn is NEVER:
             return
-        self._turn = NONE
+        self._turn, self._rests = NONE, False
         self._guard(self._hand_out)
         self._arm()
 
@@ -226,20 +229,28 @@ class Consumer:
             self._finish_if_done(subscription)
 
     def _serve(self) -> None:
-        handed = self._out.handed
-        unfinished = self._out.serve(self.subscriptions, now=self._loop.time())
-        if handed != self._out.handed:
+        out = self._out
+        handed = out.handed
+        if not out.is_at_end and out.wants_new(self.subscriptions):
+            out.fetch()
+        unfinished = out.serve(self.subscriptions, now=self._loop.time())
+        if handed != out.handed:
             self._owner.changed(self)
         if unfinished:
             self.pump_soon()
-        elif self._out.wants_new(self.subscriptions):
-            self._read_on()
+        elif out.wants_new(self.subscriptions):
+            self._wait_for_more()
 
-    def _read_on(self) -> None:
-        if self._out.fetch():
-            self.pump_soon()
-        else:
+    def _wait_for_more(self) -> None:
+        """Go on in the next turn, or with the next commit if there is no more in the log.
+
+        Until then there is nothing to be done for whoever acknowledges, unless its stream ends with that.
+        """
+        if self._out.is_at_end:
+            self._rests = not any(subscription.is_bounded for subscription in self.subscriptions)
             self.namespace.live.wait(self)
+        else:
+            self.pump_soon()
 
     def _tell_gap(self, gap: Gap) -> None:
         for subscription in self.subscriptions:

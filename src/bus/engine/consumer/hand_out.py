@@ -115,15 +115,15 @@ class HandOut:
         self, frames: list[bytes], subscription: ConsumerSubscription, room: int, size: int, now: float
     ) -> None:
         """Add new events of those that were fetched to *frames*, as far as they may be handed out now."""
-        window, most = subscription.window, MOST_PENDING
-        while len(frames) < room and size > 0 and len(self._pending) < most and (found := self.feed.take()):
+        feed, hand, window, until = self.feed, self._pending.hand, subscription.window, subscription.until
+        left = MOST_PENDING - len(self._pending)
+        while len(frames) < room and size > 0 and left > 0 and (found := feed.take()):
             index, frame = found
-            if not subscription.takes(index):
-                self.feed.put_back(index, frame)
+            if until is not None and index >= until:
+                feed.put_back(index, frame)
                 return
-            if self._pending.hand(
-                index, id_of(frame), window, key=self._key_of(frame) if self._by_key else "", now=now
-            ):
+            left -= 1
+            if hand(index, id_of(frame), window, key=self._key_of(frame) if self._by_key else "", now=now):
                 frames.append(first_attempt(frame))
                 size -= len(frame)
 
@@ -177,9 +177,14 @@ class HandOut:
             )
         )
 
-    def fetch(self) -> bool:
-        """Read the next chunk of the log; False at its end. Raises `StorageError`."""
-        return self.feed.fetch()
+    @property
+    def is_at_end(self) -> bool:
+        """Whether the log has no more to be fetched."""
+        return self.feed.cursor >= self._namespace.next
+
+    def fetch(self) -> None:
+        """Read the next chunk of the log. Raises `StorageError`."""
+        self.feed.fetch()
 
     def __repr__(self) -> str:
         return f"<HandOut from {self.cursor} on>"

@@ -164,6 +164,11 @@ class Pending:
         """Whether *window* may be handed new events, when `deliver` finds none that came back."""
         return not (window.silent or window.alone or self._ready)
 
+    @property
+    def none_ready(self) -> bool:
+        """Whether no event has come back that waits for its turn."""
+        return not self._ready
+
     def _deliver_again(self, window: Window, now: float) -> Delivery | GivenUp | None:
         """What a silent connection gets: nothing while there are others, else one that timed out on it."""
         if self.windows.heard or window.flying:

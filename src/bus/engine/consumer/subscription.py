@@ -97,15 +97,16 @@ class ConsumerSubscription:
         room = self.prefetch - len(self.window.flying)
         return room if self.left is None else min(room, self.left)
 
-    def takes(self, index: int) -> bool:
-        """Whether the event at *index* is within its bounds."""
-        return self.until is None or index < self.until
-
     def tell_gap(self, gap: Gap) -> None:
         """Tell what is missing, as far as it wasn't told before."""
         if gap.next_index > self._missed_to:
             self.sink.tell("gap", asdict(replace(gap, first_missing=max(gap.first_missing, self._missed_to))))
             self._missed_to = gap.next_index
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether its stream ends when it has got so much."""
+        return self.left is not None or self.until is not None
 
     def count(self, events: int) -> None:
         """It was given *events* events."""

@@ -51,8 +51,8 @@ def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
 
 def _extra(draft: Draft) -> bytes:
     return encode_extra(
-        key=check_label(draft.key or "", "key"),
-        trace_id=check_label(draft.trace_id or "", "trace_id"),
+        key=check_label(draft.key, "key") if draft.key else "",
+        trace_id=check_label(draft.trace_id, "trace_id") if draft.trace_id else "",
         response_subject=check_response_subject(draft.response_subject) if draft.response_subject else "",
         headers=check_headers(draft.headers) if draft.headers else None,
     )

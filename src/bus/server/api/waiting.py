@@ -74,20 +74,20 @@ def _read_count(text: str) -> int:
 class WaitingPublisher(ABC):
     """Waits as *wait* says; *timeouts* tells when that has been long enough."""
 
-    __slots__ = ("_early", "_receipt", "_responder", "_tick", "_timeouts", "engine", "wait")
+    __slots__ = ("_early", "_receipt", "_tick", "_timeouts", "engine", "responder", "wait")
 
     def __init__(self, engine: Engine, timeouts: Timeouts, responder: Responder, wait: Wait) -> None:
         self.engine = engine
         self.wait = wait
         self._early: Callable[[], None] | None = None
         self._receipt: Receipt | None = None
-        self._responder = responder
+        self.responder = responder
         self._tick = 0
         self._timeouts = timeouts
 
     def begin(self, draft: Draft, *, now: int) -> None:
         """Publish *draft*, and wait from when it is stored. *now* is in ns. Raises what `Engine.publish` does."""
-        self._responder.on_lost = self.stop
+        self.responder.on_lost = self.stop
         try:
             self.prepare(draft)
             self.engine.publish([draft], self, now=now)
@@ -123,10 +123,10 @@ class WaitingPublisher(ABC):
 
     def failed(self, error: BusError) -> None:
         self.stop()
-        self._responder.fail(error)
+        self.responder.fail(error)
 
     def time_out(self) -> None:
-        self._responder.run(self._expire)
+        self.responder.run(self._expire)
 
     def _expire(self) -> None:
         waited = f"{self.shortfall()} within {self.wait.seconds:g}s"
@@ -134,15 +134,11 @@ class WaitingPublisher(ABC):
 
     # -- what others make of it
 
-    def hear(self, call: Callable[..., object], *args: object) -> None:
-        """Do *call*, for something was heard: what it raises is this publisher's affair and nobody else's."""
-        self._responder.run(call, *args)
-
     def answer(self, body: bytes) -> None:
         """Answer with JSON and the event's headers, as soon as it is stored."""
         if self._receipt:
             self.stop()
-            self._responder.respond(200, format_answered(self._receipt), body)
+            self.responder.respond(200, format_answered(self._receipt), body)
         else:
             self._early = self._early or partial(self.answer, body)
 
@@ -155,7 +151,7 @@ class WaitingPublisher(ABC):
 
     def stop(self) -> None:
         """Wait no longer."""
-        self._responder.on_lost = None
+        self.responder.on_lost = None
         self._timeouts.leave(self, self._tick)
         self.give_up()
 
@@ -173,14 +169,16 @@ class ReplyWaiting(WaitingPublisher):
         """The inbox is named in the event already."""
 
     def replied(self, payload: bytes, error: str) -> None:
-        """This came in."""
+        """This came in, and nothing is awaited any more."""
+        self._inbox = ""
         if error:
-            self.hear(self.refuse, ServiceError(error))
+            self.responder.run(self.refuse, ServiceError(error))
         else:
-            self.hear(self.answer, payload)
+            self.responder.run(self.answer, payload)
 
     def give_up(self) -> None:
-        self.engine.forget_reply(self._inbox)
+        if self._inbox:
+            self.engine.forget_reply(self._inbox)
 
     def shortfall(self) -> str:
         return "no reply"
@@ -198,7 +196,7 @@ class ConfirmWaiting(WaitingPublisher):
 
     def prepare(self, draft: Draft) -> None:
         namespace, _ = parse_subject(draft.subject or "")
-        self._confirmations = self.engine.await_confirmations(namespace, partial(self.hear, self._confirmed))
+        self._confirmations = self.engine.await_confirmations(namespace, partial(self.responder.run, self._confirmed))
 
     def placed(self, receipt: Receipt) -> None:
         if self._confirmations:
