@@ -57,6 +57,8 @@ def test_a_new_file_is_private_and_an_empty_one_is_readable(tmp_path: Path) -> N
     TokenDocument(path).add("only", _table())
     assert path.stat().st_mode & 0o777 == 0o600
     TokenDocument(path).remove("only")
+    path.write_text('[certs."shop.example"]')
+    TokenDocument(path).remove("shop.example")
     assert len(read_token_file(path)) == 0
     assert list(tmp_path.iterdir()) == [path]
 
@@ -118,6 +120,8 @@ def test_certificates_are_listed_and_checked(path: Path) -> None:
     assert refused.stderr == b"bus: no: certificate shop.example has no reply that covers this\n"
     TokenDocument(path).add("third", _table())
     assert '[certs."shop.example"]' in path.read_text()
+    assert run_bus("token", "revoke", "shop.example", env=env).returncode == 0
+    assert "shop.example" not in path.read_text()
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,9 @@ from bus.errors import ConfigError
 
 PRIVATE = 0o600
 
+KINDS = ("tokens", "certs")
+"""The tables that have one for each name."""
+
 
 class TokenDocument:
     """The token file at *path*, to be made if there is none.
@@ -45,13 +48,17 @@ class TokenDocument:
         return self._write()
 
     def remove(self, name: str) -> Tokens:
-        """Take a token out, and return what the file says then. Raises `ConfigError` if there is none of this name."""
-        tables = cast(MutableMapping[str, Any], self._document.get("tokens", {}))
-        if name not in tables:
-            raise ConfigError(f"token {name[:80]!a} is not in {self._path}: see bus token list")
+        """Take a token or a certificate out, and return what the file says then.
+
+        Raises `ConfigError` if there is none of this name.
+        """
+        kind = next((kind for kind in KINDS if name in self._document.get(kind, {})), None)
+        if kind is None:
+            raise ConfigError(f"{name[:80]!a} is not in {self._path}: see bus token list")
+        tables = cast(MutableMapping[str, Any], self._document[kind])
         del tables[name]
         if not tables:
-            self._document["tokens"] = tomlkit.table()
+            self._document[kind] = tomlkit.table()
         return self._write()
 
     def tables(self, kind: str) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def token(*, action: str, name: str | None, right: str | None, subject: str | No
     \b
     add NAME            make a token and show it: only its hash is kept
     list                each token and certificate, what it may do, and until when
-    revoke NAME         take it out of the file; its streams end
+    revoke NAME         take a token or certificate out of the file; its streams end
     check NAME RIGHT [SUBJECT]
                         whether that token or certificate may: publish SUBJECT, subscribe PATTERN,
                         consumers NAME, manage NAME, reply, metrics, admin
