@@ -5,7 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import AnyStr
 from urllib.parse import urlencode
 
 import pytest
@@ -14,14 +17,17 @@ from hypothesis import strategies as st
 from msgspec.structs import asdict
 
 from bus.config import Address, parse_count, parse_retention
+from bus.engine.base import Acknowledge
 from bus.engine.start import StartKind
 from bus.errors import BusError, InvalidError, MalformedError
-from bus.server.api.acknowledge import USUAL, _read_parameters, read_acknowledge
+from bus.server.api.acknowledge import USUAL, read_acknowledge
+from bus.server.api.route import Need, Route
 from bus.server.api.subscribe import read_redelivery, read_start, read_subscribe
 from bus.server.http.head_reader import HeadReader
-from bus.server.http.query import check_parameters, parse_query
+from bus.server.http.query import parse_query
 from bus.server.http.request import REMEMBERED_HEADS, Head, Request, read_head
 from bus.server.http.request_line import _read_closely, read_line
+from bus.server.http.responder import Responder
 from bus.server.service_manager import Supervisor
 from bus.units import format_time, parse_duration, parse_size, parse_time, parse_whole
 from tests.support import PATIENCE
@@ -111,10 +117,19 @@ SAID = st.tuples(st.sampled_from(["consumer_id", "event_id", "event_id", "action
 
 @given(st.lists(SAID, min_size=1, max_size=4).map(lambda pairs: "&".join(map("=".join, pairs))))
 def test_a_usual_acknowledgement_is_what_a_close_look_finds(query: str) -> None:
+    closely = Route(b"PUT", "/", Need.ACKNOWLEDGE, _answer_nothing, ("consumer_id", "action"), ("event_id",))
+    at_a_glance = replace(closely, usual=USUAL)
+    assert _outcome(partial(_read_by, at_a_glance), query) == _outcome(partial(_read_by, closely), query)
+
+
+def _answer_nothing(request: Request, responder: Responder) -> None:
+    """Only what was asked is looked at."""
+
+
+def _read_by(route: Route, query: str) -> Acknowledge:
     request = Request(_head(query), b"{}")
-    if USUAL.fullmatch(query.encode()):
-        check_parameters(request.query, once=("consumer_id",), repeated=("event_id",))
-        assert read_acknowledge(request) == _read_parameters(request)
+    route.check(request)
+    return read_acknowledge(request)
 
 
 WORDS = st.sampled_from(
@@ -127,10 +142,10 @@ def test_a_usual_request_line_is_what_a_close_look_finds(line: bytes) -> None:
     assert _outcome(read_line, line) == _outcome(_read_closely, line)
 
 
-def _outcome(read: Callable[[bytes], object], line: bytes) -> object:
+def _outcome(read: Callable[[AnyStr], object], text: AnyStr) -> object:
     try:
-        return read(line)
-    except MalformedError as error:
+        return read(text)
+    except BusError as error:
         return type(error), error.message
 
 

@@ -44,8 +44,8 @@ def _answer(responder: Responder, error: BusError | None) -> None:
 
 def read_acknowledge(request: Request) -> Acknowledge:
     """What the request says of which deliveries. Raises `InvalidParameterError`."""
-    if found := USUAL.fullmatch(request.head.raw_query):
-        consumer_id, event_id = found.groups()
+    if request.usual:
+        consumer_id, event_id = request.usual
         return Acknowledge(
             consumer_id=consumer_id.decode(), event_ids=(event_id.decode(),), reply=_read_reply(request.body)
         )

@@ -70,8 +70,13 @@ class Route:
         return self.needs_by_query(request) if self.needs_by_query else self.needs
 
     def check(self, request: Request) -> None:
-        """Raise `InvalidParameterError` for parameters the route doesn't know, or that are given too often."""
-        if self.once is not None and not (self.usual and self.usual.fullmatch(request.head.raw_query)):
+        """Raise `InvalidParameterError` for parameters the route doesn't know, or that are given too often.
+
+        *request* is told what its query says, if it is a usual one.
+        """
+        if self.usual and (found := self.usual.fullmatch(request.head.raw_query)):
+            request.usual = found.groups()
+        elif self.once is not None:
             check_parameters(request.query, once=self.once, repeated=self.lists)
 
 

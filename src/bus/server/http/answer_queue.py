@@ -61,7 +61,7 @@ class AnswerQueue:
             if first.close:
                 self._end()
                 return due
-            if waiting:
+            if waiting and waiting[0].on_writable:
                 self.go_on()
         self.held_back = sum([len(responder.due) for responder in waiting]) if len(waiting) > 1 else 0
         self.state = OPEN

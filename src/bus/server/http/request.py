@@ -83,13 +83,14 @@ class Head(msgspec.Struct, frozen=True, eq=False):
 
 class Request(msgspec.Struct, eq=False):
     """One request; ``body`` is filled in when all of it has come, unless it is taken as it comes, and ``path_values``
-    where its route has names in its path. ``principal`` is whom it is from, once that is known by the
-    ``credentials``."""
+    where its route has names in its path, ``usual`` with the values of its query if that is as most at its route are.
+    ``principal`` is whom it is from, once that is known by the ``credentials``."""
 
     head: Head
     body: bytes = b""
     credentials: Credentials = NOTHING
     path_values: Mapping[str, str] = _NO_VALUES
+    usual: tuple[bytes, ...] = ()
     principal: Principal = EVERYBODY
 
     @property

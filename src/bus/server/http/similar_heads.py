@@ -1,8 +1,8 @@
-"""Heads that differ by their query alone, as those of acknowledgements do: what is said about one holds for the next.
+"""Heads that differ by the last value of their query alone, as acknowledgements do: what one says, the next says too.
 
 PUT /?consumer_id=c_3f&event_id=e_2a HTTP/1.1\\r\\nHost: bus\\r\\n\\r\\n
-─────╴                              ╶──────────────────────────
-before            query                        behind
+───────────────────────────────╴    ╶──────────────────────────
+            before                             behind
 """
 
 from __future__ import annotations
@@ -17,36 +17,42 @@ from bus.server.http.request import Head
 LONGEST_SIMILAR = 1024
 """Bytes of a head that is compared with the next."""
 
-_PLAIN_QUERY = re.compile(rb"[!-\"$-~]*")
-"""All that a query may be on its own: no blank ends it, and no fragment."""
+_PLAIN = re.compile(rb"[!-\"$-~]*")
+"""What a value may be: no blank ends the query, and no fragment."""
 
 
 class SimilarHeads:
-    """Knows heads that are as *head* but for the query; that was *read*, and came with *credentials*."""
+    """Knows heads that are as *head* but for the last value of its query.
 
-    __slots__ = ("_before", "_behind", "_credentials", "_read")
+    That one was *read*, and came with *credentials*; *query* and *value* say where these begin in it.
+    """
 
-    def __init__(self, head: bytes, read: Head, credentials: Credentials) -> None:
-        line = head[: head.index(b"\r\n")]
-        self._before = line[: line.find(b"?") + 1]
-        self._behind = head[line.rindex(b" ") :]
+    __slots__ = ("_before", "_behind", "_credentials", "_query", "_read")
+
+    def __init__(self, head: bytes, read: Head, credentials: Credentials, *, query: int, value: int) -> None:
+        self._before = head[:value]
+        self._behind = head[query + len(read.raw_query) :]
         self._credentials = credentials
+        self._query = query
         self._read = read
 
     @classmethod
     def to(cls, head: bytes, read: Head, credentials: Credentials) -> SimilarHeads | None:
-        """Those similar to *head*, None if it has no query or is too long."""
-        if not read.raw_query or len(head) > LONGEST_SIMILAR:
+        """Those similar to *head*, None if it is too long, or its query has no value or isn't all behind the path."""
+        query, name = head.find(b"?") + 1, read.raw_query.rfind(b"=")
+        if name < 0 or len(head) > LONGEST_SIMILAR or not head.startswith(read.raw_query + b" ", query):
             return None
-        return cls(head, read, credentials)
+        return cls(head, read, credentials, query=query, value=query + name + 1)
 
     def read(self, head: bytes) -> tuple[Head, Credentials] | None:
         """What *head* says and brings, None if it isn't similar."""
         before, behind = self._before, self._behind
         if len(head) > LONGEST_SIMILAR or not (head.startswith(before) and head.endswith(behind)):
             return None
-        query = _PLAIN_QUERY.fullmatch(head, len(before), len(head) - len(behind))
-        return (replace(self._read, raw_query=query[0], _query=None), self._credentials) if query else None
+        end = len(head) - len(behind)
+        if not _PLAIN.fullmatch(head, len(before), end):
+            return None
+        return replace(self._read, raw_query=head[self._query : end], _query=None), self._credentials
 
     def __repr__(self) -> str:
         return f"<SimilarHeads to {self._read.method.decode()} {self._read.path!a}>"
