@@ -26,6 +26,7 @@ ABOUT = [ROOT / name for name in ("CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.m
 # What is neither run as it stands nor a picture, and where it is held to what it shows.
 CHECKED_IN = {
     ("README.md", "javascript"): "tests/third_party/test_first_pages.py",
+    ("docs/access.md", "javascript"): "tests/third_party/test_sessions.py",
     ("docs/access.md", "toml"): "tests/access/test_token_file.py",
     ("docs/access.md", "yaml"): "tests/docs/test_operations.py",
     ("docs/any-language.md", "javascript"): "tests/third_party/test_page.py",

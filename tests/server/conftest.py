@@ -22,7 +22,8 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ro
         engine = open_engine(settings.engine, loop)
         try:
             return {
-                (found.method.decode(), found.path): found for found in Dispatcher(engine, settings.server, loop).table
+                (found.method.decode(), found.path): found
+                for found in Dispatcher(engine, settings.server, loop, session_key=bytes(32)).table
             }
         finally:
             engine.close()

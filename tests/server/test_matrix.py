@@ -74,6 +74,7 @@ def _names(text: bytes) -> Callable[[Answer], bool]:
 EVENT = draft("app.a")
 LINES = {"Content_Type": NDJSON}
 ANYBODY = (NOBODY, *TOKENS)
+EVERY_TOKEN = tuple(TOKENS)
 
 WAYS = {
     "event": Way(method="POST", body=EVENT, granted=["publisher"]),
@@ -126,6 +127,9 @@ WAYS = {
     "redrive": Way(method="POST", path=f"{CONSUMER}/dead", granted=MANAGERS),
     "drop": Way(method="DELETE", path=f"{CONSUMER}/dead", granted=MANAGERS),
     "delete": Way(method="DELETE", path=CONSUMER, granted=MANAGERS),
+    "sign in": Way(method="POST", path="/v1/session", granted=EVERY_TOKEN),
+    "sign out": Way(method="DELETE", path="/v1/session", granted=EVERY_TOKEN),
+    "ticket": Way(method="POST", path="/v1/tickets", granted=EVERY_TOKEN),
     "purge": Way(method="DELETE", path="/v1/events", query="subject=app.purged", granted=["keeper"]),
     "purge one": Way(method="DELETE", path="/v1/events/{id}", granted=["keeper"]),
     "event for later": Way(method="POST", query="delay=1h", body=EVENT, granted=["publisher"]),

@@ -145,7 +145,7 @@ def test_no_token_is_in_what_is_remembered(file: TokenFile, tmp_path: Path) -> N
     async def session() -> bytes:
         loop = asyncio.get_running_loop()
         engine = open_engine(settings.engine, loop)
-        held.append(Dispatcher(engine, settings.server, loop))
+        held.append(Dispatcher(engine, settings.server, loop, session_key=bytes(32)))
         try:
             return await _converse(held[0], file.tokens["some"])
         finally:

@@ -49,15 +49,17 @@ class Principal:
 class Credentials:
     """What somebody brings to show who that is: the value of ``Authorization``, empty for nothing.
 
+    If it came ``from_cookie`` the value is that of the session's cookie, which is to be opened first.
     ``certificate`` is the name in the certificate that the connection was made with, empty if there is none.
     Who that is gets noted here, in ``principal``, by what it was found out, in ``source``, and in ``meets`` what it was
     found to have the right for last: a client that repeats itself brings the same object again.
     """
 
-    __slots__ = ("certificate", "meets", "principal", "source", "value")
+    __slots__ = ("certificate", "from_cookie", "meets", "principal", "source", "value")
 
-    def __init__(self, value: bytes, *, certificate: str = "") -> None:
+    def __init__(self, value: bytes, *, certificate: str = "", from_cookie: bool = False) -> None:
         self.value = value
+        self.from_cookie = from_cookie
         self.certificate = certificate
         self.principal: Principal | None = None
         self.source: object = None

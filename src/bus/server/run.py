@@ -31,6 +31,7 @@ from bus.server.http.connection_limits import watch_peers
 from bus.server.http.tls_transport import TlsTransport
 from bus.server.log_output import set_up_log
 from bus.server.service_manager import Supervisor
+from bus.server.session_key import read_session_key
 from bus.server.tls import Certificates
 
 log = logging.getLogger("bus.server")
@@ -78,7 +79,7 @@ class Server:
             engine.close()
 
     async def _serve(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        dispatcher = Dispatcher(engine, self._settings.server, loop)
+        dispatcher = Dispatcher(engine, self._settings.server, loop, session_key=self._session_key())
         listening = await _listen(self._settings.server.addr, self._protocol_factory(dispatcher, loop), loop)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -95,6 +96,12 @@ class Server:
         for chore in chores:
             chore.cancel()
         await self._drain(engine, dispatcher)
+
+    def _session_key(self) -> bytes:
+        """What seals sessions: kept with the data, if there are tokens and there is a place for it."""
+        engine = self._settings.engine
+        lasting = self._settings.server.auth and Storage.DISK in engine.namespaces.values()
+        return read_session_key(engine.path / "sessions.key" if lasting else None)
 
     def _protocol_factory(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> MakeProtocol:
         """Makes what speaks to each client."""

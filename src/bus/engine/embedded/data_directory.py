@@ -3,6 +3,7 @@
 data/
 ├── lock                 held by the server that serves the directory
 ├── consumers.db         positions of durable consumers
+├── sessions.key         seals the sessions of web pages, if there are tokens
 └── orders/              one log per namespace
     ├── 00000000000000000001.log
     ├── 00000000000000000001.idx

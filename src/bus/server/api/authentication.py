@@ -3,6 +3,7 @@
     Authorization: Bearer bus_… ─▶ digest ─▶ [tokens] ─────▶ principal
     Authorization: Bearer x.y.z ─▶ keys of the issuer ─────▶ principal
     certificate of the connection ─▶ name ─▶ [certs] ──────▶ principal
+    Cookie: bus_session=…       ─▶ what the session was begun with, as above
     neither, or a name that has no table ──▶ [anonymous] ──▶ principal, or 401
 
 A token counts before a certificate. One that isn't known is never taken for none.
@@ -11,9 +12,11 @@ A token counts before a certificate. One that isn't known is never taken for non
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from bus.access.principal import Credentials, Principal
+from bus.access.sessions import Sessions
 from bus.access.token import is_token
 from bus.access.token_file import Tokens
 from bus.errors import BusError, ForbiddenError, UnauthorizedError
@@ -48,7 +51,8 @@ class Jwts(Protocol):
 class TokenAuthenticator:
     """Knows principals by ``tokens`` and by *jwts*, which may be others from one moment to the next: see `trust`."""
 
-    def __init__(self, tokens: Tokens, jwts: Jwts | None = None) -> None:
+    def __init__(self, tokens: Tokens, jwts: Jwts | None = None, *, sessions: Sessions) -> None:
+        self._sessions = sessions
         self.trust(tokens, jwts)
 
     def trust(self, tokens: Tokens, jwts: Jwts | None) -> None:
@@ -73,9 +77,15 @@ class TokenAuthenticator:
         return principal
 
     def _find(self, credentials: Credentials) -> Principal:
-        value = credentials.value
-        if not value:
+        if not credentials.value:
             return self._known(self.tokens.certified(credentials.certificate))
+        if not credentials.from_cookie:
+            return self._find_authorized(credentials.value)
+        authorization, expires = self._sessions.open(credentials.value, now=time.time_ns())
+        principal = self._find_authorized(authorization)
+        return replace(principal, expires=min(expires, principal.expires or expires))
+
+    def _find_authorized(self, value: bytes) -> Principal:
         if value[: len(_BEARER)].lower() != _BEARER:
             raise UnauthorizedError(f"the Authorization is no Bearer token: {_HOW}")
         token = value[len(_BEARER) :].strip()

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Callable
 from functools import partial
 
+from bus.access.sessions import Sessions, Tickets
 from bus.config import ServerSettings
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
@@ -29,6 +30,7 @@ from bus.server.api.permits import Permits
 from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.routes import all_routes
 from bus.server.api.schedules import ScheduleRoutes
+from bus.server.api.sessions import SessionRoutes
 from bus.server.api.stored_events import StoredEventRoutes
 from bus.server.api.subscribe import Streams
 from bus.server.api.token_watch import TokenWatch
@@ -59,6 +61,8 @@ class Dispatcher:
         engine: Engine,
         settings: ServerSettings,
         loop: asyncio.AbstractEventLoop,
+        *,
+        session_key: bytes,
     ) -> None:
         self.cors = Cors(settings.cors_origins)
         self.max_body = settings.max_body
@@ -72,7 +76,8 @@ class Dispatcher:
         self._loop = loop
         self._heartbeat = Heartbeat(settings.heartbeat)
         self.streams = self._heartbeat.streams
-        self.tokens = TokenWatch.of(settings, self._judge_streams, loop)
+        sessions, tickets = Sessions(session_key), Tickets()
+        self.tokens = TokenWatch.of(settings, self._judge_streams, loop, sessions=sessions)
         authenticator = self.tokens.authenticator if self.tokens else None
         clients = ClientAddresses(settings.trusted_proxies)
         audit = AuditLog(clients)
@@ -91,6 +96,7 @@ class Dispatcher:
             ConsumerRoutes(engine.consumers, self._permits),
             ScheduleRoutes(engine.schedules, self._permits),
             StoredEventRoutes(engine.events, self._permits),
+            SessionRoutes(sessions, tickets, clients),
         )  # fmt: skip
         self._client_limits = ClientLimits(
             clients, requests=settings.limit_requests, bytes=settings.limit_bytes,
@@ -100,7 +106,14 @@ class Dispatcher:
         if settings.limit_requests or settings.limit_bytes:
             checks.append(self._client_limits.check)
         self._gate = Gate(
-            self.table, self._admission, authenticator, self.cors.origins, audit, self._principal_limits, checks
+            self.table,
+            self._admission,
+            authenticator,
+            self.cors.origins,
+            audit,
+            self._principal_limits,
+            tickets,
+            checks,
         )
 
     # -- connections

@@ -9,8 +9,11 @@ depends on what is in the request; `Permits` decides it where that is read.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
+from bus.access.principal import Credentials
+from bus.access.sessions import Tickets
 from bus.errors import BusError, ForbiddenError, UnauthorizedError
 from bus.server.api.audit import AuditLog
 from bus.server.api.authentication import Authenticator
@@ -43,15 +46,18 @@ class Gate:
         origins: Sequence[str],
         audit: AuditLog,
         limits: PrincipalLimits,
+        tickets: Tickets,
         checks: Sequence[Check] = (),
     ) -> None:
         self._audit = audit
         self._checks = tuple(checks)
         self._limits = limits
+        self._tickets = tickets
         self._table = table
         self._authenticator = authenticator
         self._admission = admission
         self._origins = origins
+        self._named_origins = [origin for origin in origins if origin != "*"]
 
     def let_in(self, request: Request, responder: Responder) -> Route:
         """The route that *request* may take.
@@ -63,13 +69,15 @@ class Gate:
             check(request, responder)
         route = self._table.find(request)
         if request.head.from_page:
-            self._check_page(request, route, responder)
+            self._check_page(request, route, responder, origins=self._origins)
         if self._admission.reserve:
             self.check_admission(request, responder)
         if route is None:
             raise self._table.refusal(request)
         if self._authenticator:
             self._identify(self._authenticator, request, route, responder)
+            if request.credentials.from_cookie:
+                self._check_page(request, route, responder, origins=self._named_origins)
             if limits := request.principal.limits:
                 self._limits.check(limits, request, responder)
         if request.head.raw_query:
@@ -83,9 +91,11 @@ class Gate:
         if self._authenticator and route:
             self._identify(self._authenticator, request, route, responder)
 
-    def _check_page(self, request: Request, route: Route | None, responder: Responder) -> None:
+    def _check_page(
+        self, request: Request, route: Route | None, responder: Responder, *, origins: Sequence[str]
+    ) -> None:
         try:
-            check_page(request, self._origins, changes=_changes(request, route))
+            check_page(request, origins, changes=_changes(request, route))
         except ForbiddenError as error:
             self._note(request, responder, error)
             raise
@@ -96,6 +106,8 @@ class Gate:
         if needs is NOTHING:
             return
         try:
+            if route.takes_tickets and (ticket := request.parameter("ticket")):
+                request.credentials = Credentials(self._tickets.redeem(ticket, now=time.time_ns()))
             request.principal = principal = authenticator.identify(request)
             responder.known_as(principal.name)
             if request.credentials.meets is not needs:

@@ -20,6 +20,7 @@ _LEAST: Mapping[Need, tuple[str, Callable[[Rights], bool]]] = {
     Need.CONSUME: ("subscribe", lambda rights: bool(rights.subscribe)),
     Need.ACKNOWLEDGE: ("acknowledge", lambda rights: bool(rights.subscribe or rights.consumers)),
     Need.PUBLISH: ("publish", lambda rights: bool(rights.publish) or rights.reply),
+    Need.SIGN_IN: ("sign in", lambda rights: True),
     Need.MANAGE: ("manage consumers", lambda rights: bool(rights.manage or rights.manage_consumers)),
 }
 """What is done, in words, and whether rights hold anything of that kind."""

@@ -36,12 +36,13 @@ class Need(StrEnum):
     CONSUME = "consume"
     ACKNOWLEDGE = "acknowledge"
     PUBLISH = "publish"
+    SIGN_IN = "sign in"
     MANAGE = "manage"
 
     @property
     def changes(self) -> bool:
         """Whether it is more than looking: a consumer's deliveries wait for an acknowledgement."""
-        return self in (Need.CONSUME, Need.ACKNOWLEDGE, Need.PUBLISH, Need.MANAGE)
+        return self in (Need.CONSUME, Need.ACKNOWLEDGE, Need.PUBLISH, Need.SIGN_IN, Need.MANAGE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Route:
     ``once`` all are passed over. A query that ``usual`` takes does so, at a glance. ``needs_by_query`` says what it
     needs where that depends on the parameters. ``take_lines`` takes bodies of NDJSON. A ``probe`` is answered also when
     the connections are used up.
+    With ``takes_tickets`` a ticket may stand for a token.
     """
 
     method: bytes
@@ -63,6 +65,7 @@ class Route:
     usual: re.Pattern[bytes] | None = None
     needs_by_query: Callable[[Request], Need] | None = None
     take_lines: TakeLines | None = None
+    takes_tickets: bool = False
     probe: bool = False
 
     def need_of(self, request: Request) -> Need:

@@ -9,6 +9,7 @@ from bus.server.api.metrics import MetricsRoute
 from bus.server.api.monitoring import MonitoringRoutes
 from bus.server.api.route import Need, Route, RouteTable, options_route
 from bus.server.api.schedules import ScheduleRoutes
+from bus.server.api.sessions import SessionRoutes
 from bus.server.api.stored_events import StoredEventRoutes
 from bus.server.api.subscribe import need_to_subscribe
 from bus.server.http.request_line import METHODS
@@ -16,7 +17,7 @@ from bus.server.http.request_line import METHODS
 _PUBLISH = ("wait", "count", "timeout", "delay")
 _SUBSCRIBE = (
     "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "order", "limit", "follow",
-    "last_event_id", "worker",
+    "last_event_id", "worker", "ticket",
 )  # fmt: skip
 _ACKNOWLEDGE = ("consumer_id", "action", "delay", "reason")
 
@@ -30,6 +31,7 @@ def all_routes(
     consumers: ConsumerRoutes,
     schedules: ScheduleRoutes,
     stored: StoredEventRoutes,
+    sessions: SessionRoutes,
 ) -> RouteTable:
     """Every way into the server."""
     consumer = "/v1/consumers/{name}"
@@ -38,7 +40,10 @@ def all_routes(
     )
     return RouteTable((
         Route(POST, "/", Need.PUBLISH, events.publish, _PUBLISH, take_lines=events.take_lines),
-        Route(GET, "/", Need.SUBSCRIBE, events.subscribe, _SUBSCRIBE, ("subject",), needs_by_query=need_to_subscribe),
+        Route(
+            GET, "/", Need.SUBSCRIBE, events.subscribe, _SUBSCRIBE, ("subject",),
+            needs_by_query=need_to_subscribe, takes_tickets=True,
+        ),
         Route(PUT, "/", Need.ACKNOWLEDGE, events.acknowledge, _ACKNOWLEDGE, ("event_id",), USUAL),
         Route(HEAD, "/", Need.NOTHING, events.probe, _SUBSCRIBE, ("subject",)),
         Route(GET, "/healthz", Need.NOTHING, monitoring.health, once=None, probe=True),
@@ -63,5 +68,8 @@ def all_routes(
         Route(DELETE, "/v1/schedules/{id}", Need.MANAGE, schedules.cancel),
         Route(DELETE, "/v1/events", Need.MANAGE, stored.delete_matching, ("before",), ("subject",)),
         Route(DELETE, "/v1/events/{id}", Need.MANAGE, stored.delete_one),
+        Route(POST, "/v1/session", Need.SIGN_IN, sessions.begin),
+        Route(DELETE, "/v1/session", Need.SIGN_IN, sessions.end),
+        Route(POST, "/v1/tickets", Need.SIGN_IN, sessions.issue_ticket),
         options_route("*", METHODS),
     ))  # fmt: skip

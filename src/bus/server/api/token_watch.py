@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bus.access.jwt_table import JwtTable
+from bus.access.sessions import Sessions
 from bus.access.token_file import Tokens, read_token_file
 from bus.config import ServerSettings
 from bus.errors import ConfigError
@@ -29,13 +30,19 @@ log = logging.getLogger("bus.server")
 class TokenWatch:
     """Keeps its ``authenticator`` at what the file at *path* says; calls *changed* whenever that is something else.
 
-    *certificates_asked* says that clients are asked for certificates.
+    *sessions* opens those of web pages; *certificates_asked* says that clients are asked for certificates.
 
     Raises `ConfigError` if the file can't be read at first, or the keys that it names.
     """
 
     def __init__(
-        self, path: Path, changed: Callable[[], None], loop: asyncio.AbstractEventLoop, *, certificates_asked: bool
+        self,
+        path: Path,
+        changed: Callable[[], None],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        sessions: Sessions,
+        certificates_asked: bool,
     ) -> None:
         self._certificates_asked = certificates_asked
         self._path = path
@@ -44,18 +51,24 @@ class TokenWatch:
         self._files = WatchedFiles(path)
         tokens = read_token_file(path)
         self._jwts = self._watch_issuer(tokens.jwt) if tokens.jwt else None
-        self.authenticator = TokenAuthenticator(tokens, self._jwts)
+        self.authenticator = TokenAuthenticator(tokens, self._jwts, sessions=sessions)
         _warn_if_readable(path)
         self._warn_of_certificates(tokens)
 
     @classmethod
     def of(
-        cls, settings: ServerSettings, changed: Callable[[], None], loop: asyncio.AbstractEventLoop
+        cls,
+        settings: ServerSettings,
+        changed: Callable[[], None],
+        loop: asyncio.AbstractEventLoop,
+        *,
+        sessions: Sessions,
     ) -> TokenWatch | None:
         """That of the file which *settings* name, None if they name none. Raises `ConfigError`."""
         if settings.auth is None:
             return None
-        return cls(settings.auth, changed, loop, certificates_asked=settings.tls_client_ca is not None)
+        asked = settings.tls_client_ca is not None
+        return cls(settings.auth, changed, loop, sessions=sessions, certificates_asked=asked)
 
     def look(self) -> None:
         """Read the file again if it is another than it was."""

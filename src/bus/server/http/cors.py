@@ -19,8 +19,9 @@ _PREFLIGHT = (
 class Cors:
     """Which web origins may use the server: all of them for ``*``.
 
-    Where they are restricted, every answer says that it depends on the origin, lest a cache hands one page what was
-    meant for another: ``vary`` is the header line of answers to requests that name no origin.
+    Those that are named may send cookies along. Where origins are restricted, every answer says that it depends on the
+    origin, lest a cache hands one page what was meant for another: ``vary`` is the header line of answers to requests
+    that name no origin.
     """
 
     __slots__ = ("_everyone", "origins", "vary")
@@ -38,6 +39,8 @@ class Cors:
         lines = (
             f"Access-Control-Allow-Origin: {allowed}\r\nAccess-Control-Expose-Headers: {_EXPOSED}\r\nVary: Origin\r\n"
         )
+        if not self._everyone:
+            lines += "Access-Control-Allow-Credentials: true\r\n"
         return lines + (_PREFLIGHT if preflight else "")
 
     def __repr__(self) -> str:

@@ -11,16 +11,18 @@ from __future__ import annotations
 import re
 
 from bus.access.principal import NOTHING, Credentials
+from bus.access.sessions import COOKIE
 from bus.server.http.request import LONGEST_REMEMBERED, REMEMBERED_HEADS, Head, read_head
 from bus.server.http.similar_heads import SimilarHeads
 
 ACKNOWLEDGES = b"PUT"
 """The method of acknowledgements, each of which names other events."""
 
-_AUTHORIZATION = re.compile(rb"\r\nauthorization:([\t -~\x80-\xff]*)(?=\r\n[^\t ])", re.IGNORECASE)
+_SECRET = re.compile(rb"\r\n(authorization|cookie):([\t -~\x80-\xff]*)(?=\r\n[^\t ])", re.IGNORECASE)
+_SESSION = re.compile(rb"(?:^|;)[ \t]*%b=([\w=-]+)" % COOKIE.encode())
 
 _known_heads: dict[bytes, Head] = {}
-"""Heads read lately, by their bytes without ``Authorization``, the oldest first."""
+"""Heads read lately, by their bytes without ``Authorization`` and ``Cookie``, the oldest first."""
 
 
 class HeadReader:
@@ -50,23 +52,47 @@ class HeadReader:
         return (self._similar and self._similar.read(head)) or self._read_anew(head)
 
     def _read_anew(self, head: bytes) -> tuple[Head, Credentials]:
-        found = _AUTHORIZATION.search(head)
-        read, credentials = self._read_with_credentials(head, found) if found else (_read_known(head), self.bare)
+        has_secrets = _SECRET.search(head) is not None
+        read, credentials = self._read_with_secrets(head) if has_secrets else (_read_known(head), self.bare)
         if read.method == ACKNOWLEDGES:
             self._similar = SimilarHeads.to(head, read, credentials)
         return read, credentials
 
-    def _read_with_credentials(self, head: bytes, found: re.Match[bytes]) -> tuple[Head, Credentials]:
-        bare = head[: found.start()] + head[found.end() :]
-        read = _read_known(bare)
-        credentials, value = self._last_read[1] if self._last_read else NOTHING, found[1].strip()
-        if value != credentials.value:
-            credentials = Credentials(value)
+    def _read_with_secrets(self, head: bytes) -> tuple[Head, Credentials]:
+        secrets = _Secrets()
+        read = _read_known(_SECRET.sub(secrets.take, head))
+        credentials = self._last_read[1] if self._last_read else NOTHING
+        if secrets.authorization is not None:
+            if secrets.authorization != credentials.value:
+                credentials = Credentials(secrets.authorization)
+        elif not secrets.session:
+            credentials = self.bare
+        elif secrets.session != credentials.value:
+            credentials = Credentials(secrets.session, from_cookie=True)
         self._last, self._last_read = head if len(head) <= LONGEST_REMEMBERED else b"", (read, credentials)
         return read, credentials
 
     def __repr__(self) -> str:
         return f"<HeadReader with {self._last_read[1] if self._last_read else NOTHING!r}>"
+
+
+class _Secrets:
+    """What is cut out of a head: its first ``Authorization``, for a second one is refused, and all its cookies."""
+
+    def __init__(self) -> None:
+        self.authorization: bytes | None = None
+        self.session = b""
+
+    def take(self, found: re.Match[bytes]) -> bytes:
+        """Note a header, and return what is left in its place."""
+        if found[1].lower() == b"cookie":
+            session = _SESSION.search(found[2])
+            self.session = session[1] if session else self.session
+            return b""
+        if self.authorization is not None:
+            return found[0]
+        self.authorization = found[2].strip()
+        return b""
 
 
 def _read_known(head: bytes) -> Head:
