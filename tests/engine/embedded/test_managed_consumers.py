@@ -114,12 +114,14 @@ class Managed(RuleBasedStateMachine):
 
     # -- what happens
 
-    @rule(subjects=st.lists(st.sampled_from(["app.a", "app.b"]), min_size=1, max_size=5))
-    def publish(self, subjects: list[str]) -> None:
+    @rule(
+        subjects=st.lists(st.sampled_from(["app.a", "app.b"]), min_size=1, max_size=5), key=st.sampled_from(["", "k"])
+    )
+    def publish(self, subjects: list[str], key: str) -> None:
         first = self.namespace.next
         self.subjects |= dict(enumerate(subjects, first))
         self.due |= self.matching(first)
-        self.observe(lambda: store(self.namespace, batch(first, subjects)))
+        self.observe(lambda: store(self.namespace, batch(first, subjects, key=key)))
 
     @precondition(lambda self: len(self.members) < 2)
     @rule(prefetch=st.integers(1, 3))

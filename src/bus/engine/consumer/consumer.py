@@ -3,6 +3,9 @@
 A member is one connection. An anonymous consumer has exactly one and ends with it; a durable consumer has
 a name, any number of members, and outlives them. Each turn hands every member with room in its window the
 events that are ready, those that came back first, then new ones from the log.
+
+While it is paused, or held because it is about to be moved, a turn hands out nothing; what members say, and deadlines,
+are carried out as ever. A move forgets what is pending: events from the new place on are read again, as new ones.
 """
 
 from __future__ import annotations
