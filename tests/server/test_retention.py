@@ -59,7 +59,7 @@ def test_it_is_let_go_of_all_the_same_when_told_so(start_server: StartServer) ->
     with subscribe(server, "app.a", ack="manual", consumer="billing") as stream:
         gap = msgspec.json.decode(stream.take(1, "gap")[0].data)
         assert gap["reason"] == "expired"
-        assert gap["next_index"] == first_index(server)
+        assert 1 < gap["next_index"] <= first_index(server), "retention may have gone on meanwhile"
 
 
 def test_what_is_let_go_of_by_force_is_told_listed_and_logged(start_server: StartServer) -> None:
