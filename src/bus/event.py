@@ -25,7 +25,7 @@ import msgspec
 
 from bus.errors import InvalidEventError
 from bus.receipt import Receipt as Receipt
-from bus.units import parse_time
+from bus.units import BEGINNING, NEVER, SECOND_NS, parse_duration, parse_time
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 is_id = _ID.fullmatch
@@ -61,6 +61,7 @@ class Draft(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     response_subject: str | None = None
     created_at: str | None = None
     headers: dict[str, str] | None = None
+    ttl: str | None = None
     deliver_at: str | None = None
 
     def time(self, now: int) -> int:
@@ -103,6 +104,7 @@ class Event(msgspec.Struct):
         trace_id: given by the publisher.
         response_subject: the inbox that a reply goes to.
         headers: what the publisher sent along beside the payload, such as ``traceparent``.
+        ttl: for how long after its time it is delivered, such as ``15m``; empty for ever.
         attempts: deliveries to this consumer, this one included; 0 on a subscription that doesn't acknowledge.
         error: on a reply that stands for a failure, the reason.
         dead: on a dead letter, the event it stands for and why that was given up.
@@ -117,6 +119,7 @@ class Event(msgspec.Struct):
     trace_id: str = ""
     response_subject: str = ""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
+    ttl: str = ""
     attempts: int = 0
     error: str = ""
     dead: Dead | None = None
@@ -151,6 +154,17 @@ def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     if size > MOST_HEADER_BYTES:
         raise InvalidEventError(f"the event's headers are {size} bytes: {MOST_HEADER_BYTES} are the most")
     return headers
+
+
+def expiry(ttl: str, created_at: int) -> int:
+    """When an event of the time *created_at* (ns) expires, in ns as far as these fit into 64 bits.
+
+    Raises `InvalidParameterError` or `InvalidEventError` if *ttl* is no duration above 0.
+    """
+    lifetime = int(parse_duration(ttl) * SECOND_NS)
+    if not lifetime:
+        raise InvalidEventError(f"ttl {ttl[:80]!a} is no time to live: give more than 0, or no ttl")
+    return min(max(created_at + lifetime, BEGINNING), NEVER)
 
 
 def id_maker() -> Callable[[int], str]:

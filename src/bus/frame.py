@@ -5,8 +5,8 @@
     data: {"id":"e_…","subject":"orders.created","payload":{…},"created_at":"…","index":42}\\n
     \\n
 
-``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``headers``, ``attempts``, ``error`` and
-``dead`` follow ``index`` where there are any, so a frame is extended by cutting off its last three bytes. From
+``id`` is the first field. ``key``, ``trace_id``, ``response_subject``, ``headers``, ``ttl``, ``attempts``, ``error``
+and ``dead`` follow ``index`` where there are any, so a frame is extended by cutting off its last three bytes. From
 ``headers`` on they are younger than the Go server's clients of v0.5, whose parser stops at a field it doesn't know:
 these clients get frames without (`Format.CORE`).
 
@@ -70,6 +70,7 @@ def encode_line(event: Event) -> bytes:
         trace_id=event.trace_id,
         response_subject=event.response_subject,
         headers=event.headers,
+        ttl=event.ttl,
         attempts=event.attempts,
         error=event.error,
         dead=event.dead,
@@ -111,7 +112,7 @@ def join_frames(frames: Sequence[bytes], form: Format) -> bytes:
             return b"".join([_core_of(frame) if has_younger_fields(frame) else frame for frame in frames])
 
 
-_YOUNGER_FIELDS = (b'"headers":', b'"attempts":', b'"error":', b'"dead":')
+_YOUNGER_FIELDS = (b'"headers":', b'"ttl":', b'"attempts":', b'"error":', b'"dead":')
 
 
 def has_younger_fields(frames: bytes) -> bool:
@@ -141,6 +142,7 @@ class FrameFields(msgspec.Struct, omit_defaults=True, gc=False):
     trace_id: str = ""
     response_subject: str = ""
     headers: dict[str, str] | None = None
+    ttl: str = ""
     attempts: int = 0
 
 
@@ -184,6 +186,5 @@ def read_event_line(line: bytes) -> FrameFields:
 def _core_of(frame: bytes) -> bytes:
     """*frame* with the core fields alone, which every client knows."""
     fields = read_frame(frame)
-    fields.headers = None
-    fields.attempts = 0
+    fields.headers, fields.ttl, fields.attempts = None, "", 0
     return b"id: %b\nevent: msg\ndata: %b\n\n" % (fields.id.encode(), msgspec.json.encode(fields))

@@ -15,6 +15,10 @@ from datetime import UTC, datetime, timedelta
 from bus.errors import BusError, InvalidParameterError
 
 SECOND_NS = 1_000_000_000
+BEGINNING = -(1 << 63)
+NEVER = (1 << 63) - 1
+"""The first and the last time that 64 bits hold, in the years 1677 and 2262."""
+
 LONGEST_DURATION = 100 * 365 * 86400.0
 LARGEST_NUMBER = 10**18
 LARGEST_SIZE = 10**18

@@ -46,7 +46,7 @@ def fill(server: ServerProcess) -> None:
     publish(server, [{"subject": "orders.paid", "payload": number, "key": f"order-{number}"} for number in range(30)])
     own = {"id": "my-own-id", "trace_id": 'tr"ace', "created_at": "2020-02-29T12:00:00.5+01:00"}
     headers = {"traceparent": "00", "x": "é\n"}
-    publish(server, [{"subject": "app.own", "payload": [], **own, "headers": headers}])
+    publish(server, [{"subject": "app.own", "payload": [], **own, "headers": headers, "ttl": "99w"}])
     publish(server, [{"subject": "app.später", "response_subject": "_bus_.x", "headers": {}}])
     give_up(server)
 
@@ -73,7 +73,7 @@ def publish(server: ServerProcess, events: Sequence[dict[str, object]]) -> None:
 
 def delivered(server: ServerProcess, namespace: str) -> bytes:
     """All events of a namespace, as the server sends them."""
-    target = f"/?subject={namespace}.>,{namespace}._dead_.>&start=oldest&follow=false"
+    target = f"/?subject={namespace}.>,{namespace}._dead_.>&start=oldest&follow=false&expired=true"
     return request(server, "GET", target, Accept="application/x-ndjson").body
 
 

@@ -46,6 +46,26 @@ def test_a_dump_is_what_the_server_delivers(server: ServerProcess) -> None:
     assert expected.count(b"\n") == 20 + 200 + 30 + 2 + 1
 
 
+def test_events_that_have_expired_are_kept_by_dumps_and_copies(start_server: StartServer, tmp_path: Path) -> None:
+    server = start_server()
+    over = {"ttl": "1m", "created_at": "2026-01-31T12:00:00Z"}
+    events = (
+        {"subject": f"app.{name}", "payload": 1, **fields} for name, fields in (("b", over), ("a", {}), ("c", over))
+    )
+    publish(server, list(events))
+    dump = run_bus("dump", "--path", server.url).stdout
+    assert dump.count(b'"ttl":"1m"') == 2 and dump == Stored(server.path).dump()
+    copies = [Stored(tmp_path / name) for name in ("restored", "copied", "fetched")]
+    assert _restore(dump, copies[0]).returncode == 0
+    assert _copy(server.path, copies[1].path).returncode == 0
+    assert _copy(server.url, copies[2].path).returncode == 0
+    assert [copy.dump() for copy in copies] == [dump] * 3
+    for copy in copies:
+        copied = start_server(path=copy.path)
+        sent = request(copied, "GET", "/?subject=app.>&start=oldest&follow=false", Accept="application/x-ndjson").body
+        assert sent == dump.splitlines(keepends=True)[1], "nor does a copy deliver them"
+
+
 def test_one_namespace_alone(stored: Stored) -> None:
     whole, orders = stored.dump(), stored.dump("--namespace", "orders")
     assert orders == b"".join(line for line in whole.splitlines(keepends=True) if b'"subject":"orders.' in line)

@@ -35,12 +35,12 @@ def test_a_receipt_is_a_line_of_json(server: ServerProcess) -> None:
 
 def test_every_option_reaches_the_event(server: ServerProcess) -> None:
     options = ["--key", "k", "--trace-id", "req-123", "--id", "mine", "--response-subject", "_bus_.inbox"]
-    options += ["--header", "traceparent=00-4b=", "--header", "empty="]
+    options += ["--ttl", "90m", "--header", "traceparent=00-4b=", "--header", "empty="]
     assert _put(server, "--subject", "app.test", "--data", "test", *options).returncode == 0
     (event,) = _events(server)
     assert event.payload == "test"
     assert (event.id, event.key, event.trace_id, event.response_subject) == ("mine", "k", "req-123", "_bus_.inbox")
-    assert event.headers == {"traceparent": "00-4b=", "empty": ""}
+    assert (event.headers, event.ttl) == ({"traceparent": "00-4b=", "empty": ""}, "1h30m")
 
 
 def test_the_host_comes_from_the_environment(server: ServerProcess) -> None:

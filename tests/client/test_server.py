@@ -33,9 +33,12 @@ def test_what_is_put_can_be_got(server: ServerProcess, app: str, connect: Connec
     receipt = client.put(
         f"{app}.users.created", payload, key="k", trace_id="t", id="mine-1", response_subject="_bus_.inbox"
     )
-    client.put_many([{"subject": f"{app}.more", "headers": {"a": "b"}}])
-    event, more = client.get(f"{app}.>", start="oldest", limit=2)
+    client.put_many([{"subject": f"{app}.more", "headers": {"a": "b"}, "ttl": 3600}])
+    client.put(f"{app}.expired", ttl="15m", created_at="2020-01-31T12:00:00Z")
+    client.put(f"{app}.more", ttl="1w")
+    event, more, last = client.get(f"{app}.>", start="oldest", limit=3)
     assert (event.headers, more.headers) == ({}, {"a": "b"})
+    assert (event.ttl, more.ttl, last.ttl) == ("", "1h", "1w")
     assert event.payload == payload
     assert (event.id, event.index, event.created_at) == (receipt.id, receipt.index, receipt.created_at)
     assert (event.id, event.key, event.trace_id, event.response_subject) == ("mine-1", "k", "t", "_bus_.inbox")

@@ -157,9 +157,10 @@ def event_id(index: int) -> str:
 
 
 def batch(
-    first: int, subjects: Sequence[str], *, payload: bytes = b"1", key: str = "", created_at: str = "", time: int = 0
-) -> Batch:
-    """A batch with one event on each of *subjects*."""
+    first: int, subjects: Sequence[str], *, payload: bytes = b"1", key: str = "", created_at: str = "", time: int = 0,
+    expires: Sequence[int] = (),
+) -> Batch:  # fmt: skip
+    """A batch with one event on each of *subjects*; *expires* has a time for each, or is empty."""
     frames = [
         encode_frame(event_id(index), subject.encode(), payload, created_at, index, encode_extra(key=key))
         for index, subject in enumerate(subjects, first)
@@ -167,7 +168,17 @@ def batch(
     names = tuple(dict.fromkeys(subject.encode() for subject in subjects))
     numbers = {name: number for number, name in enumerate(names)}
     which = narrow([numbers[subject.encode()] for subject in subjects], len(names))
-    return Batch(first, time, b"".join(frames), array("I", map(len, frames)), names, which, bool(key))
+    return Batch(
+        first,
+        time,
+        b"".join(frames),
+        array("I", map(len, frames)),
+        names,
+        which,
+        bool(key),
+        (),
+        array("q", expires) if expires else (),
+    )
 
 
 def open_namespace(

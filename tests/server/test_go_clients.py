@@ -52,9 +52,9 @@ def test_the_bytes_of_an_event_are_those_others_get(bus: ServerProcess, subject:
     assert mine == theirs
 
 
-def test_headers_are_left_out(bus: ServerProcess, subject: str, release: str) -> None:
+def test_headers_and_ttl_are_left_out(bus: ServerProcess, subject: str, release: str) -> None:
     with go_subscribe(bus, release, subject) as live:
-        event_id = stored(bus, subject, {"headers": {"a": 1}}, headers={"traceparent": "00", "key": "x"})
+        event_id = stored(bus, subject, {"headers": {"a": 1}}, headers={"traceparent": "00", "key": "x"}, ttl="1h")
         (event,) = live.take(1)
     assert (event.id, bytes(event.payload), event.key) == (event_id, b'{"headers":{"a":1}}', "")
     with go_subscribe(bus, release, subject, start="oldest") as replayed:

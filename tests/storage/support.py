@@ -64,6 +64,7 @@ def make_batch(
     subjects: Sequence[bytes] = (),
     keyed: bool = False,
     client_ids: Sequence[tuple[int, int]] = (),
+    expires: Sequence[int] = (),
 ) -> Batch:
     """A batch of *frames*; *subjects* has one for each, or is empty if all have the same."""
     given = list(subjects) or [SUBJECT] * len(frames)
@@ -73,7 +74,8 @@ def make_batch(
     if len(distinct) > 1:
         which = bytes(numbers) if len(distinct) <= 256 else array("H", numbers)
     lengths = array("I", map(len, frames))
-    return Batch(first, time, b"".join(frames), lengths, distinct, which, keyed, tuple(client_ids))
+    ends = array("q", expires) if expires else ()
+    return Batch(first, time, b"".join(frames), lengths, distinct, which, keyed, tuple(client_ids), ends)
 
 
 def fill(log: Log, count: int, *, events: int = 1, size: int = 40, sync: bool = True) -> list[Batch]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from array import array
 from dataclasses import replace
 
@@ -28,8 +29,12 @@ def batches(draw: st.DrawFn) -> Batch:
     first = draw(st.integers(1, 1 << 60))
     number = st.integers(0, (1 << 64) - 1)
     client_ids = draw(st.lists(st.tuples(number, st.integers(first, first + len(frames) - 1)), max_size=5))
-    time = draw(st.integers(0, (1 << 63) - 1))
-    return make_batch(first, frames, time=time, subjects=named, keyed=draw(st.booleans()), client_ids=client_ids)
+    times = st.integers(-(1 << 63), (1 << 63) - 1)
+    expires = draw(st.just([]) | st.lists(times, min_size=len(frames), max_size=len(frames)))
+    return make_batch(
+        first, frames, time=draw(st.integers(0, (1 << 63) - 1)), subjects=named, keyed=draw(st.booleans()),
+        client_ids=client_ids, expires=expires,
+    )  # fmt: skip
 
 
 def decode(codec: BatchCodec, data: bytes, batch: Batch, *, offset: int) -> list[Batch]:
@@ -89,6 +94,19 @@ def test_a_batch_knows_its_frames_and_subjects() -> None:
     assert [batch.subject(index) for index in (5, 6, 7)] == [b"a", b"b", b"a"]
     with pytest.raises(IndexError, match="event 8 is not among 5 to 7"):
         batch.frame(8)
+
+
+def test_what_expires_costs_nothing_where_nothing_does_and_is_passed_over_by_who_does_not_know_it() -> None:
+    """A reader of Bus 0.1 knows no more of the table than how long it is, and no bit of the flags but the first."""
+    frames = [b"one", b"two"]
+    plain, expiring = (PLAIN.encode(make_batch(1, frames, expires=times), offset=0, synced=0) for times in ((), (5, 7)))
+    assert (
+        expiring
+        == plain[:4] + expiring[4:16] + plain[16:46] + b"\2\0" + plain[48:-6] + struct.pack("<qq", 5, 7) + plain[-6:]
+    )
+    (found,) = PLAIN.decode(expiring, offset=0, expected=1, index=1)
+    assert [found.has_expired(now) for now in (4, 5, 7)] == [False, True, True]
+    assert not make_batch(1, frames).has_expired(1 << 62)
 
 
 @pytest.mark.parametrize("count", [0, 65_536])

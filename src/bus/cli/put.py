@@ -47,6 +47,7 @@ Examples:
 @click.option("--id", metavar="ID", help="The event's id; made by the server if left out.")
 @click.option("--response-subject", metavar="INBOX", help="Where a reply goes, like _bus_.3f9c.")
 @click.option("--header", type=HeaderType(), multiple=True, metavar="K=V", help="Goes along; may be repeated.")
+@click.option("--ttl", type=DurationType(), metavar="TIME", help="Deliver it only so long, like 15m.")
 @click.option("--delay", type=DurationType(), metavar="DURATION", help="Publish it only after this time, like 15m.")
 @click.option("--deliver-at", metavar="TIME", help="Publish it only then, like 2026-01-31T12:00:00Z.")
 @click.option("--confirm", type=click.IntRange(1), metavar="N", help="Wait until N consumers have acknowledged.")
@@ -107,6 +108,7 @@ def _put_one(
     data: str,
     *,
     header: tuple[tuple[str, str], ...],
+    ttl: float | None,
     request: bool,
     confirm: int | None,
     quiet: bool,
@@ -115,10 +117,12 @@ def _put_one(
     payload = payload_of(os.fsencode(data))
     headers = dict(header)
     if request:
-        reply = client.request(subject, payload, key=fields["key"], trace_id=fields["trace_id"], headers=headers)
+        reply = client.request(
+            subject, payload, key=fields["key"], trace_id=fields["trace_id"], headers=headers, ttl=ttl
+        )
         emit(msgspec.json.encode(reply))
         return 0
-    receipt = client.put(subject, payload, confirm=confirm or 0, headers=headers, **fields)
+    receipt = client.put(subject, payload, confirm=confirm or 0, headers=headers, ttl=ttl, **fields)
     if not quiet:
         _show(receipt, subject)
     return 0

@@ -72,6 +72,7 @@ class Subscribe:
     those who look.
 
     None is what it didn't give, and so is False for ``by_key``: the terms of a durable consumer then hold.
+    ``expired`` asks for events as well whose time to live is over, without acknowledging and up to the tail.
     """
 
     filter: Filter
@@ -87,6 +88,7 @@ class Subscribe:
     by_key: bool = False
     limit: int | None = None
     follow: bool = True
+    expired: bool = False
     format: Format = Format.SSE
 
 

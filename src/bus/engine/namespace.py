@@ -8,6 +8,7 @@ the tail is read from memory.
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
@@ -37,12 +38,18 @@ class Publishers(Protocol):
 
 
 class Namespace(ABC):
-    """What is stored in one namespace, and who is told of it. An engine says how to read what is not in memory."""
+    """What is stored in one namespace, and who is told of it. An engine says how to read what is not in memory.
 
-    def __init__(self, name: str, *, next: int, loop: AbstractEventLoop) -> None:
+    *clock* tells the time, in ns since the epoch, by which events expire.
+    """
+
+    def __init__(
+        self, name: str, *, next: int, loop: AbstractEventLoop, clock: Callable[[], int] = time.time_ns
+    ) -> None:
         self.name = name
         self.next = next
-        self.live = FanOut(loop)
+        self.clock = clock
+        self.live = FanOut(loop, clock=clock)
         self.confirmations = Confirmations()
         self.published = 0
         self.committed_at = -1.0
@@ -97,6 +104,10 @@ class Namespace(ABC):
     def frame(self, index: int) -> bytes | None:
         """The frame of the event at *index*: empty if it was deleted by itself, None if it isn't there (any more)."""
         return self._single_events.at(index) if self.first <= index < self.next else None
+
+    def is_expired(self, index: int) -> bool:
+        """Whether the event at *index* has expired, so that nobody is to get it any more."""
+        return self.first <= index < self.next and self._single_events.expires(index) <= self.clock()
 
     def take_over(
         self, batches: Sequence[Batch], waiting: Sequence[Publishers], *, before: Callable[[], None] | None = None

@@ -13,11 +13,11 @@ on the wire. All numbers are little endian.
               +---------------+---------------+-------+-----+-----+
 
      body     table                                                            frames
-              +-------------+-----------+----------+----------+-------------+-----------------+
-              | u32 * count | u16 * sub | subjects | u8/u16 * | 2 u64 *     |  frame by frame |
-              | lengths of  | lengths   |          | count    | ids         |                 |
-              | the frames  |           |          | which    | hash, index |                 |
-              +-------------+-----------+----------+----------+-------------+-----------------+
+              +-------------+-----------+----------+----------+-------------+-------------+----------------+
+              | u32 * count | u16 * sub | subjects | u8/u16 * | 2 u64 *     | i64 * count | frame by frame |
+              | lengths of  | lengths   |          | count    | ids         | ends of ttl |                |
+              | the frames  |           |          | which    | hash, index | if flg has 1|                |
+              +-------------+-----------+----------+----------+-------------+-------------+----------------+
 
 * ``crc``: CRC-32C of everything after it, header and body. The state it starts from is that of the segment
   (the CRC of its salt and base) xor the offset of the batch in the file. For given bytes a CRC is a
@@ -29,7 +29,9 @@ on the wire. All numbers are little endian.
 * ``synced``: everything in the file before this offset was durable when the batch was written. It tells
   damage from a crash (``recovery.py``).
 * ``sub``: distinct subjects. With one, ``which`` is empty; to 256 it has a byte for each event, beyond two.
-* ``flg``: bit 0, some event carries a duplicate key.
+* ``flg``: bit 0, some event carries a duplicate key; bit 1, some event has a time to live, and the table ends with
+  when that of each is over. A reader that doesn't know bit 1 passes over these, for the frames begin where ``table``
+  says.
 
 The magic begins with a byte that UTF-8 never uses, so that no frame of text can pass for a batch.
 In an encrypted segment the body is the same bytes in encrypted blocks (``cipher.py``); their context is the digest
@@ -56,6 +58,7 @@ if sys.byteorder != "little":
 
 MAGIC = b"\xffBUS"
 KEYED = 1
+EXPIRING = 2
 MAX_SUBJECTS = 65_535
 MAX_BODY = (1 << 32) - 1
 MANY_BATCHES = 1 << 32
@@ -81,6 +84,8 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
             ``array("H")`` beyond.
         keyed: some event carries a duplicate key.
         client_ids: (digest of the id, index) of each event whose id doesn't carry its index.
+        expires: for each event when it expires, nanoseconds since the epoch, as ``array("q")``; `bus.units.NEVER` for
+            those without a time to live, and empty if that is all of them.
     """
 
     first: int
@@ -91,6 +96,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     which: bytes | array[int]
     keyed: bool
     client_ids: tuple[tuple[int, int], ...] = ()
+    expires: array[int] | tuple[()] = ()
 
     @property
     def count(self) -> int:
@@ -122,6 +128,10 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     def subject(self, index: int) -> bytes:
         """The subject of the event *index*."""
         return self.subjects[self.which[index - self.first] if self.which else 0]
+
+    def has_expired(self, now: int) -> bool:
+        """Whether some event of it has expired by *now* (ns)."""
+        return bool(self.expires) and min(self.expires) <= now
 
     def __repr__(self) -> str:
         return f"Batch({self.first} to {self.last}, {len(self.frames)} bytes, subjects={len(self.subjects)})"
@@ -191,7 +201,7 @@ class BatchCodec:
             raise ValueError(f"a batch of {body} bytes is too large, cut it into smaller ones")
         fields = _FIELDS.pack(
             body, len(table), len(batch.lengths), len(batch.client_ids), batch.first, batch.time, synced,
-            len(batch.subjects), KEYED if batch.keyed else 0,
+            len(batch.subjects), (KEYED if batch.keyed else 0) | (EXPIRING if batch.expires else 0),
         )  # fmt: skip
         if self.cipher:
             context = digest(self.salt + fields)
@@ -246,7 +256,8 @@ class BatchCodec:
                         break
                 frames = plain[start + table : stop]
                 lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, client_ids)
-                batches.append(Batch(first, time, frames, lengths, names, which, flags & KEYED != 0, pairs))
+                expires = array("q", plain[start + table - 8 * count : start + table]) if flags & EXPIRING else ()
+                batches.append(Batch(first, time, frames, lengths, names, which, flags & KEYED != 0, pairs, expires))
                 if len(batches) == most:
                     break
             at = end
@@ -289,14 +300,17 @@ _Table = tuple["array[int]", tuple[bytes, ...], "bytes | array[int]", tuple[tupl
 
 def _pack_table(batch: Batch) -> bytes:
     subjects = batch.subjects
-    if len(subjects) == 1 and not batch.client_ids:
+    if len(subjects) == 1 and not batch.client_ids and not batch.expires:
         subject = subjects[0]
         return b"".join((batch.lengths.tobytes(), len(subject).to_bytes(2, "little"), subject))
     if not 0 < len(subjects) <= MAX_SUBJECTS:
         raise ValueError(f"a batch of {len(subjects)} subjects can't be stored, cut it into smaller ones")
     names = array("H", map(len, subjects)).tobytes() + b"".join(subjects)
     client_ids = array("Q", (number for pair in batch.client_ids for number in pair))
-    return b"".join((batch.lengths.tobytes(), names, bytes(memoryview(batch.which)), client_ids.tobytes()))
+    expires = array("q", batch.expires)
+    return b"".join((
+        batch.lengths.tobytes(), names, bytes(memoryview(batch.which)), client_ids.tobytes(), expires.tobytes(),
+    ))  # fmt: skip
 
 
 def _unpack_table(plain: bytes, start: int, count: int, subjects: int, client_ids: int) -> _Table:

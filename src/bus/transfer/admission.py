@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from bus.drafts import check_response_subject, decode_as
 from bus.engine.embedded.checked_draft import check_draft
 from bus.errors import BusError, InvalidEventError
-from bus.event import NO_TIME, Dead, Draft, check_headers, check_id, check_label
+from bus.event import NO_TIME, Dead, Draft, check_headers, check_id, check_label, expiry
 from bus.payload import SHORT, check_payload, has_many_brackets, may_overflow
 from bus.subject import DEAD_SEGMENT, parse_subject
 from bus.units import format_time, parse_time
@@ -46,7 +46,7 @@ class StoredEvent(Draft, kw_only=True, forbid_unknown_fields=True, gc=False):
     @property
     def has_more(self) -> bool:
         """Whether it has any of the fields that few events have."""
-        return bool(self.key or self.trace_id or self.response_subject or self.headers or self.dead)
+        return bool(self.key or self.trace_id or self.response_subject or self.headers or self.ttl or self.dead)
 
 
 _decoder = msgspec.json.Decoder(StoredEvent)
@@ -128,6 +128,8 @@ def _rare_fields_in_order(event: StoredEvent) -> bool:
         check_response_subject(event.response_subject)
     if event.headers:
         check_headers(event.headers)
+    if event.ttl:
+        expiry(event.ttl, 0)
     return event.dead is None
 
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import count
+from itertools import chain, count, repeat
 
 from msgspec.structs import replace
 
 from bus.engine.embedded.batch_builder import BATCH_BYTES, BATCH_EVENTS
-from bus.event import carry_indexes, id_maker, index_in
+from bus.event import carry_indexes, expiry, id_maker, index_in
 from bus.frame import encode_extra, encode_frame, id_of
 from bus.storage import Batch, Log
 from bus.storage.batch import narrow
 from bus.transfer.admission import StoredEvent
-from bus.units import format_time, parse_time
+from bus.units import NEVER, format_time, parse_time
 
 
 class LogWriter:
@@ -92,6 +92,7 @@ class LogWriter:
             which=narrow(map(subjects.__getitem__, names), len(subjects)),
             keyed=any(event.key and not event.dead for event in events),
             client_ids=tuple(self._client_ids),
+            expires=_expiries(events),
         )
         self._frames, self._events, self._client_ids, self._size = [], [], [], 0
         self.log.append(batch)
@@ -128,7 +129,17 @@ def _extra(event: StoredEvent) -> bytes:
         trace_id=event.trace_id,
         response_subject=event.response_subject,
         headers=event.headers,
+        ttl=event.ttl,
         dead=event.dead,
+    )
+
+
+def _expiries(events: Sequence[StoredEvent]) -> array[int] | tuple[()]:
+    """``Batch.expires`` of *events*, which have times."""
+    if not any(event.ttl for event in events):
+        return ()
+    return array(
+        "q", [expiry(event.ttl, parse_time(event.created_at or "")) if event.ttl else NEVER for event in events]
     )
 
 
@@ -165,4 +176,7 @@ def _join(batches: Sequence[Batch]) -> Batch:
         which=narrow(which, len(subjects)),
         keyed=any(batch.keyed for batch in batches),
         client_ids=tuple(pair for batch in batches for pair in batch.client_ids),
+        expires=array("q", chain.from_iterable([batch.expires or repeat(NEVER, batch.count) for batch in batches]))
+        if any(batch.expires for batch in batches)
+        else (),
     )

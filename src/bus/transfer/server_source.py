@@ -82,8 +82,16 @@ class ServerSource:
 
     def _subscribe(self, connection: Connection, namespace: str, start: str) -> None:
         wanted: Parameters = [("subject", f"{namespace}.>"), ("start", start)]
-        if self.is_log:
-            wanted = [("subject", ",".join(everything_in(namespace))), *wanted[1:], ("follow", "false")]
+        if not self.is_log:
+            self._ask(connection, wanted)
+            return
+        wanted = [("subject", ",".join(everything_in(namespace))), *wanted[1:], ("follow", "false")]
+        try:
+            self._ask(connection, [*wanted, ("expired", "true")])
+        except InvalidParameterError:  # no event expires in Bus 0.1, which doesn't know the word
+            self._ask(connection, wanted)
+
+    def _ask(self, connection: Connection, wanted: Parameters) -> None:
         connection.send(self._requests.subscribe(wanted), deadline=monotonic() + REPLY_SECONDS)
         reader = connection.reader
         while reader.head is None or (reader.head.status != 200 and not reader.complete):

@@ -15,7 +15,8 @@ from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.start_position import StartPosition
 from bus.errors import BusError, NotOwnerError, UnknownEventError
 from bus.subject import Filter
-from tests.engine.support import ManualLoop, RecordingOwner, RecordingSink, event_id, fill, open_namespace
+from bus.units import NEVER
+from tests.engine.support import ManualLoop, RecordingOwner, RecordingSink, batch, event_id, fill, open_namespace, store
 
 EVERYTHING = Filter.parse(["app.>"])
 
@@ -64,6 +65,29 @@ def test_a_window_is_filled_and_each_ack_makes_room(
     loop.turn(3)
     assert sink.indexes == [1, 2, 3, 4]
     assert owner.changes > before, "the owner is told, or nothing would be written down"
+
+
+@pytest.mark.parametrize("last", [False, True], ids=["in time", "on its last attempt"])
+def test_an_event_that_expires_is_settled_and_no_dead_letter(
+    loop: ManualLoop, namespace: LogNamespace, consumer: Consumer, owner: RecordingOwner, last: bool
+) -> None:
+    store(namespace, batch(1, ["app.a", "app.a"], expires=[10, NEVER]))
+    namespace.clock = lambda: 9
+    sink = RecordingSink()
+    subscription = join(consumer, sink)
+    loop.turn(3)
+    if last:
+        say(subscription, Action.NACK, 1)
+        loop.turn(3)
+    namespace.clock = lambda: 10
+    changes = owner.changes
+    say(subscription, Action.NACK, 1)
+    loop.turn(3)
+    assert sink.indexes == [1, 1, 2][1 - last :]
+    assert [index for index, _ in owner.buried] == [1] * last, "what was attempted often enough is given up for that"
+    assert {delivery.index for delivery in consumer.pending} == {2} and owner.changes > changes + 1
+    assert not consumer.readmit(1), "nor is it sent back"
+    assert consumer.lag.events == 0
 
 
 def test_nothing_is_delivered_before_the_start(loop: ManualLoop, namespace: LogNamespace, consumer: Consumer) -> None:

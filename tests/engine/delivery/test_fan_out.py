@@ -15,7 +15,7 @@ from bus.engine.delivery.fan_out import TURN, FanOut
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.errors import BusError
 from bus.event import Draft, index_in
-from bus.frame import Format
+from bus.frame import Format, join_frames
 from bus.subject import Filter
 from tests.engine.support import Publishing, Subscribing, batch
 
@@ -75,6 +75,17 @@ def test_a_commit_is_delivered_in_its_turn() -> None:
         assert not live.busy
         assert [index_in(event_id) for event_id in one.ids] == [1, 3]
         assert [index_in(event_id) for event_id in all_of_it.ids] == [1, 2, 3]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("form", Format)
+def test_what_has_expired_before_it_is_stored_is_not_delivered(form: Format) -> None:
+    async def run() -> None:
+        live = FanOut(asyncio.get_running_loop(), clock=lambda: 100)
+        sink = Recorder(live, "app.a", form=form)
+        live.deliver([batch(1, ["app.a", "app.a"], expires=[100, 101]), batch(3, ["app.a"], expires=[99])])
+        assert sink.data == join_frames([batch(2, ["app.a"]).frames], form)
 
     asyncio.run(run())
 

@@ -13,51 +13,57 @@ from bus.engine.delivery.filtering import count_matching, cut, matching, matchin
 from bus.frame import Format, join_frames
 from bus.storage import Batch
 from bus.subject import Filter
+from bus.units import BEGINNING, NEVER
 from tests.engine.support import batch
 
 SUBJECTS = [f"app.{name}" for name in ("a", "b", "c")]
-logs = st.lists(st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=6), min_size=1, max_size=5)
+NOW = 100
+times = st.none() | st.lists(st.sampled_from([NOW - 1, NOW, NOW + 1, NEVER]), min_size=6, max_size=6)
+logs = st.lists(st.tuples(st.lists(st.sampled_from(SUBJECTS), min_size=1, max_size=6), times), min_size=1, max_size=5)
+Log = list[tuple[list[str], list[int] | None]]
 filters = st.lists(st.sampled_from([*SUBJECTS, "app.>", "app.zzz"]), min_size=1, max_size=2, unique=True)
 limits = st.none() | st.integers(1, 8)
 
 
-def batches_of(log: list[list[str]]) -> list[Batch]:
+def batches_of(log: Log) -> list[Batch]:
     found: list[Batch] = []
-    for subjects in log:
-        found.append(batch(found[-1].next if found else 1, subjects))
+    for subjects, expires in log:
+        found.append(batch(found[-1].next if found else 1, subjects, expires=(expires or ())[: len(subjects)]))
     return found
 
 
-def expected(batches: list[Batch], wanted: Filter, start: int) -> list[tuple[int, bytes]]:
+def expected(batches: list[Batch], wanted: Filter, start: int, *, now: int = BEGINNING) -> list[tuple[int, bytes]]:
     """What a walk event by event finds."""
     events = [(index, found) for found in batches for index in range(found.first, found.next)]
     return [
         (index, found.frame(index))
         for index, found in events
-        if index >= start and wanted.matches(found.subject(index))
+        if index >= start
+        and wanted.matches(found.subject(index))
+        and not (found.expires and found.expires[index - found.first] <= now)
     ]
 
 
-@given(logs, filters, st.sampled_from(Format), limits, limits, st.data())
+@given(logs, filters, st.sampled_from(Format), limits, limits, st.sampled_from([BEGINNING, NOW]), st.data())
 def test_what_is_cut_out_is_what_a_walk_finds(
-    log: list[list[str]], patterns: list[str], form: Format, limit: int | None, until: int | None, data: st.DataObject
+    log: Log, patterns: list[str], form: Format, limit: int | None, until: int | None, now: int, data: st.DataObject
 ) -> None:
     batches, wanted = batches_of(log), Filter.parse(patterns)
     start = data.draw(st.integers(1, batches[0].next - 1))
-    chunk = cut(batches, wanted, form, start=start, limit=limit, until=until)
+    chunk = cut(batches, wanted, form, start=start, limit=limit, until=until, now=now)
     bound = float("inf") if until is None else until
-    model = list(islice((event for event in expected(batches, wanted, start) if event[0] < bound), limit))
+    left = expected(batches, wanted, start, now=now)
+    model = list(islice((event for event in left if event[0] < bound), limit))
     assert chunk.data == join_frames([frame for _, frame in model], form)
     assert chunk.events == len(model)
-    left = expected(batches, wanted, start)[len(model) :]
-    assert chunk.next <= min([index for index, _ in left], default=batches[-1].next), "nothing is passed over"
+    assert chunk.next <= min([index for index, _ in left[len(model) :]], default=batches[-1].next), (
+        "nothing is passed over"
+    )
     assert chunk.events == limit or chunk.next >= min(bound, batches[-1].next) or start >= bound, "and all is looked at"
 
 
 @given(logs, filters, st.data())
-def test_events_and_their_number_are_what_a_walk_finds(
-    log: list[list[str]], patterns: list[str], data: st.DataObject
-) -> None:
+def test_events_and_their_number_are_what_a_walk_finds(log: Log, patterns: list[str], data: st.DataObject) -> None:
     batches, wanted = batches_of(log), Filter.parse(patterns)
     start = data.draw(st.integers(1, batches[-1].next - 1))
     model = expected(batches, wanted, start)

@@ -15,7 +15,7 @@ from bus.errors import BusError
 from bus.event import Draft, Receipt, id_maker, index_in
 from bus.frame import id_of, json_of
 from bus.storage import Log, MemoryFiles
-from bus.units import format_time
+from bus.units import NEVER, SECOND_NS, format_time, parse_time
 from bus.wire import Durability
 from tests.engine.support import Publishing
 
@@ -34,6 +34,7 @@ drafts = st.lists(
         id=st.sampled_from([None, None, "order-7", "e_000000000009zzzzzzzzzz"]),
         key=st.sampled_from([None, None, "k1", "k2"]),
         trace_id=st.sampled_from([None, "t"]),
+        ttl=st.sampled_from([None, None, "5s", "52w"]),
         headers=st.sampled_from([None, {}, {"traceparent": "00"}]),
         created_at=st.sampled_from([None, None, format_time(NOW - 5 * 10**9), format_time(NOW + 5 * 10**9)]),
     ),
@@ -64,7 +65,10 @@ def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None
         assert fields["payload"] == msgspec.json.decode(draft.payload)
         assert fields["created_at"] == receipt.created_at == (draft.created_at or format_time(NOW))
         assert (fields.get("key"), fields.get("trace_id")) == (draft.key, draft.trace_id)
-        assert fields.get("headers") == (draft.headers or None)
+        assert (fields.get("headers"), fields.get("ttl")) == (draft.headers or None, draft.ttl)
+        lifetime = {None: NEVER, "5s": 5 * SECOND_NS, "52w": 52 * 7 * 86_400 * SECOND_NS}[draft.ttl]
+        expires = stored.expires[index - 1] if stored.expires else NEVER
+        assert expires == (lifetime if lifetime == NEVER else parse_time(receipt.created_at) + lifetime)
         found = log.find_client_id(log.hash_id(receipt.id.encode()))
         assert index in found or index_in(receipt.id) == index, "an id that doesn't say where it is can be found"
     keyed = {(draft.subject, draft.key): receipt for draft, receipt in zip(drafts, receipts, strict=True) if draft.key}

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from bus.engine.base import Gap
 from bus.engine.reading.log_cursor import LogCursor
 from bus.subject import Filter
+from bus.units import NEVER
 from tests.engine.support import ManualLoop, batch, fill, open_namespace, store
 
 logs = st.lists(st.lists(st.sampled_from(["app.a", "app.b"]), min_size=1, max_size=5), max_size=6)
@@ -44,6 +45,22 @@ def test_each_event_is_handed_out_once_and_in_order(
         events = [(index, found) for found in whole for index in range(found.first, found.next)]
         assert got == [(index, found.frame(index)) for index, found in events if wanted.matches(found.subject(index))]
         assert not gaps
+
+
+def test_an_event_that_expires_before_its_turn_is_passed_by(loop: ManualLoop) -> None:
+    namespace = open_namespace(loop)
+    store(namespace, batch(1, ["app.a"] * 5, expires=[10, 20, 20, 30, NEVER]))
+    cursor = LogCursor(namespace, Filter.parse(["app.a"]), 1, missed=print)
+    assert cursor.fetch()
+    taken = []
+    for now in (5, 15, 25, 35):
+        namespace.clock = lambda now=now: now  # type: ignore[misc]
+        taken.append(cursor.take() or (0, b""))
+        if now == 15:
+            cursor.put_back(*taken.pop())
+    assert [index for index, _ in taken] == [1, 4, 5]
+    assert cursor.take() is None
+    assert (cursor.handed, cursor.cursor, cursor.used_up) == (5, 6, True)
 
 
 def test_what_the_log_has_let_go_of_is_told_once(loop: ManualLoop) -> None:

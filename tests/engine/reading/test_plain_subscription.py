@@ -13,6 +13,7 @@ from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
 from bus.engine.start import StartKind, StartPoint
 from bus.subject import Filter
+from bus.units import NEVER
 from tests.engine.support import ManualLoop, RecordingSink, batch, fill, open_namespace, store
 
 Subscriber = Callable[..., PlainSubscription]
@@ -55,6 +56,35 @@ def test_what_is_stored_is_read_and_what_comes_next_is_live(
     store(namespace, fresh)
     assert one.indexes == other.indexes == [1, 2, 3, 4, 5]
     assert one.writes[-1] is other.writes[-1] is fresh.frames, "those who are live get the same bytes"
+
+
+def test_what_has_expired_is_passed_by_and_does_not_count(
+    loop: ManualLoop, namespace: LogNamespace, subscribe: Subscriber
+) -> None:
+    store(namespace, batch(1, ["app.a"] * 4, expires=[9, 10, 11, NEVER]))
+    namespace.clock = lambda: 10
+    sinks = limited, copying, _ = [RecordingSink() for _ in range(3)]
+    subscribe(limited, limit=1)
+    subscribe(copying, follow=False, expired=True)
+    subscribe(sinks[2], follow=False)
+    loop.turn(5)
+    assert [sink.indexes for sink in sinks] == [[3], [1, 2, 3, 4], [3, 4]]
+    assert (limited.ended, copying.ended) == (["limit"], ["tail"])
+
+
+def test_bytes_that_are_made_again_are_the_same_however_late(
+    loop: ManualLoop, namespace: LogNamespace, subscribe: Subscriber
+) -> None:
+    """They are part of a piece that was begun when the events hadn't expired."""
+    much = b'"%b"' % (b"x" * MUCH)
+    store(namespace, batch(1, ["app.a", "app.a"], payload=much, expires=[NEVER, 10]))
+    namespace.clock = lambda: 9
+    sink = RecordingSink()
+    subscribe(sink)
+    loop.turn(3)
+    namespace.clock = lambda: 10
+    again = sink.again[0]
+    assert again and again() == sink.writes[0] and sink.indexes == [1, 2]
 
 
 @pytest.mark.parametrize(

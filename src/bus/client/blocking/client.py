@@ -95,6 +95,7 @@ class Client:
         response_subject: str | None = None,
         created_at: datetime | str | None = None,
         headers: Mapping[str, str] | None = None,
+        ttl: Duration | None = None,
         delay: Duration | None = None,
         deliver_at: datetime | str | None = None,
         confirm: int = 0,
@@ -114,6 +115,7 @@ class Client:
             response_subject: the inbox that a reply goes to.
             created_at: when it happened, a ``datetime`` with a time zone or RFC 3339 text; by default now.
             headers: go along beside the payload, such as ``{"traceparent": "00-…"}``: at most 64, together 8 KiB.
+            ttl: seconds, or text such as ``"15m"``, after its time in which it is delivered; by default for ever.
             delay: publish it only after so many seconds, or text such as ``"15m"``; the server keeps it until then.
             deliver_at: publish it only then, a ``datetime`` with a time zone or RFC 3339 text.
             confirm: return only once so many different consumers have acknowledged the event.
@@ -133,7 +135,7 @@ class Client:
             StorageError: the server can't store it, because its disk is full or fails.
             ConnectionFailedError: the server can't be reached, or the connection broke.
         """
-        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at, headers, deliver_at)
+        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at, headers, ttl, deliver_at)
         if delay is not None or deliver_at is not None:
             query = delay_query(delay, deliver_at, confirm=confirm)
             return self._calls.ask("", receipt_in, method="POST", query=query, body=line, timeout=timeout)
@@ -298,6 +300,7 @@ class Client:
         key: str | None = None,
         trace_id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        ttl: Duration | None = None,
     ) -> Any:
         """Publish a request and wait for the first reply to it.
 
@@ -310,6 +313,8 @@ class Client:
             key: refuses a second request with this subject and key.
             trace_id: is carried along.
             headers: go along beside the payload.
+            ttl: seconds, or text such as ``"15m"``, in which it is delivered, so that a service that is late doesn't
+                begin with it.
 
         Returns:
             The payload of the reply.
@@ -318,7 +323,7 @@ class Client:
             ServiceError: the service rejected the request; the message is its reason.
             TimedOutError: no reply in time; the error has the receipt of the request, which is stored.
         """
-        line = encode_draft(subject, payload, key, trace_id, headers=headers)
+        line = encode_draft(subject, payload, key, trace_id, headers=headers, ttl=ttl)
         return self._calls.publish_and_wait(line, payload_in, wait="reply", timeout=timeout)
 
     def worker(self, subject: str | Sequence[str], handler: Handler, **options: Unpack[WorkOptions]) -> Worker:

@@ -8,6 +8,7 @@ from typing import Any, Required, TypedDict
 
 import msgspec
 
+from bus.client.core.get_options import Duration, written_duration
 from bus.errors import InvalidEventError
 from bus.event import Draft
 from bus.payload import one_line
@@ -28,6 +29,7 @@ class EventFields(TypedDict, total=False):
         response_subject: the inbox that a reply goes to.
         created_at: when it happened; by default now.
         headers: go along beside the payload: at most 64, together 8 KiB.
+        ttl: seconds, or text such as ``"15m"``, after its time in which it is delivered; by default for ever.
     """
 
     subject: Required[str]
@@ -38,6 +40,7 @@ class EventFields(TypedDict, total=False):
     response_subject: str | None
     created_at: datetime | str | None
     headers: Mapping[str, str] | None
+    ttl: Duration | None
 
 
 class _Draft(msgspec.Struct, omit_defaults=True):
@@ -49,6 +52,7 @@ class _Draft(msgspec.Struct, omit_defaults=True):
     response_subject: str | None = None
     created_at: datetime | str | None = None
     headers: Mapping[str, str] | None = None
+    ttl: str | None = None
     deliver_at: datetime | str | None = None
 
 
@@ -73,11 +77,15 @@ def encode_draft(
     response_subject: str | None = None,
     created_at: datetime | str | None = None,
     headers: Mapping[str, str] | None = None,
+    ttl: Duration | None = None,
     deliver_at: datetime | str | None = None,
 ) -> bytes:
     """One event as one line of JSON. Raises `InvalidEventError` when the payload can't be written."""
     try:
-        draft = _Draft(subject, payload, key, trace_id, id, response_subject, created_at, headers or None, deliver_at)
+        lifetime = None if ttl is None else written_duration(ttl)
+        draft = _Draft(
+            subject, payload, key, trace_id, id, response_subject, created_at, headers or None, lifetime, deliver_at
+        )
         return one_line(_encoder.encode(draft))
     except _NOT_ENCODABLE as error:
         raise InvalidEventError(f"the event for {subject!a} can't be written as JSON: {error}") from None

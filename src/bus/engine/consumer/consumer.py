@@ -154,7 +154,7 @@ class Consumer:
     # -- events that come back
 
     def readmit(self, index: int) -> bool:
-        """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log."""
+        """Deliver the event at *index* again, with attempts counted from 1; False if it is gone or has expired."""
         return self._out.readmit(index)
 
     def restore(self, kept: KeptDelivery, *, delay: float) -> bool:
@@ -233,11 +233,11 @@ class Consumer:
 
     def _serve(self) -> None:
         out = self._out
-        handed = out.handed
+        before = out.handed, len(self.pending)
         if not out.is_at_end and out.wants_new(self.subscriptions):
             out.fetch()
         unfinished = out.serve(self.subscriptions, now=self._loop.time())
-        if handed != out.handed:
+        if before != (out.handed, len(self.pending)):
             self._owner.changed(self)
         if unfinished:
             self.pump_soon()

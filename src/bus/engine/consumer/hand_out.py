@@ -128,22 +128,25 @@ class HandOut:
                 size -= len(frame)
 
     def _frame(self, delivery: Delivery) -> bytes:
-        """The frame of a delivery that came back; empty if it was deleted, and given up if it is no longer there."""
-        frame = self._namespace.frame(delivery.index)
-        if not frame:
-            gone = self._pending.give_up(delivery, reason="no longer in the log")
-            if frame is None:
-                self._given_up(gone)
+        """The frame of a delivery that came back, empty if there is nothing to be delivered any more.
+
+        It is settled if its event has expired or was deleted, and given up if that is no longer in the log.
+        """
+        frame = b"" if self._namespace.is_expired(delivery.index) else self._namespace.frame(delivery.index)
+        if frame is None:
+            self._given_up(self._pending.give_up(delivery, reason="no longer in the log"))
+        elif not frame:
+            self._pending.settle(delivery)
         return frame or b""
 
     # -- in
 
     def readmit(self, index: int) -> bool:
-        """Deliver the event at *index* again, with attempts counted from 1; False if it isn't in the log.
+        """Deliver the event at *index* again, with attempts counted from 1; False if it is gone or has expired.
 
         One that is yet to be read is delivered then.
         """
-        frame = self._namespace.frame(index)
+        frame = None if self._namespace.is_expired(index) else self._namespace.frame(index)
         if frame and not self._pending.has(index) and not self._is_to_come(index, frame):
             self._pending.admit(index, id_of(frame), key=self._key_of(frame))
         return bool(frame)

@@ -13,7 +13,7 @@
            │                                          ▲ │
            └───────────── its worker is back ─────────┘ │
                                                         │ attempts used up, or reject
-               ack (from any state) ──▶ gone            ▼
+      ack, expired (from any state) ──▶ gone            ▼
                                                      given up
 
 Assumptions: ``now`` is a monotonic time in seconds and never goes back; an index is admitted once; every
@@ -34,6 +34,7 @@ connection has one window, and a worker is one run of one process, whatever conn
    whatever it says ends that. It gets nothing while another one isn't silent, and else one event at a time of those
    that timed out on it, no new ones. Falling silent with several events in flight is like being lost with them.
 8. An attempt that the server itself ends by stopping doesn't count.
+9. An event that has expired is settled, instead of delivered, when its turn comes.
 
 A consumer that only ever has one connection goes without 7: there, time-outs are all that ends attempts.
 """
@@ -232,6 +233,10 @@ class Pending:
         """Deliver it no more, whatever its state."""
         self._remove(delivery)
         return GivenUp(delivery, reason)
+
+    def settle(self, delivery: Delivery) -> None:
+        """It needs no delivery any more, whatever its state."""
+        self._remove(delivery)
 
     def _owned(self, event_id: str, window: Window) -> Delivery:
         delivery = self._by_id.find(event_id, window)

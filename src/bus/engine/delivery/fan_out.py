@@ -16,9 +16,10 @@ batch by batch in their order, and until it is through nobody joins a group.
 
 from __future__ import annotations
 
+import time
 from asyncio import AbstractEventLoop
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from bus.engine.base import MUCH
@@ -41,11 +42,12 @@ class CommitWaiter(Protocol):
 
 
 class FanOut:
-    """The followers and waiting readers of a namespace."""
+    """The followers and waiting readers of a namespace. *clock* tells the time, in ns."""
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: AbstractEventLoop, *, clock: Callable[[], int] = time.time_ns) -> None:
         self.delivered_bytes = 0
         self._loop = loop
+        self._clock = clock
         self._groups = Groups()
         self._waiting: dict[CommitWaiter, None] = {}
         self._due: deque[Batch] = deque()
@@ -139,7 +141,9 @@ class FanOut:
         return wanting
 
     def _deliver_to(self, group: Group, batch: Batch, taken: bytearray) -> None:
-        data = select(batch, taken, group.form, start=batch.first).data
+        data = select(batch, taken, group.form, start=batch.first, now=self._clock()).data
+        if not data:
+            return
         if group.form is Format.NDJSON or not all(taken):
             self._steps += batch.count
         if len(data) > MUCH:

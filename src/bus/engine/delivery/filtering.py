@@ -1,18 +1,21 @@
 """Which bytes of a batch a subscriber gets.
 
 A batch keeps its frames contiguous and knows its distinct subjects. If a filter takes all of them the
-whole region goes out in one piece; if none, the batch is skipped; only else is it sliced.
+whole region goes out in one piece; if none, the batch is skipped; only else is it sliced. So it is when some of its
+events have expired, which batches tell by a table that few of them have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress, islice, pairwise, takewhile
+from itertools import chain, compress, islice, pairwise, repeat, takewhile
+from operator import and_
 from typing import NamedTuple
 
 from bus.frame import Format, has_younger_fields, join_frames, lines_in
 from bus.storage.batch import Batch
 from bus.subject import Filter
+from bus.units import BEGINNING
 
 WORK = 20_000
 """Steps of matching that are enough for one turn of the loop: some milliseconds."""
@@ -51,19 +54,24 @@ def sift(batch: Batch, wanted: Filter, *, start: int, work: int) -> tuple[Taken,
 
 
 def select(
-    batch: Batch, taken: Taken, form: Format, *, start: int, limit: int | None = None, until: int | None = None
-) -> Selected:
-    """The events of *batch* whose subject is *taken*, from index *start* on, at most *limit* and before *until*."""
+    batch: Batch, taken: Taken, form: Format, *, start: int, limit: int | None = None, until: int | None = None,
+    now: int = BEGINNING,
+) -> Selected:  # fmt: skip
+    """The events of *batch* whose subject is *taken*, from index *start* on, at most *limit* and before *until*.
+
+    Those that have expired by *now* (ns) are left out; by default none has.
+    """
     end = batch.next if until is None else min(batch.next, until)
     if not any(taken):
         return Selected(b"", 0, end)
-    if all(taken) and (limit is None or limit >= end - start):
+    whole = all(taken) and not batch.has_expired(now)
+    if whole and (limit is None or limit >= end - start):
         region = _region(batch, max(start, batch.first), end)
         if form is Format.NDJSON:
             return region._replace(data=lines_in(region.data))
         if form is Format.SSE or not has_younger_fields(region.data):
             return region
-    found = list(islice(_sliced(batch, taken, start, end), limit))
+    found = list(islice(_sliced(batch, taken, start, end, now=now), limit))
     next_index = found[-1][0] + 1 if found and len(found) == limit else end
     return Selected(join_frames([frame for _, frame in found], form), len(found), next_index)
 
@@ -78,7 +86,7 @@ def _region(batch: Batch, start: int, end: int) -> Selected:
 
 def cut(
     batches: Iterable[Batch], wanted: Filter, form: Format, *, start: int, limit: int | None = None,
-    until: int | None = None,
+    until: int | None = None, now: int = BEGINNING,
 ) -> Selected:  # fmt: skip
     """The events of *batches* that *wanted* takes, as `select` of each, as far as a turn's work goes."""
     if until is not None and start >= until:
@@ -90,7 +98,7 @@ def cut(
         if until is not None and until < end:
             end = until
         data, count, index = select(
-            batch, taken, form, start=index, limit=None if limit is None else limit - events, until=end
+            batch, taken, form, start=index, limit=None if limit is None else limit - events, until=end, now=now
         )
         pieces.append(data)
         events += count
@@ -138,20 +146,26 @@ def count_matching(batch: Batch, wanted: Filter, *, start: int, until: int | Non
     return sum(islice(_mask(batch, taken), skipped, end)) if any(taken) else 0
 
 
-def _sliced(batch: Batch, taken: Taken, start: int, end: int) -> Iterator[tuple[int, bytes]]:
-    """Index and frame of each event whose subject is taken, from *start* on and before *end*."""
-    events = _sliced_from(batch, taken, start)
+def _sliced(batch: Batch, taken: Taken, start: int, end: int, *, now: int = BEGINNING) -> Iterator[tuple[int, bytes]]:
+    """Index and frame of each event whose subject is taken and that hasn't expired, from *start* on before *end*."""
+    events = _sliced_from(batch, taken, start, now)
     return events if end >= batch.next else takewhile(lambda event: event[0] < end, events)
 
 
-def _sliced_from(batch: Batch, taken: Taken, start: int) -> Iterator[tuple[int, bytes]]:
+def _sliced_from(batch: Batch, taken: Taken, start: int, now: int) -> Iterator[tuple[int, bytes]]:
     frames = batch.frames
     spans: Iterable[tuple[int, tuple[int, int]]] = enumerate(pairwise(batch.offsets()), batch.first)
-    if not all(taken):
-        spans = compress(spans, _mask(batch, taken))
+    if not all(taken) or batch.has_expired(now):
+        spans = compress(spans, _wanted(batch, taken, now))
         return ((index, frames[begin:end]) for index, (begin, end) in spans if index >= start)
     skipped = max(start - batch.first, 0)
     return ((index, frames[begin:end]) for index, (begin, end) in islice(spans, skipped, None))
+
+
+def _wanted(batch: Batch, taken: Taken, now: int) -> Iterable[int]:
+    """For each event of the batch, whether its subject is taken and it hasn't expired."""
+    mask = repeat(1) if all(taken) else _mask(batch, taken)
+    return map(and_, mask, map(now.__lt__, batch.expires)) if batch.has_expired(now) else mask
 
 
 def _mask(batch: Batch, taken: Taken) -> Iterable[int]:

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 
 from bus.storage.batch import Batch
+from bus.units import NEVER
 
 CHUNKS = 4
 """How many reads of the log are kept: as many consumers may go through old events at once without undoing
@@ -28,14 +29,26 @@ class SingleEvents:
 
     def at(self, index: int) -> bytes | None:
         """The frame of the event at *index*, None if it can't be read (any more). Raises `StorageError`."""
+        batch = self._use(index)
+        if batch is None:
+            return None
+        place = index - batch.first
+        return batch.frames[self._offsets[place] : self._offsets[place + 1]]
+
+    def expires(self, index: int) -> int:
+        """When the event at *index* expires, in ns; `NEVER` also if it can't be read. Raises `StorageError`."""
+        batch = self._use(index)
+        return batch.expires[index - batch.first] if batch and batch.expires else NEVER
+
+    def _use(self, index: int) -> Batch | None:
+        """The batch with the event at *index*, at hand from now on."""
         batch = self._batch
         if batch is None or not batch.first <= index < batch.next:
             batch = self._find(index)
             if batch is None:
                 return None
             self._batch, self._offsets = batch, batch.offsets()
-        place = index - batch.first
-        return batch.frames[self._offsets[place] : self._offsets[place + 1]]
+        return batch
 
     def _find(self, index: int) -> Batch | None:
         for number, chunk in enumerate(self._chunks):

@@ -8,7 +8,7 @@ is refused too, and the indexes are given out anew.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from bus.engine.base import Publisher
@@ -18,7 +18,7 @@ from bus.errors import BusError
 from bus.event import Receipt, index_in
 from bus.frame import encode_frame
 from bus.storage.batch import Batch, narrow
-from bus.units import format_time
+from bus.units import NEVER, format_time
 from bus.wire import Durability
 
 BATCH_BYTES = 256 * 1024
@@ -35,7 +35,7 @@ class BatchBuilder:
     """
 
     __slots__ = (
-        "_hash_id", "_make_id", "_subjects",
+        "_expires", "_hash_id", "_make_id", "_subjects",
         "claimed", "client_ids", "durability", "first", "frames", "size", "time", "waiters",
     )  # fmt: skip
 
@@ -57,6 +57,7 @@ class BatchBuilder:
         self.claimed: dict[Key, Receipt] = {}
         self.waiters: list[tuple[Publisher, list[Receipt]]] = []
         self._subjects: list[bytes] = []
+        self._expires: dict[int, int] = {}
         self._make_id = make_id
         self._hash_id = hash_id
 
@@ -74,7 +75,7 @@ class BatchBuilder:
             frames.append(frame)
             subjects.append(event.subject)
             receipts.append(receipt := Receipt(event_id, created_at, index))
-            if event.event_id or event.key:
+            if event.event_id or event.key or event.expires is not None:
                 self._note(event, receipt)
             self.size += len(frame)
             index += 1
@@ -82,11 +83,13 @@ class BatchBuilder:
         return self.size - before
 
     def _note(self, event: CheckedDraft, receipt: Receipt) -> None:
-        """Remember a key that is claimed, and an id that doesn't say where its event is."""
+        """Remember a key that is claimed, an id that doesn't say where its event is, and when it expires."""
         if event.key:
             self.claimed[event.key] = receipt
         if event.event_id and index_in(event.event_id) != receipt.index:
             self.client_ids.append((self._hash_id(event.event_id.encode()), receipt.index))
+        if event.expires is not None:
+            self._expires[receipt.index] = event.expires
 
     def answer(self, failure: BusError | None = None) -> None:
         """Tell everyone who waits for this batch, once; if telling one fails, it is told that."""
@@ -116,6 +119,7 @@ class BatchBuilder:
             which=self._which(subjects) if len(subjects) > 1 else b"",
             keyed=bool(self.claimed),
             client_ids=tuple(self.client_ids),
+            expires=dense_expiries(self._expires, self.first, self.next) if self._expires else (),
         )
 
     def _which(self, subjects: Sequence[bytes]) -> bytes | array[int]:
@@ -125,6 +129,11 @@ class BatchBuilder:
 
     def __repr__(self) -> str:
         return f"<BatchBuilder {len(self.frames)} events from {self.first}, {self.size} bytes>"
+
+
+def dense_expiries(expires: Mapping[int, int], first: int, end: int) -> array[int]:
+    """``Batch.expires`` of the events from *first* on and before *end*, given by index for those that expire."""
+    return array("q", [expires.get(index, NEVER) for index in range(first, end)])
 
 
 def apologise(publisher: Publisher, error: BusError) -> None:

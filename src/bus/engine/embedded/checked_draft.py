@@ -6,7 +6,7 @@ import msgspec
 
 from bus.drafts import check_response_subject
 from bus.errors import InvalidEventError
-from bus.event import NO_TIME, Draft, check_headers, check_id, check_label
+from bus.event import NO_TIME, Draft, check_headers, check_id, check_label, expiry
 from bus.frame import encode_extra
 from bus.payload import one_line
 from bus.subject import parse_subject
@@ -16,7 +16,10 @@ Key = tuple[str, str]
 
 
 class CheckedDraft(msgspec.Struct, frozen=True, gc=False):
-    """A draft found to be in order: nothing about it can be refused any more."""
+    """A draft found to be in order: nothing about it can be refused any more.
+
+    ``time`` is in ns, and so is ``expires``, from when on it isn't delivered; None for never.
+    """
 
     subject: bytes
     payload: bytes
@@ -24,6 +27,7 @@ class CheckedDraft(msgspec.Struct, frozen=True, gc=False):
     event_id: str = ""
     extra: bytes = b""
     key: Key | None = None
+    expires: int | None = None
 
 
 def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
@@ -36,16 +40,18 @@ def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
     payload = one_line(bytes(draft.payload))
     if not (
         draft.id or draft.key or draft.created_at or draft.trace_id or draft.response_subject or draft.headers
-        or draft.deliver_at
+        or draft.ttl or draft.deliver_at
     ):  # fmt: skip
         return CheckedDraft(subject, payload, now)
     if draft.deliver_at and draft.deliver_at != NO_TIME:
         raise InvalidEventError("deliver_at goes with one event by itself: not in an array, in NDJSON or with wait")
+    time = draft.time(now)
     return CheckedDraft(
-        subject, payload, draft.time(now),
+        subject, payload, time,
         event_id=check_id(draft.id) if draft.id else "",
         extra=_extra(draft),
         key=(name, draft.key) if draft.key else None,
+        expires=expiry(draft.ttl, time) if draft.ttl else None,
     )  # fmt: skip
 
 
@@ -55,4 +61,5 @@ def _extra(draft: Draft) -> bytes:
         trace_id=check_label(draft.trace_id, "trace_id") if draft.trace_id else "",
         response_subject=check_response_subject(draft.response_subject) if draft.response_subject else "",
         headers=check_headers(draft.headers) if draft.headers else None,
+        ttl=draft.ttl,
     )

@@ -26,7 +26,7 @@ import msgspec
 from bus.engine.base import Gap, Replied, Sink, Subscribe
 from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
 from bus.engine.guard import as_bus_error
-from bus.errors import BusError, InvalidParameterError, OverloadedError
+from bus.errors import BusError, InvalidEventError, InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id
 from bus.frame import encode_extra, encode_frame, join_frames
 from bus.payload import one_line
@@ -109,6 +109,8 @@ class Inboxes:
         Raises what `check_draft` does, and `OverloadedError` when memory for replies is used up.
         """
         event = check_draft(draft, now=now)
+        if event.expires is not None:
+            raise InvalidEventError(f"an inbox keeps its replies for {KEPT_SECONDS:g}s: publish them without ttl")
         name = draft.subject or ""
         if expecting := self._expected.pop(name, None):
             expecting(event.payload, error)

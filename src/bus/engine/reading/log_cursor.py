@@ -16,7 +16,8 @@ class LogCursor:
     """The events of a namespace that a filter takes, from an index on.
 
     ``cursor`` is the index to go on from: everything before it was handed out, isn't wanted, or is missing,
-    which *missed* is told. ``handed`` counts the events handed out, ``skipped`` the times that it went on elsewhere.
+    which *missed* is told. ``handed`` counts the events handed out, and those passed by because they have expired when
+    it is their turn; ``skipped`` counts the times that it went on elsewhere.
     """
 
     def __init__(self, namespace: Namespace, wanted: Filter, index: int, *, missed: Callable[[Gap], None]) -> None:
@@ -28,16 +29,17 @@ class LogCursor:
         self._missed = missed
         self._fetched: Iterator[tuple[int, bytes]] = iter(())
         self._fetched_to = index
+        self._may_expire = False
 
     def take(self) -> tuple[int, bytes] | None:
         """Index and frame of the next event among those fetched, None when they are used up."""
-        found = next(self._fetched, None)
-        if found is None:
-            self.cursor = self._fetched_to
-        else:
+        for found in self._fetched:
             self.cursor = found[0] + 1
             self.handed += 1
-        return found
+            if not (self._may_expire and self._namespace.is_expired(found[0])):
+                return found
+        self.cursor = self._fetched_to
+        return None
 
     def put_back(self, index: int, frame: bytes) -> None:
         """Hand this event, the last one taken, out again."""
@@ -78,6 +80,7 @@ class LogCursor:
             self.cursor = self._fetched_to = gap.next_index
         elif not batches:
             return False
+        self._may_expire = any(batch.expires for batch in batches)
         self._fetched, self._fetched_to = matching_next(batches, self._filter, start=self.cursor)
         return True
 

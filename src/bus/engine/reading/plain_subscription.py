@@ -25,6 +25,7 @@ from bus.engine.reading.round_robin import RoundRobin
 from bus.engine.reading.start_position import gap_between, locate
 from bus.errors import BusError
 from bus.event import new_consumer_id
+from bus.units import BEGINNING
 
 
 class Stage(Enum):
@@ -40,6 +41,11 @@ class Stage(Enum):
 
 PAUSED, DUE, READING, WAITING, LIVE, CLOSED = Stage
 """Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
+
+
+def _long_ago() -> int:
+    """The time, in ns, of those who get expired events as well."""
+    return BEGINNING
 
 
 class PlainSubscription:
@@ -65,6 +71,7 @@ class PlainSubscription:
         self._key = wanted.filter, wanted.format
         self._left = wanted.limit
         self._until = None if wanted.follow else namespace.next
+        self._clock = _long_ago if wanted.expired else namespace.clock
         self._turns = turns
         self._closed = closed
         self._stage = PAUSED
@@ -105,23 +112,23 @@ class PlainSubscription:
 
     def _read(self) -> None:
         """Send a chunk, and before it what is missing."""
-        batches = self._source.read(self.next_index)
+        now, batches = self._clock(), self._source.read(self.next_index)
         if gap := gap_between(self._source, self.next_index, batches):
             self.sink.tell("gap", asdict(gap))
             self.next_index = gap.next_index
-        chunk = cut(batches, *self._key, start=self.next_index, limit=self._left, until=self._until)
+        chunk = cut(batches, *self._key, start=self.next_index, limit=self._left, until=self._until, now=now)
         if chunk.data:
-            again = partial(self._read_again, self.next_index, chunk.next) if len(chunk.data) > MUCH else None
+            again = partial(self._read_again, self.next_index, chunk.next, now) if len(chunk.data) > MUCH else None
             self.sink.write(chunk.data, again)
         self.next_index = chunk.next
         if self._left is not None:
             self._left -= chunk.events
 
-    def _read_again(self, start: int, end: int) -> bytes:
-        """The bytes of a chunk that was read before."""
+    def _read_again(self, start: int, end: int, now: int) -> bytes:
+        """The bytes of a chunk that was read before, at *now* (ns)."""
         pieces = []
         while start < end and (batches := self._source.read(start)):
-            chunk = cut(batches, *self._key, start=start, until=end)
+            chunk = cut(batches, *self._key, start=start, until=end, now=now)
             pieces.append(chunk.data)
             start = chunk.next
         return b"".join(pieces)

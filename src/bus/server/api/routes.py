@@ -17,7 +17,7 @@ from bus.server.http.request_line import METHODS
 _PUBLISH = ("wait", "count", "timeout", "delay")
 _SUBSCRIBE = (
     "start", "ack", "redelivery", "redelivery_count", "prefetch", "consumer", "order", "limit", "follow",
-    "last_event_id", "worker", "ticket",
+    "expired", "last_event_id", "worker", "ticket",
 )  # fmt: skip
 _ACKNOWLEDGE = ("consumer_id", "action", "delay", "reason")
 

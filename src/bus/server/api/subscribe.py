@@ -159,10 +159,13 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         by_key=read_order(request.parameter("order")),
         limit=_read_number(request, "limit", most=LARGEST_NUMBER),
         follow=read_flag(request.parameter("follow"), "follow", default=True),
+        expired=read_flag(request.parameter("expired"), "expired", default=False),
         format=_read_format(request.head.headers.get(b"accept")),
     )
     if wanted.consumer and wanted.ack is not AckMode.MANUAL:
         raise InvalidParameterError("a durable consumer acknowledges: give ack=manual with consumer")
+    if wanted.expired and (wanted.follow or wanted.ack is AckMode.MANUAL):
+        raise InvalidParameterError("expired events are for copies: give follow=false, and no ack=manual, with expired")
     return wanted
 
 
