@@ -1,4 +1,4 @@
-"""Both clients delete events for good."""
+"""Both clients read single events, and delete events for good."""
 
 from __future__ import annotations
 
@@ -14,6 +14,17 @@ from tests.support import ServerProcess
 
 def left(client: Any, app: str) -> list[Any]:
     return [event.payload for event in client.get(f"{app}.>", start="oldest", follow=False)]
+
+
+def test_one_event_is_read(server: ServerProcess, app: str, connect: Connect) -> None:
+    client = connect(server.url)
+    receipt = client.put(f"{app}.read", {"a": [1, "é"]}, key=f"key-{app}", headers={"x": "y"})
+    event = client.events.get(receipt.id)
+    assert (event.id, event.subject, event.payload) == (receipt.id, f"{app}.read", {"a": [1, "é"]})
+    assert (event.index, event.key, event.headers) == (receipt.index, f"key-{app}", {"x": "y"})
+    client.events.delete(receipt.id)
+    with pytest.raises(UnknownEventError, match="was deleted, or never was"):
+        client.events.get(receipt.id)
 
 
 def test_events_are_deleted(server: ServerProcess, app: str, connect: Connect) -> None:

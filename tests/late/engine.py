@@ -239,9 +239,9 @@ class LateEvents:
     def __init__(self, inside: EventAdmin) -> None:
         self._inside = inside
 
-    async def subject_of(self, event_id: str) -> str:
+    async def frame_of(self, event_id: str) -> bytes:
         await _turns()
-        return await self._inside.subject_of(event_id)
+        return await self._inside.frame_of(event_id)
 
     async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
         await _turns()

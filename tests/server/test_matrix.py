@@ -130,6 +130,7 @@ WAYS = {
     "sign in": Way(method="POST", path="/v1/session", granted=EVERY_TOKEN),
     "sign out": Way(method="DELETE", path="/v1/session", granted=EVERY_TOKEN),
     "ticket": Way(method="POST", path="/v1/tickets", granted=EVERY_TOKEN),
+    "stored event": Way(method="GET", path="/v1/events/{id}", granted=READERS),
     "purge": Way(method="DELETE", path="/v1/events", query="subject=app.purged", granted=["keeper"]),
     "purge one": Way(method="DELETE", path="/v1/events/{id}", granted=["keeper"]),
     "event for later": Way(method="POST", query="delay=1h", body=EVENT, granted=["publisher"]),
@@ -152,11 +153,14 @@ class Ground:
     def go(self, way: Way, who: str) -> Answer:
         """Ask for *way* as *who*."""
         query = way.query.format(c=self.consumer_id, e=self.event_id, who=who)
-        name = "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
-        target = way.path.format(name=name, id="purged" if way.path.startswith("/v1/events") else "daily") + (
-            f"?{query}" if query else ""
-        )
+        target = self.place(way) + (f"?{query}" if query else "")
         return ask(self.server, self.tokens[who], way.method, target, way.body, **way.headers)
+
+    def place(self, way: Way) -> str:
+        """The path of *way*, about something that is there."""
+        name = "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
+        event = self.event_id if way.method == "GET" else "purged"
+        return way.path.format(name=name, id=event if way.path.startswith("/v1/events") else "daily")
 
     def make_consumer(self, name: str) -> None:
         """Have a durable consumer of this name, which reads within ``app.>``."""
@@ -218,7 +222,7 @@ def test_looking_at_the_head_takes_what_looking_takes(ground: Ground) -> None:
     for way in WAYS.values():
         if way.method == "GET" and way.path not in ("/", "/v1/namespaces", "/v1/consumers", "/v1/schedules"):
             for who in ground.tokens:
-                head = ask(ground.server, ground.tokens[who], "HEAD", way.path.format(name="c", id="daily"))
+                head = ask(ground.server, ground.tokens[who], "HEAD", ground.place(way))
                 assert head.status == ground.go(way, who).status, (way, who)
 
 

@@ -69,6 +69,7 @@ def test_what_each_route_needs(routes: dict[tuple[str, str], Route]) -> None:
         ("POST", "/v1/session"): Need.SIGN_IN,
         ("DELETE", "/v1/session"): Need.SIGN_IN,
         ("POST", "/v1/tickets"): Need.SIGN_IN,
+        ("GET", "/v1/events/{id}"): Need.SUBSCRIBE,
         ("DELETE", "/v1/events"): Need.MANAGE,
         ("DELETE", "/v1/events/{id}"): Need.MANAGE,
         ("GET", "/v1/schedules"): Need.INSPECT,

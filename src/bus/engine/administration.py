@@ -107,8 +107,8 @@ class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
 class EventAdmin(Protocol):
     """The stored events of an engine."""
 
-    async def subject_of(self, event_id: str) -> str:
-        """The subject of an event. Raises `UnknownEventError`."""
+    async def frame_of(self, event_id: str) -> bytes:
+        """The frame of an event (`bus.frame`). Raises `UnknownEventError`."""
 
     async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
         """Delete the events that *wanted* takes: if given only those *before* an index, *older_than* a time (ns).

@@ -15,7 +15,7 @@ import msgspec
 
 from bus.engine.administration import ConsumerAdmin, EngineCounts, EventAdmin, NamespaceStats, ScheduleAdmin
 from bus.engine.start import NEWEST, StartPoint
-from bus.errors import BusError, UnknownConsumerError
+from bus.errors import BusError, UnknownConsumerError, UnknownEventError
 from bus.event import Draft, Receipt
 from bus.frame import Format
 from bus.subject import Filter
@@ -29,6 +29,11 @@ Settled = Callable[[BusError | None], None]
 
 Replied = Callable[[bytes, str], None]
 """Called with the JSON of a reply's payload and, if the service answered with an error, its text."""
+
+
+def unknown_event_id(event_id: str) -> UnknownEventError:
+    """The error for an id that no stored event has, or none that who asks may know of."""
+    return UnknownEventError(f"event {event_id} isn't stored here: it was deleted, or never was")
 
 
 def unknown_consumer_id(consumer_id: str) -> UnknownConsumerError:

@@ -54,7 +54,7 @@ class Client:
 
     Attributes:
         consumers: the durable consumers of the server: list, change, pause, move and forget them.
-        events: what is stored: delete it.
+        events: what is stored: read one event, delete.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:

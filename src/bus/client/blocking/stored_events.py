@@ -1,16 +1,16 @@
-"""Events that are stored: deleted for good."""
+"""Events that are stored: read one by one, deleted for good."""
 # Generated from bus/client/aio/stored_events.py by `make generate`: change that one.
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from urllib.parse import quote
 
 from bus.client.blocking.calls import Calls
 from bus.client.core.get_options import subjects_in
 from bus.client.core.outcomes import answer_as
-from bus.client.core.stored_events import PATH, Deleted, deletion_query
+from bus.client.core.stored_events import PATH, Deleted, deletion_query, path_of
+from bus.event import Event
 
 
 class StoredEvents:
@@ -18,6 +18,22 @@ class StoredEvents:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
+
+    def get(self, event_id: str, *, timeout: float | None = None) -> Event:
+        """One event.
+
+        Parameters:
+            event_id: the event's id.
+            timeout: seconds it may take; by default the client's.
+
+        Returns:
+            The event; there is nothing to acknowledge.
+
+        Raises:
+            UnknownEventError: there is no such event, it was deleted, or the token may not subscribe to it.
+            ConnectionFailedError: the server can't be reached.
+        """
+        return self._calls.ask(path_of(event_id), answer_as(Event), timeout=timeout)
 
     def delete_matching(
         self,
@@ -65,8 +81,8 @@ class StoredEvents:
             StorageError: the server can't delete it, because its disk is full or fails.
             ConnectionFailedError: the server can't be reached.
         """
-        path = f"{PATH}/{quote(event_id, safe='')}"
-        return (self._calls.ask(path, answer_as(Deleted), method="DELETE", timeout=timeout)).deleted
+        deleted = self._calls.ask(path_of(event_id), answer_as(Deleted), method="DELETE", timeout=timeout)
+        return deleted.deleted
 
     def __repr__(self) -> str:
         return f"<StoredEvents of {self._calls!r}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from urllib.parse import quote
 
 import msgspec
 
@@ -17,6 +18,11 @@ class Deleted(msgspec.Struct, frozen=True):
     """How many events were deleted."""
 
     deleted: int
+
+
+def path_of(event_id: str) -> str:
+    """The path of one event."""
+    return f"{PATH}/{quote(event_id, safe='')}"
 
 
 def deletion_query(subjects: Sequence[str], before: int | datetime | str | None) -> Parameters:

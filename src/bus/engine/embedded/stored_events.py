@@ -1,16 +1,16 @@
-"""What can be done to the events of an engine that are stored."""
+"""What is asked of the events of an engine that are stored, and done to them."""
 
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Mapping
 
+from bus.engine.base import unknown_event_id
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.embedded.deletion import Deletion
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.start_position import find, find_time
-from bus.errors import UnknownEventError, UnknownNamespaceError
-from bus.frame import read_frame
+from bus.errors import UnknownNamespaceError
 from bus.subject import Filter
 
 
@@ -26,9 +26,9 @@ class StoredEvents:
         self._namespaces = namespaces
         self._deletion = Deletion(consumers, loop)
 
-    async def subject_of(self, event_id: str) -> str:
+    async def frame_of(self, event_id: str) -> bytes:
         _, _, frame = self._find(event_id)
-        return read_frame(frame).subject
+        return frame
 
     async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
         namespace = self._namespaces.get(wanted.namespace)
@@ -51,7 +51,7 @@ class StoredEvents:
             frame = namespace.frame(index) if index is not None else None
             if index is not None and frame:
                 return namespace, index, frame
-        raise UnknownEventError(f"event {event_id} isn't stored here: it was deleted, or never was")
+        raise unknown_event_id(event_id)
 
     def __repr__(self) -> str:
         return f"<StoredEvents of {', '.join(self._namespaces)}>"

@@ -15,7 +15,7 @@ from bus.access.claims import Claims
 from bus.access.principal import EVERYBODY, Principal
 from bus.consumer import ConsumerDescription
 from bus.engine.administration import ConsumerAdmin
-from bus.engine.base import Acknowledge, Subscribe, unknown_consumer_id
+from bus.engine.base import Acknowledge, Subscribe, unknown_consumer_id, unknown_event_id
 from bus.errors import BusError, InvalidSubjectError, UnauthorizedError, UnknownConsumerError
 from bus.event import Draft
 from bus.server.api.audit import AuditLog
@@ -132,6 +132,14 @@ class Permits:
         if all(self._claims.claim(inbox, principal.name) for inbox in inboxes):
             return None
         return refusal(principal, "read this inbox", "it belongs to who made it")
+
+    def check_event(self, request: Request, responder: Responder, event_id: str, subject: str) -> None:
+        """Raise `UnknownEventError` unless the stored event, which has this subject, may be read."""
+        principal = request.principal
+        if principal is not EVERYBODY and not principal.rights.may_subscribe(subject):
+            error = unknown_event_id(event_id)
+            self._note(responder, principal, _what(request), error)
+            raise error
 
     def admit(self, stream: OwnedStream) -> None:
         """Let a stream be that was just opened, or raise what `check_subscribe` does."""

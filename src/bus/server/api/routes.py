@@ -66,6 +66,7 @@ def all_routes(
         Route(GET, "/v1/schedules/{id}", Need.INSPECT, schedules.show),
         Route(PUT, "/v1/schedules/{id}", Need.MANAGE, schedules.set),
         Route(DELETE, "/v1/schedules/{id}", Need.MANAGE, schedules.cancel),
+        Route(GET, "/v1/events/{id}", Need.SUBSCRIBE, stored.show),
         Route(DELETE, "/v1/events", Need.MANAGE, stored.delete_matching, ("before",), ("subject",)),
         Route(DELETE, "/v1/events/{id}", Need.MANAGE, stored.delete_one),
         Route(POST, "/v1/session", Need.SIGN_IN, sessions.begin),

@@ -1,5 +1,6 @@
 """Stored events over HTTP.
 
+GET    /v1/events/ID                               one event
 DELETE /v1/events?subject=PATTERN&before=INDEX     delete what the pattern takes, for good
 DELETE /v1/events/ID                               delete one event
 """
@@ -10,6 +11,7 @@ import msgspec
 
 from bus.engine.administration import EventAdmin
 from bus.errors import InvalidParameterError, UnknownEventError
+from bus.frame import json_of, read_frame
 from bus.server.api.later import answer_later
 from bus.server.api.permits import Permits
 from bus.server.http.query import read_id
@@ -29,6 +31,16 @@ class StoredEventRoutes:
     def __init__(self, events: EventAdmin, permits: Permits) -> None:
         self._events = events
         self._permits = permits
+
+    def show(self, request: Request, responder: Responder) -> None:
+        answer_later(responder, self._show(request, responder))
+
+    async def _show(self, request: Request, responder: Responder) -> None:
+        """An event that isn't there and one that may not be read have the same answer."""
+        event_id = read_id(request.path_values["id"], "event id")
+        frame = await self._events.frame_of(event_id)
+        self._permits.check_event(request, responder, event_id, read_frame(frame).subject)
+        responder.respond(200, _JSON, json_of(frame))
 
     def delete_matching(self, request: Request, responder: Responder) -> None:
         answer_later(responder, self._delete_matching(request, responder))
@@ -51,11 +63,11 @@ class StoredEventRoutes:
         """Whether there is such an event, only those learn who may delete it."""
         event_id = read_id(request.path_values["id"], "event id")
         try:
-            subject = await self._events.subject_of(event_id)
+            frame = await self._events.frame_of(event_id)
         except UnknownEventError:
             self._permits.check_purge(request, responder, None)
             raise
-        self._permits.check_purge(request, responder, Filter.parse([subject]))
+        self._permits.check_purge(request, responder, Filter.parse([read_frame(frame).subject]))
         _respond(responder, await self._events.delete_one(event_id))
 
     def __repr__(self) -> str:
