@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "src" / "bus" / "client"
 RUFF = str(Path(sys.executable).with_name("ruff"))
 
-MODULES = ("client", "consumers", "delivery", "handling", "schedules", "stored_events", "worker")
+MODULES = ("client", "consumers", "delivery", "handling", "namespaces", "schedules", "stored_events", "worker")
 
 WORDS = (
     (r"^# ruff: noqa: ASYNC.*\n", ""),
@@ -33,6 +33,7 @@ WORDS = (
 
 TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
     "consumers": (),
+    "namespaces": (),
     "schedules": (),
     "stored_events": (),
     "client": (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bus.client import AsyncClient as AsyncClient
     from bus.client import AsyncConsumers as AsyncConsumers
     from bus.client import AsyncDelivery as AsyncDelivery
+    from bus.client import AsyncNamespaces as AsyncNamespaces
     from bus.client import AsyncSchedules as AsyncSchedules
     from bus.client import AsyncStoredEvents as AsyncStoredEvents
     from bus.client import AsyncStream as AsyncStream
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from bus.client import Delivery as Delivery
     from bus.client import Dropped as Dropped
     from bus.client import Gap as Gap
+    from bus.client import Namespace as Namespace
+    from bus.client import Namespaces as Namespaces
     from bus.client import Schedule as Schedule
     from bus.client import Schedules as Schedules
     from bus.client import StoredEvents as StoredEvents
@@ -69,9 +72,9 @@ if TYPE_CHECKING:
     from bus.event import Receipt as Receipt
 
 _CLIENT = (
-    "AsyncClient", "AsyncConsumers", "AsyncDelivery", "AsyncSchedules", "AsyncStoredEvents", "AsyncStream",
-    "AsyncWorker", "Client", "Consumers", "Delivery", "Dropped", "Gap", "Schedule", "Schedules", "StoredEvents",
-    "Stream", "UndecodableEventError", "Worker",
+    "AsyncClient", "AsyncConsumers", "AsyncDelivery", "AsyncNamespaces", "AsyncSchedules", "AsyncStoredEvents",
+    "AsyncStream", "AsyncWorker", "Client", "Consumers", "Delivery", "Dropped", "Gap", "Namespace", "Namespaces",
+    "Schedule", "Schedules", "StoredEvents", "Stream", "UndecodableEventError", "Worker",
 )  # fmt: skip
 _CONSUMER = ("ConsumerConnection", "ConsumerDescription", "Move", "PendingDeliveries", "PendingDelivery")
 _ERRORS = (

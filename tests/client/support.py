@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
 
-from bus import AsyncClient, AsyncConsumers, AsyncSchedules, AsyncStoredEvents
+from bus import AsyncClient, AsyncConsumers, AsyncNamespaces, AsyncSchedules, AsyncStoredEvents
 from bus.event import Receipt
 from tests.support import PATIENCE
 
@@ -162,7 +162,7 @@ class Awaited:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._found, name)
-        if isinstance(found, AsyncConsumers | AsyncSchedules | AsyncStoredEvents):
+        if isinstance(found, AsyncConsumers | AsyncNamespaces | AsyncSchedules | AsyncStoredEvents):
             return Awaited(self._runner, found)
         return self._awaiting(found) if callable(found) else found
 

@@ -43,6 +43,7 @@ MANAGERS = ("manager", "keeper")
 SCHEDULERS = ("keeper", "scheduler")
 
 CONSUMER = "/v1/consumers/{name}"
+NAMESPACE = "/v1/namespaces/{name}"
 SCHEDULE = "/v1/schedules/{id}"
 DAILY = draft("app.daily", cron="0 9 * * *")
 
@@ -112,6 +113,9 @@ WAYS = {
     "namespaces": Way(
         method="GET", path="/v1/namespaces", granted=["publisher", *SCHEDULERS, *READERS], shows=_names(b'"app"')
     ),
+    "namespace": Way(
+        method="GET", path=NAMESPACE, granted=["publisher", *SCHEDULERS, *READERS], shows=_names(b'"app"')
+    ),
     "consumers": Way(method="GET", path="/v1/consumers", granted=LOOKERS, shows=_names(b'"name":"c"')),
     "consumer": Way(method="GET", path=CONSUMER, granted=LOOKERS),
     "change": Way(method="PUT", path=CONSUMER, body=b'{"redelivery_count": 3}', granted=MANAGERS),
@@ -158,7 +162,7 @@ class Ground:
 
     def place(self, way: Way) -> str:
         """The path of *way*, about something that is there."""
-        name = "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
+        name = "app" if way.path == NAMESPACE else "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
         event = self.event_id if way.method == "GET" else "purged"
         return way.path.format(name=name, id=event if way.path.startswith("/v1/events") else "daily")
 

@@ -57,6 +57,7 @@ def test_what_each_route_needs(routes: dict[tuple[str, str], Route]) -> None:
         ("GET", "/v1/namespaces"): Need.INSPECT,
         ("GET", "/v1/consumers"): Need.INSPECT,
         ("GET", "/v1/consumers/{name}"): Need.INSPECT,
+        ("GET", "/v1/namespaces/{name}"): Need.INSPECT,
         ("PUT", "/v1/consumers/{name}"): Need.MANAGE,
         ("DELETE", "/v1/consumers/{name}"): Need.MANAGE,
         ("GET", "/v1/consumers/{name}/why"): Need.INSPECT,

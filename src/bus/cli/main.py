@@ -24,6 +24,7 @@ COMMANDS = {
     "put": ("bus.cli.put:put", "Publish one event, or each line of a file."),
     "get": ("bus.cli.get:get", "Print events as they come."),
     "ack": ("bus.cli.ack:ack", "Acknowledge an event, or give it back."),
+    "namespaces": ("bus.cli.namespaces:namespaces", "List namespaces, or show one."),
     "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
     "schedule": ("bus.cli.schedule:schedule", "List events that are published later, cancel them, or have one recur."),
     "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bus.client.aio.client import AsyncClient as AsyncClient
     from bus.client.aio.consumers import AsyncConsumers as AsyncConsumers
     from bus.client.aio.delivery import AsyncDelivery as AsyncDelivery
+    from bus.client.aio.namespaces import AsyncNamespaces as AsyncNamespaces
     from bus.client.aio.schedules import AsyncSchedules as AsyncSchedules
     from bus.client.aio.stored_events import AsyncStoredEvents as AsyncStoredEvents
     from bus.client.aio.stream import AsyncStream as AsyncStream
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
     from bus.client.blocking.client import Client as Client
     from bus.client.blocking.consumers import Consumers as Consumers
     from bus.client.blocking.delivery import Delivery as Delivery
+    from bus.client.blocking.namespaces import Namespaces as Namespaces
     from bus.client.blocking.schedules import Schedules as Schedules
     from bus.client.blocking.stored_events import StoredEvents as StoredEvents
     from bus.client.blocking.stream import Stream as Stream
     from bus.client.blocking.worker import Worker as Worker
     from bus.client.core.decode import UndecodableEventError as UndecodableEventError
     from bus.client.core.draft import EventFields as EventFields
+    from bus.client.core.namespaces import Namespace as Namespace
     from bus.client.core.schedules import Schedule as Schedule
     from bus.client.core.stream_notices import Dropped as Dropped
     from bus.client.core.stream_notices import Gap as Gap
@@ -33,6 +36,7 @@ _HOMES = {
     "AsyncClient": "aio.client",
     "AsyncConsumers": "aio.consumers",
     "AsyncDelivery": "aio.delivery",
+    "AsyncNamespaces": "aio.namespaces",
     "AsyncSchedules": "aio.schedules",
     "AsyncStoredEvents": "aio.stored_events",
     "AsyncStream": "aio.stream",
@@ -43,6 +47,8 @@ _HOMES = {
     "Dropped": "core.stream_notices",
     "EventFields": "core.draft",
     "Gap": "core.stream_notices",
+    "Namespace": "core.namespaces",
+    "Namespaces": "blocking.namespaces",
     "Schedule": "core.schedules",
     "Schedules": "blocking.schedules",
     "StoredEvents": "blocking.stored_events",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 from bus.client.aio.calls import AsyncCalls
 from bus.client.aio.consumers import AsyncConsumers
 from bus.client.aio.handling import AsyncHandler
+from bus.client.aio.namespaces import AsyncNamespaces
 from bus.client.aio.schedules import AsyncSchedules
 from bus.client.aio.stored_events import AsyncStoredEvents
 from bus.client.aio.stream import AsyncStream
@@ -57,6 +58,7 @@ class AsyncClient:
     Attributes:
         consumers: the durable consumers of the server: list, change, pause, move and forget them.
         events: what is stored: read one event, delete.
+        namespaces: the namespaces of the server, and what is in them.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:
@@ -82,6 +84,7 @@ class AsyncClient:
         context = make_tls(self._endpoint, tls=tls, ca=ca, cert=cert)
         self._calls = AsyncCalls(requests, timeout=timeout, tls=context, max_connections=max_connections)
         self.consumers = AsyncConsumers(self._calls)
+        self.namespaces = AsyncNamespaces(self._calls)
         self.schedules = AsyncSchedules(self._calls)
         self.events = AsyncStoredEvents(self._calls)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 from bus.client.blocking.calls import Calls
 from bus.client.blocking.consumers import Consumers
 from bus.client.blocking.handling import Handler
+from bus.client.blocking.namespaces import Namespaces
 from bus.client.blocking.schedules import Schedules
 from bus.client.blocking.stored_events import StoredEvents
 from bus.client.blocking.stream import Stream
@@ -55,6 +56,7 @@ class Client:
     Attributes:
         consumers: the durable consumers of the server: list, change, pause, move and forget them.
         events: what is stored: read one event, delete.
+        namespaces: the namespaces of the server, and what is in them.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:
@@ -79,6 +81,7 @@ class Client:
         context = make_tls(self._endpoint, tls=tls, ca=ca, cert=cert)
         self._calls = Calls(requests, timeout=timeout, tls=context)
         self.consumers = Consumers(self._calls)
+        self.namespaces = Namespaces(self._calls)
         self.schedules = Schedules(self._calls)
         self.events = StoredEvents(self._calls)
 

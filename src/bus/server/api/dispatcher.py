@@ -91,7 +91,7 @@ class Dispatcher:
                 engine, self._permits, self._opener,
                 longest=self.max_body, memory=self.incoming, duty=duty, loop=loop,
             ),
-            MonitoringRoutes(engine),
+            MonitoringRoutes(engine, self._permits),
             MetricsRoute(engine, self.connections, self.streams, self.incoming),
             ConsumerRoutes(engine.consumers, self._permits),
             ScheduleRoutes(engine.schedules, self._permits),

@@ -187,6 +187,13 @@ class Permits:
 
     # -- looking and managing
 
+    def check_namespace(self, request: Request, responder: Responder, name: str) -> None:
+        """Raise `ForbiddenError` or `UnauthorizedError` unless something may be done in the namespace *name*."""
+        if not request.principal.rights.may_know(name):
+            error = refusal(request.principal, f"look at namespace {name[:80]!a}", "no pattern of it is within")
+            self._note(responder, request.principal, _what(request), error)
+            raise error
+
     async def check_consumer(self, request: Request, responder: Responder, name: str) -> None:
         """Raise `ForbiddenError` or `UnauthorizedError` unless the durable consumer *name* may be looked at."""
         if not await self._is_granted(request.principal, name, manage=False):

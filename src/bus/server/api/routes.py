@@ -51,6 +51,7 @@ def all_routes(
         Route(GET, "/metrics", Need.METRICS, metrics.get, once=None, probe=True),
         Route(GET, "/openapi.json", Need.NOTHING, monitoring.openapi),
         Route(GET, "/v1/namespaces", Need.INSPECT, monitoring.namespaces),
+        Route(GET, "/v1/namespaces/{name}", Need.INSPECT, monitoring.namespace),
         Route(GET, "/v1/consumers", Need.INSPECT, consumers.show_all),
         Route(GET, consumer, Need.INSPECT, consumers.show),
         Route(PUT, consumer, Need.MANAGE, consumers.change),
