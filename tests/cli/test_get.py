@@ -181,3 +181,12 @@ def test_acknowledging_in_vain_is_one_line(bus: ServerProcess, args: list[str], 
     assert said.returncode == status
     assert line in said.stderr.decode()
     assert said.stderr.count(b"\n") == 1
+
+
+def test_it_begins_with_the_last_events(server: ServerProcess) -> None:
+    for number in range(5):
+        request(server, "POST", "/", b'{"subject": "app.a", "payload": %d}' % number)
+    got = run_bus("get", "--subject", "app.*", "--last", "2", "--no-follow", "--host", server.url)
+    assert [msgspec.json.decode(line)["payload"] for line in got.stdout.splitlines()] == [3, 4]
+    both = run_bus("get", "--subject", "app.*", "--last", "2", "--start", "oldest", "--host", server.url)
+    assert both.returncode == 2 and b"don't go together" in both.stderr

@@ -45,7 +45,7 @@ def test_what_is_put_can_be_got(server: ServerProcess, app: str, connect: Connec
     assert event.consumer_id.startswith("c_")
 
 
-@pytest.mark.parametrize("start", ["oldest", 1, "1h"])
+@pytest.mark.parametrize("start", ["oldest", 1, "1h", -3])
 def test_a_subscription_begins_where_it_is_told(server: ServerProcess, app: str, connect: Connect, start: Any) -> None:
     client = connect(server.url)
     client.put_many([{"subject": f"{app}.a", "payload": number} for number in range(3)])

@@ -58,6 +58,7 @@ Examples:
     metavar="WHERE",
     help="newest, oldest, an event's id (starts after it), an index, a time or an age like 15m.  [newest]",
 )
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Start with the last N events that match.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="End after N events.")
 @click.option(
     "--follow",
@@ -86,7 +87,15 @@ Examples:
 @click.option("--consumer", metavar="NAME", help="Durable: keeps its position; several of one name share the work.")
 @server_options
 def get(
-    *, server: ServerAddress, subjects: tuple[str, ...], ack: str, follow: bool, no_follow: bool, **options: Any
+    *,
+    server: ServerAddress,
+    subjects: tuple[str, ...],
+    start: str,
+    last: int | None,
+    ack: str,
+    follow: bool,
+    no_follow: bool,
+    **options: Any,
 ) -> int:
     """Print events as they come, each as one line of JSON.
 
@@ -94,6 +103,8 @@ def get(
     is 1 if the server stays away before the end, or couldn't send some events.
     """
     _show_what_the_client_logs()
+    if last and start != "newest":
+        raise click.UsageError("--start and --last don't go together")
     follow = follow and not no_follow
     ends, quiet_end = not follow or options["limit"] is not None, not follow and not tells_its_end(server)
     stream = _Stream(ends=ends, quiet_end=quiet_end)
@@ -103,6 +114,7 @@ def get(
             server.open_client(timeout=ANSWER_SECONDS) as client,
             client.get(
                 subjects,
+                start=-last if last else start,
                 ack=wire_ack,
                 follow=follow,
                 payload_type=msgspec.Raw,

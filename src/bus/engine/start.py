@@ -14,16 +14,21 @@ class StartKind(StrEnum):
     AFTER = "after"
     INDEX = "index"
     TIME = "time"
+    LAST = "last"
 
 
 @dataclass(frozen=True, slots=True)
 class StartPoint:
-    """Where a subscription begins; ``event_id``, ``index`` and ``time`` (ns) belong to their kinds."""
+    """Where a subscription begins; ``event_id``, ``index`` and ``time`` (ns) belong to their kinds.
+
+    With ``LAST`` it is so many ``events`` before the end, of those that the subscription takes.
+    """
 
     kind: StartKind
     event_id: str = ""
     index: int = 0
     time: int = 0
+    events: int = 0
 
 
 NEWEST = StartPoint(StartKind.NEWEST)

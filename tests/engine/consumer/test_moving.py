@@ -8,7 +8,7 @@ from typing import TypeVar
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.engine.consumer.moving import MatchingEvents
+from bus.engine.reading.matching_events import MatchingEvents
 from bus.subject import Filter
 from tests.engine.support import ManualLoop, batch, fill, open_namespace, store
 

@@ -205,8 +205,8 @@ class Client:
         Parameters:
             subject: a pattern such as ``orders.*`` or ``orders.>``, or several of one namespace.
             start: ``"newest"``, ``"oldest"``, an event's id (begins after it), an index, a ``datetime`` with a time
-                zone, or an age: a ``timedelta`` or text such as ``"15m"``. It counts for a durable consumer that
-                is new.
+                zone, an age (a ``timedelta`` or text such as ``"15m"``), or ``-10`` for the last ten that match. It
+                counts for a durable consumer that is new.
             ack: with ``"manual"`` each event is delivered again until it is acknowledged.
             redelivery: how long an attempt may take, in seconds or as text such as ``"1m30s"``; several are
                 for the first, second, … attempt. By default 5 seconds.

@@ -14,7 +14,7 @@ from bus.units import format_duration, parse_duration
 
 Start = str | int | datetime | timedelta
 """Where to begin: ``"oldest"``, ``"newest"``, an event id to start after, an index, a ``datetime`` with a time
-zone, or an age: a ``timedelta`` or text such as ``"15m"``."""
+zone, an age (a ``timedelta`` or text such as ``"15m"``), or ``-10`` for the last ten that match."""
 
 Duration = str | float
 """Seconds, or text such as ``"1m30s"``."""

@@ -25,8 +25,9 @@ from bus.engine.embedded.delivery_listing import WallClock, list_connections, li
 from bus.engine.embedded.durable_consumer import DurableConsumer
 from bus.engine.embedded.durable_consumers import DurableConsumers
 from bus.engine.embedded.log_namespace import LogNamespace
+from bus.engine.reading.matching_events import settle_start
 from bus.engine.reading.round_robin import RoundRobin
-from bus.errors import ConsumerMismatchError, UnknownConsumerError, UnknownNamespaceError
+from bus.errors import ConflictError, ConsumerMismatchError, UnknownConsumerError, UnknownNamespaceError
 
 PIECES_AT_ONCE = 4
 """Pieces of the log that are looked at before a change is answered: a pause shouldn't wait for what is behind."""
@@ -89,7 +90,7 @@ class DurableAdmin:
 
     async def change(self, name: str, change: ConsumerChange) -> Changed:
         if made := name not in self._consumers:
-            self._make(name, change)
+            await self._make(name, change)
         durable = self._consumers.get(name)
         if not made:
             async with durable.managing:
@@ -97,12 +98,16 @@ class DurableAdmin:
                 self._change(durable, change)
         return Changed(await self._describe(durable, pieces=PIECES_AT_ONCE), made)
 
-    def _make(self, name: str, change: ConsumerChange) -> None:
+    async def _make(self, name: str, change: ConsumerChange) -> None:
         if change.filter is None:
             raise UnknownConsumerError(f"consumer {name[:80]!a} doesn't exist: say which patterns it reads to make it")
         wanted = Subscribe(filter=change.filter, start=change.start, ack=AckMode.MANUAL, consumer=name)
         terms = Terms(filter=change.filter).changed(change)
-        self._consumers.make(self._namespace(change.filter.namespace), wanted, terms)
+        namespace = self._namespace(change.filter.namespace)
+        wanted = await self._turns.run(settle_start(namespace, wanted))
+        if name in self._consumers:
+            raise ConflictError(f"consumer {name} was made meanwhile by somebody else: try again")
+        self._consumers.make(namespace, wanted, terms)
 
     def _namespace(self, name: str) -> LogNamespace:
         try:

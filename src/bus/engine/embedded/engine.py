@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Task
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -47,9 +47,11 @@ from bus.engine.embedded.schedules.store import ScheduleStore
 from bus.engine.embedded.stored_events import StoredEvents
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
+from bus.engine.reading.matching_events import settle_start
 from bus.engine.reading.paced_turns import PacedTurns
 from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
+from bus.engine.start import StartKind
 from bus.errors import (
     BusError,
     InvalidEventError,
@@ -78,6 +80,7 @@ class EmbeddedEngine:
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
         self._durables: DurableConsumers | None = None
+        self._opening: set[Task[None]] = set()
         self._events = StoredEvents(self._namespaces, self._consumers_of, loop)
         self._schedulers: dict[str, Scheduler] = {}
         self._schedules = Schedules(self._schedulers, lambda name: self._namespaces[name].durability)
@@ -228,6 +231,22 @@ class EmbeddedEngine:
     # -- subscribing
 
     def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
+        if wanted.start.kind is StartKind.LAST and wanted.filter.namespace in self._namespaces:
+            task = self._loop.create_task(self._subscribe_later(wanted, sink, opening))
+            self._opening.add(task)
+            task.add_done_callback(self._opening.discard)
+        else:
+            self._subscribe_now(wanted, sink, opening)
+
+    async def _subscribe_later(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
+        """Subscribe where the last so many events begin, which takes a look at the log, a piece in each turn."""
+        try:
+            namespace = self._namespace(wanted.filter.namespace)
+            self._subscribe_now(await self._turns.run(settle_start(namespace, wanted)), sink, opening)
+        except Exception as error:
+            opening.refused(as_bus_error(error, "subscribing"))
+
+    def _subscribe_now(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
         subscription = self._subscribe(wanted, sink)
         self._settling.add(subscription, wanted.filter)
         opening.opened(subscription)

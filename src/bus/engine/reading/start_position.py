@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bus.engine.base import Gap, Subscribe
 from bus.engine.namespace import Namespace
 from bus.engine.start import StartKind, StartPoint
-from bus.errors import UnknownEventError
+from bus.errors import InvalidParameterError, UnknownEventError
 from bus.event import index_in
 from bus.frame import id_of, read_frame, split_frames
 from bus.storage.batch import Batch
@@ -44,7 +44,10 @@ def _resume(namespace: Namespace, event_id: str) -> StartPosition:
 
 
 def begin(namespace: Namespace, start: StartPoint) -> StartPosition:
-    """Where *start* is. Raises `UnknownEventError` if it never existed."""
+    """Where *start* is.
+
+    Raises `UnknownEventError` if it never existed, `InvalidParameterError` if that depends on what is wanted.
+    """
     match start.kind:
         case StartKind.OLDEST:
             return _at(namespace, namespace.oldest_damage() or namespace.first)
@@ -61,6 +64,8 @@ def begin(namespace: Namespace, start: StartPoint) -> StartPosition:
             if start.index > namespace.next:
                 raise UnknownEventError(f"start {start.index} is beyond the end: the next index is {namespace.next}")
             return _at(namespace, start.index)
+        case StartKind.LAST:
+            raise InvalidParameterError(f"start -{start.events} counts events back: it goes with a subscription")
 
 
 def _at(namespace: Namespace, index: int) -> StartPosition:

@@ -170,7 +170,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
 
 
 def read_start(text: str, *, now: int, what: str = "start") -> StartPoint:
-    """``oldest``, ``newest``, an index, an RFC 3339 time, an age or an event id; *now* is in ns.
+    """``oldest``, ``newest``, an index, ``-N``, an RFC 3339 time, an age or an event id; *now* is in ns.
 
     Raises `InvalidParameterError` that names *what* it is.
     """
@@ -180,6 +180,8 @@ def read_start(text: str, *, now: int, what: str = "start") -> StartPoint:
         return StartPoint(StartKind.OLDEST)
     if text.isdecimal():
         return StartPoint(StartKind.INDEX, index=max(parse_whole(text, what=what), 1))
+    if text[0] == "-" and text[1:].isdecimal():
+        return StartPoint(StartKind.LAST, events=parse_whole(text[1:], what=f"{what} -", least=1, most=MOST_COUNT))
     if text.startswith("e_"):
         return StartPoint(StartKind.AFTER, event_id=read_id(text, what))
     return _read_moment(text, now, what)
@@ -196,7 +198,8 @@ def _read_moment(text: str, now: int, what: str) -> StartPoint:
         return StartPoint(StartKind.AFTER, event_id=check_id(text, what))
     except BusError:
         raise InvalidParameterError(
-            f"{what} {text[:80]!a} can't be read: oldest, newest, an event id, an index, a time or an age like 15m"
+            f"{what} {text[:80]!a} can't be read: "
+            "oldest, newest, an event id, an index, -10 for the last ten, a time or an age like 15m"
         ) from None
 
 
