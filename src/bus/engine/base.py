@@ -15,7 +15,7 @@ import msgspec
 
 from bus.engine.administration import ConsumerAdmin, EngineCounts, EventAdmin, NamespaceStats, ScheduleAdmin
 from bus.engine.start import NEWEST, StartPoint
-from bus.errors import BusError, UnknownConsumerError, UnknownEventError
+from bus.errors import BusError, UnknownConsumerError, UnknownEventError, UnknownNamespaceError
 from bus.event import Draft, Receipt
 from bus.frame import Format
 from bus.subject import Filter
@@ -29,6 +29,11 @@ Settled = Callable[[BusError | None], None]
 
 Replied = Callable[[bytes, str], None]
 """Called with the JSON of a reply's payload and, if the service answered with an error, its text."""
+
+
+def unknown_namespace(name: str) -> UnknownNamespaceError:
+    """The error for a namespace that isn't served."""
+    return UnknownNamespaceError(f"namespace {name[:80]!a} is not declared on this server: see /v1/namespaces")
 
 
 def unknown_event_id(event_id: str) -> UnknownEventError:

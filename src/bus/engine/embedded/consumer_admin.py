@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries
 from bus.engine.administration import Changed, ConsumerChange, DeadLetter, Destination, Redriven
-from bus.engine.base import AckMode, Subscribe
+from bus.engine.base import AckMode, Subscribe, unknown_namespace
 from bus.engine.consumer.moving import Effect, preview
 from bus.engine.consumer.terms import Terms
 from bus.engine.consumer.why import why
@@ -27,7 +27,7 @@ from bus.engine.embedded.durable_consumers import DurableConsumers
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.matching_events import settle_start
 from bus.engine.reading.round_robin import RoundRobin
-from bus.errors import ConflictError, ConsumerMismatchError, UnknownConsumerError, UnknownNamespaceError
+from bus.errors import ConflictError, ConsumerMismatchError, UnknownConsumerError
 
 PIECES_AT_ONCE = 4
 """Pieces of the log that are looked at before a change is answered: a pause shouldn't wait for what is behind."""
@@ -113,9 +113,7 @@ class DurableAdmin:
         try:
             return self._namespaces[name]
         except KeyError:
-            raise UnknownNamespaceError(
-                f"namespace {name!a} is not declared on this server: see /v1/namespaces"
-            ) from None
+            raise unknown_namespace(name) from None
 
     def _change(self, durable: DurableConsumer, change: ConsumerChange) -> None:
         if change.filter and change.filter.namespace != durable.namespace.name:

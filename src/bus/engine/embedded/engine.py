@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from asyncio import AbstractEventLoop, Task
+from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -13,7 +13,6 @@ from hashlib import sha256
 from bus.config import EngineSettings, Fsync, Storage
 from bus.engine.administration import EngineCounts, NamespaceStats
 from bus.engine.base import (
-    AckMode,
     Acknowledge,
     AwaitedConfirmations,
     Opening,
@@ -23,12 +22,11 @@ from bus.engine.base import (
     Settled,
     Sink,
     Subscribe,
-    Subscription,
+    unknown_namespace,
 )
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import GivenUp
-from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.embedded.ack_routing import AckRouter
 from bus.engine.embedded.consumer_admin import DurableAdmin
 from bus.engine.embedded.consumer_needs import ConsumerNeeds
@@ -45,20 +43,16 @@ from bus.engine.embedded.schedules.scheduler import Scheduler
 from bus.engine.embedded.schedules.schedules import Schedules
 from bus.engine.embedded.schedules.store import ScheduleStore
 from bus.engine.embedded.stored_events import StoredEvents
+from bus.engine.embedded.subscribing import Subscribing
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
-from bus.engine.reading.matching_events import settle_start
 from bus.engine.reading.paced_turns import PacedTurns
-from bus.engine.reading.plain_subscription import PlainSubscription
 from bus.engine.reading.round_robin import RoundRobin
-from bus.engine.start import StartKind
 from bus.errors import (
     BusError,
     InvalidEventError,
-    InvalidParameterError,
     LogFailedError,
     StorageError,
-    UnknownNamespaceError,
 )
 from bus.event import Draft
 from bus.subject import INBOX_NAMESPACE, parse_subject
@@ -80,7 +74,6 @@ class EmbeddedEngine:
         self._inboxes = Inboxes(loop)
         self._settling = AckRouter(self._namespaces, self._inboxes)
         self._durables: DurableConsumers | None = None
-        self._opening: set[Task[None]] = set()
         self._events = StoredEvents(self._namespaces, self._consumers_of, loop)
         self._schedulers: dict[str, Scheduler] = {}
         self._schedules = Schedules(self._schedulers, lambda name: self._namespaces[name].durability)
@@ -114,6 +107,10 @@ class EmbeddedEngine:
             left=self._settling.forget, refused=self._refuse_request, most=self._settings.max_consumers,
         )  # fmt: skip
         self._durables.load()
+        self._subscribing = Subscribing(
+            namespaces=self._namespaces, inboxes=self._inboxes, settling=self._settling, durables=self._durables,
+            anonymous=self._anonymous, replays=self._replays, turns=self._turns, loop=self._loop,
+        )  # fmt: skip
         self._admin = DurableAdmin(self._durables, self._namespaces, loop=self._loop, turns=self._turns)
         self._idle = IdleConsumers(self._durables, ttl=self._settings.consumer_ttl, loop=self._loop)
         for name, namespace in self._namespaces.items():
@@ -215,7 +212,7 @@ class EmbeddedEngine:
         """Put a draft into its inbox, or say why it can't be stored anywhere."""
         try:
             name, _ = parse_subject(draft.subject or "")
-            return self._inboxes.publish(draft, now=now) if name == INBOX_NAMESPACE else self._unknown(name)
+            return self._inboxes.publish(draft, now=now) if name == INBOX_NAMESPACE else unknown_namespace(name)
         except Exception as error:
             return as_bus_error(error, "publishing a reply")
 
@@ -223,49 +220,12 @@ class EmbeddedEngine:
         try:
             return self._namespaces[name]
         except KeyError:
-            raise self._unknown(name) from None
-
-    def _unknown(self, name: str) -> UnknownNamespaceError:
-        return UnknownNamespaceError(f"namespace {name!a} is not declared on this server: see /v1/namespaces")
+            raise unknown_namespace(name) from None
 
     # -- subscribing
 
     def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
-        if wanted.start.kind is StartKind.LAST and wanted.filter.namespace in self._namespaces:
-            task = self._loop.create_task(self._subscribe_later(wanted, sink, opening))
-            self._opening.add(task)
-            task.add_done_callback(self._opening.discard)
-        else:
-            self._subscribe_now(wanted, sink, opening)
-
-    async def _subscribe_later(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
-        """Subscribe where the last so many events begin, which takes a look at the log, a piece in each turn."""
-        try:
-            namespace = self._namespace(wanted.filter.namespace)
-            self._subscribe_now(await self._turns.run(settle_start(namespace, wanted)), sink, opening)
-        except Exception as error:
-            opening.refused(as_bus_error(error, "subscribing"))
-
-    def _subscribe_now(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
-        subscription = self._subscribe(wanted, sink)
-        self._settling.add(subscription, wanted.filter)
-        opening.opened(subscription)
-
-    def _subscribe(self, wanted: Subscribe, sink: Sink) -> Subscription:
-        name = wanted.filter.namespace
-        if name == INBOX_NAMESPACE:
-            if wanted.ack is AckMode.MANUAL:
-                raise InvalidParameterError("an inbox has nothing to acknowledge: subscribe to it with ack=none")
-            return self._inboxes.subscribe(wanted, sink, self._settling.forget)
-        namespace = self._namespace(name)
-        if wanted.ack is AckMode.MANUAL:
-            return self._consume(namespace, wanted, sink)
-        return PlainSubscription(namespace, wanted, sink, turns=self._replays, closed=self._settling.forget)
-
-    def _consume(self, namespace: LogNamespace, wanted: Subscribe, sink: Sink) -> ConsumerSubscription:
-        if wanted.consumer:
-            return self._opened_durables.join(namespace, wanted, sink)
-        return self._anonymous.join(namespace, wanted, sink)
+        self._subscribing.subscribe(wanted, sink, opening)
 
     def _refuse_request(self, namespace: Namespace, gone: GivenUp) -> None:
         try:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Mapping
 
-from bus.engine.base import unknown_event_id
+from bus.engine.base import unknown_event_id, unknown_namespace
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.embedded.deletion import Deletion
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.start_position import find, find_time
-from bus.errors import UnknownNamespaceError
 from bus.subject import Filter
 
 
@@ -33,9 +32,7 @@ class StoredEvents:
     async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
         namespace = self._namespaces.get(wanted.namespace)
         if namespace is None:
-            raise UnknownNamespaceError(
-                f"namespace {wanted.namespace!a} is not declared on this server: see /v1/namespaces"
-            )
+            raise unknown_namespace(wanted.namespace)
         if older_than is not None:
             before = find_time(namespace, older_than)
         return await self._deletion.delete_matching(namespace, wanted, before=before)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from bus.access.rights import Rights
-from bus.engine.base import Engine
-from bus.errors import UnavailableError, UnknownNamespaceError
+from bus.engine.base import Engine, unknown_namespace
+from bus.errors import UnavailableError
 from bus.server.api.later import answer_later
 from bus.server.api.openapi import read_openapi
 from bus.server.api.permits import Permits
@@ -52,7 +52,7 @@ class MonitoringRoutes:
     async def _respond_namespace(self, name: str, responder: Responder) -> None:
         found = next((one for one in await self._engine.namespaces() if one.namespace == name), None)
         if found is None:
-            raise UnknownNamespaceError(f"namespace {name[:80]!a} is not declared on this server: see /v1/namespaces")
+            raise unknown_namespace(name)
         responder.respond(200, _JSON, msgspec.json.encode(found))
 
     def __repr__(self) -> str:

@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from bus.engine.administration import Recurring, Scheduled, ScheduleDescription, SchedulePage
+from bus.engine.base import unknown_namespace
 from bus.engine.embedded.checked_draft import check_draft
 from bus.engine.embedded.schedules.recurrence import Recurrence
 from bus.engine.embedded.schedules.schedule import KeptSchedule, Late, new_schedule_id
@@ -18,7 +19,6 @@ from bus.errors import (
     ConflictError,
     InvalidEventError,
     InvalidParameterError,
-    UnknownNamespaceError,
     UnknownScheduleError,
 )
 from bus.event import Draft
@@ -78,7 +78,7 @@ class Schedules:
             raise InvalidEventError("what goes to an inbox can't be scheduled: nobody waits for so long")
         scheduler = self._schedulers.get(name)
         if scheduler is None:
-            raise UnknownNamespaceError(f"namespace {name!a} is not declared on this server: see /v1/namespaces")
+            raise unknown_namespace(name)
         check_draft(draft, now=now)
         return name, scheduler
 
