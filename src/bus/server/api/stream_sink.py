@@ -12,6 +12,7 @@ server ends, until the stream is complete.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 from collections.abc import Callable, Mapping
@@ -32,6 +33,9 @@ from bus.sse import PING, RETRY_MS, encode_event
 from bus.wire import CONSUMER_ID, NDJSON, SSE
 
 log = logging.getLogger("bus.server")
+
+FAREWELL_SECONDS = 0.2
+"""Between the reason why a stream breaks off and its end: Chromium drops what comes together with that."""
 
 _LAST_CHUNK: Final = b"0\r\n\r\n"
 _RESET: Final = pack("ii", 1, 0)
@@ -186,7 +190,8 @@ class StreamSink:
             line = " ".join(error.message.split())
             is_line = self._form is Format.NDJSON
             self._send(self._notice("error", {"message": line}) if is_line else encode_event("error", line))
-        self._hang_up()
+        self._subscription = None
+        asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._hang_up)
 
     def interrupt(self, why: str) -> None:
         self._log_end(why)
