@@ -21,6 +21,7 @@ from urllib.parse import urlencode
 from bus.sse import EventReader, ServerSentEvent
 from bus.wire import SSE
 from tests.authority import Authority
+from tests.forkserver import ForkedProcess, forkserver
 
 PATIENCE = 20.0
 """Seconds after which a test that waits for something gives up; no test's outcome depends on it otherwise."""
@@ -46,9 +47,11 @@ def run_bus(
     timeout: float = PATIENCE,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``bus`` with *args* to its end, in its own process."""
-    command = [*BUS, *map(str, args)]
+    arguments = [*map(str, args)]
     environment = clean_environment(**(env or {}))
-    return subprocess.run(command, input=stdin, env=environment, capture_output=True, timeout=timeout)
+    if _is_inherited(env or {}):
+        return forkserver("bus").run(arguments, environment, stdin=stdin or b"", timeout=timeout)
+    return subprocess.run([*BUS, *arguments], input=stdin, env=environment, capture_output=True, timeout=timeout)
 
 
 class Listening(Protocol):
@@ -84,7 +87,7 @@ class ServerProcess:
         tls = authority.server.flags if authority else []
         self._options = ["--path", str(path), "--namespaces", ",".join(namespaces), *tls, *flags]
         self._env = dict(env or {})
-        self._wrapper = [*wrapper, *bus]
+        self._command = [*wrapper, *bus]
         self.start()
 
     @property
@@ -102,15 +105,7 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start it and wait until it accepts connections. Raises `AssertionError` if it ends instead."""
-        command = [*self._wrapper, "server", "--addr", f"127.0.0.1:{self.port}", *self._options]
-        # A process group of its own, so that a signal reaches the wrapper and the server alike.
-        self.process = subprocess.Popen(
-            command,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env=clean_environment(**self._env),
-            process_group=0,
-        )
+        self.process = _start(self._command, ["server", "--addr", f"127.0.0.1:{self.port}", *self._options], self._env)
         self._log = _Log(self.process)
         try:
             line = self._log.wait_for("listening on http")
@@ -167,10 +162,29 @@ class ServerProcess:
         return f"<ServerProcess {self.url} on {self.path}, {state}>"
 
 
+def _start(command: list[str], arguments: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes] | ForkedProcess:
+    """A process of *command*: forked where that is the same, and in a group of its own, for signals reach all of it."""
+    environment = clean_environment(**env)
+    if command in (BUS, LATE) and _is_inherited(env):
+        return forkserver(command[-1]).start(arguments, environment)
+    return subprocess.Popen(
+        [*command, *arguments],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment,
+        process_group=0,
+    )
+
+
+def _is_inherited(env: Mapping[str, str]) -> bool:
+    """Whether *env* has nothing for Python itself or a library, which read it before a fork."""
+    return all(name.startswith("BUS_") for name in env)
+
+
 class _Log:
     """The lines of a process's standard error, read as they come so that it never blocks on writing them."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | ForkedProcess) -> None:
         assert process.stderr is not None
         self._stream = process.stderr
         self._lines: list[str] = []

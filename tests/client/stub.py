@@ -22,7 +22,7 @@ class Stub:
     """Plays *streams*; the first is of consumer ``c_1``, the second of ``c_2`` …
 
     ``asked`` are the parameters of each subscription, ``said`` what was acknowledged and how, as tuples of
-    consumer, action and event. What is said of a consumer in ``gone`` is refused.
+    consumer, action and event. What is said of a consumer in ``gone`` is refused. Answers wait for ``answers``.
     """
 
     def __init__(self, *streams: Play) -> None:
@@ -30,6 +30,8 @@ class Stub:
         self.said: SimpleQueue[tuple[str, str, str]] = SimpleQueue()
         self.reasons: SimpleQueue[str] = SimpleQueue()
         self.gone: set[str] = set()
+        self.answers = threading.Event()
+        self.answers.set()
         self._streams = list(streams)
         self._lock = threading.Lock()
         self._peer = Peer(*[self._serve] * MOST_CONNECTIONS)
@@ -62,6 +64,7 @@ class Stub:
             self.reasons.put(query["reason"])
         for event_id in query["event_id"].split(","):
             self.said.put((consumer_id, query.get("action", "ack"), event_id))
+        assert self.answers.wait(PATIENCE)
         return answered(b"202 Accepted", b"")
 
     def next_said(self) -> tuple[str, str, str]:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any
@@ -169,6 +169,8 @@ class Awaited:
     def _awaiting(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **options: Any) -> Any:
             result = function(*args, **options)
+            if isinstance(result, AsyncIterator):
+                return Awaited(self._runner, result)
             return self._runner.run(result) if isinstance(result, Coroutine) else result
 
         return call

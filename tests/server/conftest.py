@@ -8,6 +8,7 @@ import pytest
 
 from bus.config import Settings
 from bus.engine.open import open_engine
+from bus.server.api.about import ServerFacts
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.api.route import Route
 
@@ -19,13 +20,10 @@ def routes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Ro
 
     async def read() -> dict[tuple[str, str], Route]:
         settings, loop = Settings.read(flags, {}), asyncio.get_running_loop()
-        engine = open_engine(settings.engine, loop)
-        try:
+        async with open_engine(settings.engine, loop) as engine:
             return {
                 (found.method.decode(), found.path): found
-                for found in Dispatcher(engine, settings.server, loop, session_key=bytes(32)).table
+                for found in Dispatcher(engine, settings.server, loop, session_key=bytes(32), facts=ServerFacts()).table
             }
-        finally:
-            engine.close()
 
     return asyncio.run(read())
