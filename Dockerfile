@@ -3,15 +3,16 @@
 # (DL3008 asks for fixed versions of packages: the release fixes them, and their security updates are wanted.)
 FROM debian:bookworm-slim AS build
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends binutils libpython3.11 python3-venv \
+    && apt-get install --yes --no-install-recommends binutils gcc libc6-dev libpython3.11 python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/* \
     && python3 -m venv /venv \
     && /venv/bin/pip install --no-cache-dir 'pip>=25.1,<27'
 WORKDIR /build
 COPY pyproject.toml README.md LICENSE ./
 COPY deploy/binary deploy/binary
+COPY tools/compiled_wheel.py tools/
 COPY src src
-RUN /venv/bin/pip install --no-cache-dir '.[server,jwt]' --group binary \
+RUN HATCH_BUILD_HOOK_ENABLE_CUSTOM=true /venv/bin/pip install --no-cache-dir '.[server,jwt,otel]' --group binary \
     && /venv/bin/pyinstaller --log-level WARN --distpath /opt deploy/binary/bus.spec -- --folder
 
 # A folder rather than the single file: nothing is unpacked, so nothing but the volume is ever written.

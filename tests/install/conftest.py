@@ -19,7 +19,7 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The single file, built as ``make binary`` does."""
     place = tmp_path_factory.mktemp("binary")
     command = ["make", "--no-print-directory", "binary", f"DIST={place / 'dist'}", f"BUILD={place / 'build'}"]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
+    subprocess.run(command, cwd=ROOT, check=True, timeout=800)
     return place / "dist" / "bus"
 
 
@@ -29,6 +29,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120, env=clean_environment())
     return next(place.iterdir())
+
+
+@pytest.fixture(scope="session")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The compiled wheel and the pure one, built as ``make wheels`` does."""
+    place = tmp_path_factory.mktemp("wheels")
+    command = ["make", "--no-print-directory", "wheels", f"DIST={place / 'dist'}", f"BUILD={place / 'build'}"]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=800)
+    return place / "dist"
 
 
 @pytest.fixture(scope="session")

@@ -105,7 +105,7 @@ def _run(command: str, stage: Stage) -> None:
     lent = {stage.root / target: source for source, target in LENT.items()}
     for target, source in lent.items():
         shutil.copy(source, target)
-    sandbox.run("env", *SETTINGS, "sh", "-c", command, timeout=600)
+    sandbox.run("env", *SETTINGS, "sh", "-c", command, timeout=1200)
     for target in lent:
         target.unlink()
 

@@ -56,15 +56,17 @@ def _idle(sandbox: Sandbox) -> Iterator[Container]:
 def test_serving_without_python(sandbox: Sandbox) -> None:
     with _serving(sandbox, "data") as container:
         assert container.execute("sh", "-c", "command -v python3").returncode != 0
-        assert container.succeed("bus", "--version") == f"bus {__version__}\n"
+        assert container.succeed("bus", "--version") == f"bus {__version__} (compiled)\n"
         container.succeed("bus", "put", "--file", "/webhooks.ndjson", "--quiet")
         got = container.succeed("bus", "get", "--subject", "github.>", "--start", "oldest", "--follow=false")
         assert len(got.splitlines()) == len(WEBHOOKS.read_text().splitlines())
-        assert "bus_log_events" in _metrics(container)
+        assert "bus_log_events" in _get(container, "/metrics")
+        assert '"openapi"' in _get(container, "/openapi.json")
+        assert "<title>Bus</title>" in _get(container, "/ui/")
 
 
-def _metrics(container: Container) -> str:
-    script = "exec 3<>/dev/tcp/127.0.0.1/2021; printf 'GET /metrics HTTP/1.0\\r\\nHost: bus\\r\\n\\r\\n' >&3; cat <&3"
+def _get(container: Container, path: str) -> str:
+    script = f"exec 3<>/dev/tcp/127.0.0.1/2021; printf 'GET {path} HTTP/1.0\\r\\nHost: bus\\r\\n\\r\\n' >&3; cat <&3"
     return container.succeed("bash", "-c", script)
 
 
@@ -176,11 +178,11 @@ def test_a_killed_server_ends_with_its_launcher_and_is_cleared_up_after(binary: 
 
 
 def test_size_and_start_are_what_the_guide_says(binary: Path) -> None:
-    megabytes = float(re.findall(r"([\d.]+) MB", GUIDE)[0])
-    assert binary.stat().st_size < 1.1 * megabytes * 1_000_000
+    promised = re.search(r"is the whole command, .*? in ([\d.]+) MB", GUIDE, re.DOTALL)
+    assert promised and binary.stat().st_size < 1.1 * float(promised[1]) * 1_000_000
     began = time.monotonic()
     subprocess.run([binary, "--version"], check=True, capture_output=True)
-    assert time.monotonic() - began < 5  # the guide says 0.30 s; a busy machine may take longer
+    assert time.monotonic() - began < 5  # the guide says 0.35 s; a busy machine may take longer
 
 
 def test_the_libraries_ask_for_no_newer_glibc_than_the_guide_says(binary: Path, tmp_path: Path) -> None:

@@ -109,8 +109,8 @@ def test_the_compose_file_starts_the_server_it_describes(image: Stage, volume: P
     given["BUS_SECRET_KEY"] = "a secret"
     with _run(image, volume, **given) as container:
         line = container.wait_for("listening on http://")
-        assert line.split()[-4:] == [
-            "namespaces=orders,users,notifications", "path=/storage", "fsync=always", "encrypted=yes"
+        assert line.split()[-5:] == [
+            "namespaces=orders,users,notifications", "path=/storage", "fsync=always", "encrypted=yes", "engine=embedded"
         ]  # fmt: skip
         assert service["healthcheck"]["test"] == ["CMD", *REFERENCE_CHECK]
         container.succeed(*service["healthcheck"]["test"][1:])

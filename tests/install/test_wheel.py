@@ -36,9 +36,19 @@ def test_the_server_in_a_clean_environment(wheel: Path, tmp_path: Path, installe
         "uv": (TOOLS / "uv", "pip", "install", "--python", programs / "python"),
     }[installer]
     _output(*install, "--quiet", f"{wheel}[server]", cwd=tmp_path)
-    assert _output(programs / "bus", "--version", cwd=tmp_path) == f"bus {__version__}\n"
-    assert _output(programs / "python", "-m", "bus", "--version", cwd=tmp_path) == f"bus {__version__}\n"
+    assert _output(programs / "bus", "--version", cwd=tmp_path) == f"bus {__version__} (pure)\n"
+    assert _output(programs / "python", "-m", "bus", "--version", cwd=tmp_path) == f"bus {__version__} (pure)\n"
     assert "BUS_NAMESPACES" in _output(programs / "bus", "server", "--help", cwd=tmp_path)
+
+
+def test_who_can_use_the_compiled_wheel_gets_it(wheels: Path, tmp_path: Path) -> None:
+    assert {path.name.split("-")[-1].partition(".")[0] for path in wheels.iterdir()} == {
+        "manylinux2014_x86_64", "any",
+    }  # fmt: skip
+    programs = _make_environment(tmp_path / "clean")
+    install = (HERE, "-m", "pip", "--python", programs / "python", "install", "--quiet", "--find-links", wheels)
+    _output(*install, "busd[server]", cwd=tmp_path)
+    assert _output(programs / "bus", "--version", cwd=tmp_path) == f"bus {__version__} (compiled)\n"
 
 
 def test_the_sdk_alone_says_what_the_command_needs(wheel: Path, tmp_path: Path) -> None:
@@ -53,6 +63,6 @@ def test_running_without_installing(wheel: Path, tmp_path: Path) -> None:
     source = f"{wheel}[server]"
     with_pipx = (TOOLS / "pipx", "run", "--spec", source, "bus", "--version")
     homes = {"PIPX_HOME": str(tmp_path / "pipx"), "PIPX_DEFAULT_PYTHON": HERE}
-    assert _output(*with_pipx, cwd=tmp_path, **homes) == f"bus {__version__}\n"
+    assert _output(*with_pipx, cwd=tmp_path, **homes) == f"bus {__version__} (pure)\n"
     with_uvx = (TOOLS / "uvx", "--quiet", "--python", HERE, "--from", source, "bus", "--version")
-    assert _output(*with_uvx, cwd=tmp_path) == f"bus {__version__}\n"
+    assert _output(*with_uvx, cwd=tmp_path) == f"bus {__version__} (pure)\n"
