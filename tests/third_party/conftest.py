@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import trustme
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.browser import chromium
 from tests.conftest import StartServer
 from tests.proxies.support import SITE, Proxy, is_installed
 from tests.support import PATIENCE, ServerProcess
@@ -27,16 +28,8 @@ IN_BROWSER = {
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window. Its driver keeps an event loop in this thread, so it ends with the module."""
-    chromium = shutil.which("chromium")
-    if not chromium:
-        pytest.skip("chromium isn't installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=chromium,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"],
-        )
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
