@@ -25,6 +25,10 @@ class ConsumerDescription(msgspec.Struct, frozen=True):
         why: why nothing is being delivered, in a line.
         paused: whether nothing is handed out until it is resumed.
         expires: how long it is kept without a connection, ``0`` for ever; nothing if the server's setting holds.
+        delivered: how many deliveries there were since the server started or its terms changed.
+        redelivered: how many of these were of events that had come back.
+        oldest_in_flight: since when the delivery is with a connection that has been there for longest, RFC 3339;
+            nothing if none is.
     """
 
     name: str
@@ -43,6 +47,9 @@ class ConsumerDescription(msgspec.Struct, frozen=True):
     why: str
     paused: bool = False
     expires: str | None = None
+    delivered: int = 0
+    redelivered: int = 0
+    oldest_in_flight: str | None = None
 
 
 class PendingDelivery(msgspec.Struct, frozen=True):

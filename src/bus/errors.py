@@ -22,13 +22,17 @@
     │   └── UnknownScheduleError
     ├── ConflictError             409
     │   ├── DuplicateKeyError          the key was processed before; carries the first receipt
+    │   ├── AmbiguousEventError        several namespaces have an event with this id; carries their names
     │   ├── NotOwnerError              the delivery belongs to another connection now
     │   ├── TooManyConsumersError      the server keeps as many durable consumers as it may
     │   └── ConsumerMismatchError      the durable consumer has other terms
+    ├── WrongIndexError           412  the log doesn't end where a publisher expects; carries where it ends
     ├── TooLargeError             413
     ├── UnsupportedEncodingError  415
     ├── MisdirectedError          421  the request is for a host that this server isn't
     ├── ServiceError              502  the service that took a request answered with an error
+    ├── NotSupportedError         501  the engine can't promise what is asked for; nothing was changed
+    ├── UnconfirmedError          503  the event may be stored, or not
     ├── UnavailableError          503  try again later
     │   ├── OverloadedError
     │   ├── StoppingError
@@ -52,6 +56,7 @@ that an error raised in the server reaches the Python caller as the same class.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from bus.receipt import Receipt
@@ -227,6 +232,20 @@ class DuplicateKeyError(ConflictError):
         self.receipt = receipt
 
 
+class AmbiguousEventError(ConflictError):
+    """Several namespaces have an event with this id, and it wasn't said in which one it is meant.
+
+    Attributes:
+        namespaces: those of them that who asks may know of, if the server told.
+    """
+
+    code = "ambiguous-event"
+
+    def __init__(self, message: str, *, namespaces: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.namespaces = tuple(namespaces)
+
+
 class NotOwnerError(ConflictError):
     """The delivery was handed to another connection of the consumer."""
 
@@ -243,6 +262,21 @@ class ConsumerMismatchError(ConflictError):
     """A durable consumer of this name exists with other patterns, order or redelivery."""
 
     code = "consumer-mismatch"
+
+
+class WrongIndexError(BusError):
+    """The log, or what of it is on the event's subject, doesn't end where the publisher expects; nothing was stored.
+
+    Attributes:
+        actual: the index of the last event there, 0 if there is none.
+    """
+
+    status = 412
+    code = "wrong-index"
+
+    def __init__(self, message: str, *, actual: int = 0) -> None:
+        super().__init__(message)
+        self.actual = actual
 
 
 class TooLargeError(BusError):
@@ -273,6 +307,20 @@ class ServiceError(BusError):
     code = "service-error"
 
 
+class NotSupportedError(BusError):
+    """The server's engine can't promise what is asked for; nothing was changed."""
+
+    status = 501
+    code = "not-supported"
+
+
+class UnconfirmedError(BusError):
+    """It isn't known whether the event is stored: publishing it again may store it twice, unless it has a key."""
+
+    status = 503
+    code = "unconfirmed"
+
+
 class UnavailableError(BusError):
     """Not now; the same request may succeed later.
 
@@ -289,7 +337,7 @@ class UnavailableError(BusError):
 
 
 class OverloadedError(UnavailableError):
-    """A limit that protects the server is reached."""
+    """A limit that protects the server is reached, or it has to catch up first; nothing was changed."""
 
     code = "overloaded"
 

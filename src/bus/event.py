@@ -156,6 +156,16 @@ def check_headers(headers: Mapping[str, str]) -> Mapping[str, str]:
     return headers
 
 
+def with_headers(headers: Mapping[str, str] | None, more: Mapping[str, str]) -> dict[str, str] | None:
+    """*headers* with *more*, or without where they would be more than an event may have; None if there are none."""
+    both = {**(headers or {}), **more}
+    try:
+        check_headers(both)
+    except (InvalidEventError, AttributeError):  # the latter is of a value that is no text, which is refused later
+        both = dict(headers or {})
+    return both or None
+
+
 def expiry(ttl: str, created_at: int) -> int:
     """When an event of the time *created_at* (ns) expires, in ns as far as these fit into 64 bits.
 
@@ -169,9 +179,17 @@ def expiry(ttl: str, created_at: int) -> int:
 
 def id_maker() -> Callable[[int], str]:
     """A function that makes the id of the event with a given index, for one opening of a namespace."""
-    lot = "".join(secrets.choice(_ALPHABET) for _ in range(10))
-    form = f"e_%012x{lot}"
-    return form.__mod__
+    return made_by(new_lot())
+
+
+def new_lot() -> str:
+    """What ends the ids of one opening of a namespace."""
+    return "".join(secrets.choice(_ALPHABET) for _ in range(10))
+
+
+def made_by(lot: str) -> Callable[[int], str]:
+    """A function that makes the id of the event with a given index, which ends in *lot*."""
+    return f"e_%012x{lot}".__mod__
 
 
 def index_in(event_id: str) -> int | None:

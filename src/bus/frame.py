@@ -22,11 +22,22 @@ from itertools import accumulate, pairwise
 import msgspec
 
 from bus.event import Dead, Event
+from bus.frame_fields import (
+    FrameFields,
+    decode_dead,
+    decode_fields,
+    decode_key,
+    decode_payload,
+    decode_response_subject,
+)
 from bus.payload import one_line
 
 _LINES = 4
 _DATA_LINE = 2
 _DATA = b"data: "
+NULL_PAYLOAD = b'"payload":null'
+"""What frames have whose payload is null; others may have it in their payloads."""
+
 _encode_value = msgspec.json.Encoder().encode
 
 
@@ -112,12 +123,15 @@ def join_frames(frames: Sequence[bytes], form: Format) -> bytes:
             return b"".join([_core_of(frame) if has_younger_fields(frame) else frame for frame in frames])
 
 
-_YOUNGER_FIELDS = (b'"headers":', b'"ttl":', b'"attempts":', b'"error":', b'"dead":')
-
-
 def has_younger_fields(frames: bytes) -> bool:
     """Whether one of *frames* may have a field that is not among the core ones; a payload may pass for one."""
-    return any(field in frames for field in _YOUNGER_FIELDS)
+    return (
+        b'"headers":' in frames
+        or b'"ttl":' in frames
+        or b'"attempts":' in frames
+        or b'"error":' in frames
+        or b'"dead":' in frames
+    )
 
 
 # -- reading
@@ -127,60 +141,34 @@ def id_of(frame: bytes) -> str:
     return frame[4 : frame.index(b"\n")].decode()
 
 
-class FrameFields(msgspec.Struct, omit_defaults=True, gc=False):
-    """What a frame's JSON says; optional fields are empty where there are none.
-
-    The payload is a part of that JSON, so whoever keeps this keeps all of it in memory.
-    """
-
-    id: str
-    subject: str
-    payload: msgspec.Raw
-    created_at: str
-    index: int
-    key: str = ""
-    trace_id: str = ""
-    response_subject: str = ""
-    headers: dict[str, str] | None = None
-    ttl: str = ""
-    attempts: int = 0
-
-
-_decode_fields = msgspec.json.Decoder(FrameFields).decode
-
-
 def read_frame(frame: bytes) -> FrameFields:
     """The fields of *frame*."""
-    return _decode_fields(json_of(frame))
+    return decode_fields(json_of(frame))
 
 
-class _Letter(msgspec.Struct, gc=False):
-    dead: Dead | None = None
+def key_of(frame: bytes) -> str:
+    """The key that its publisher gave the event of *frame*, empty if there is none."""
+    return decode_key(json_of(frame)).key
 
 
-_decode_letter = msgspec.json.Decoder(_Letter).decode
+def has_null_payload(frame: bytes) -> bool:
+    """Whether the payload of the event of *frame* is null."""
+    return NULL_PAYLOAD in frame and bytes(decode_payload(json_of(frame)).payload) == b"null"
 
 
 def dead_of(frame: bytes) -> Dead | None:
     """The event that the dead letter *frame* stands for, None if it is none."""
-    return _decode_letter(json_of(frame)).dead
-
-
-class _Asking(msgspec.Struct, gc=False):
-    response_subject: str = ""
-
-
-_decode_asking = msgspec.json.Decoder(_Asking).decode
+    return decode_dead(json_of(frame)).dead
 
 
 def inbox_of(frame: bytes) -> str:
     """The inbox that replies to the event of *frame* go to, empty if it asks for none."""
-    return _decode_asking(json_of(frame)).response_subject
+    return decode_response_subject(json_of(frame)).response_subject
 
 
 def read_event_line(line: bytes) -> FrameFields:
     """The fields of the event in *line*, as it is cut out of a frame."""
-    return _decode_fields(line)
+    return decode_fields(line)
 
 
 def _core_of(frame: bytes) -> bytes:

@@ -36,13 +36,24 @@ class ServerSentEvent:
     data: bytes
     id: str = ""
     retry_ms: int | None = None
+    code: str = ""
 
 
-def encode_event(kind: str, data: dict[str, Any] | str, *, retry_ms: int | None = None) -> bytes:
-    """An event that carries an object or a line of text; line breaks in text become blanks."""
+def encode_event(kind: str, data: dict[str, Any] | str, *, retry_ms: int | None = None, code: str = "") -> bytes:
+    """An event that carries an object or a line of text; line breaks in text become blanks.
+
+    The *code* of an error has a line of its own before the others, where ``retry`` has its: readers that don't know
+    such a field pass over it.
+    """
     body = " ".join(data.split()).encode() if isinstance(data, str) else msgspec.json.encode(data)
     retry = b"" if retry_ms is None else b"retry: %d\n" % retry_ms
-    return b"%bevent: %b\ndata: %b\n\n" % (retry, kind.encode(), body)
+    named = b"code: %b\n" % code.encode() if code else b""
+    return retry + named + encode_json_event(kind, body)
+
+
+def encode_json_event(kind: str, data: bytes) -> bytes:
+    """An event that carries a line of JSON."""
+    return b"event: %b\ndata: %b\n\n" % (kind.encode(), data)
 
 
 class BlockReader:
@@ -134,4 +145,5 @@ def read_block(block: bytes) -> ServerSentEvent | None:
         data=b"\n".join(data),
         id=fields.get(b"id", b"").decode("utf-8", "replace"),
         retry_ms=int(retry) if retry.isdigit() and len(retry) <= _LONGEST_NUMBER else None,
+        code=fields.get(b"code", b"").decode("utf-8", "replace"),
     )

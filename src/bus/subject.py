@@ -125,6 +125,13 @@ class Filter:
     def namespace(self) -> str:
         return self.patterns[0].namespace
 
+    @property
+    def subjects(self) -> tuple[bytes, ...]:
+        """The subjects that it takes, if it names each of them; else none."""
+        texts = [pattern.text for pattern in self.patterns]
+        named = not any(text.endswith((".>", ".*")) or ".*." in text for text in texts)
+        return tuple(text.encode() for text in texts) if named else ()
+
     def matches(self, subject: bytes) -> bool:
         """Whether any pattern takes *subject* (UTF-8)."""
         return self._matcher.takes(subject)

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from bus.errors import BusError
+from bus.errors import AmbiguousEventError, BusError, WrongIndexError
 from bus.event import Receipt
 
 EVENT_ID = "X-BUS-EVENT-ID"
@@ -29,11 +29,14 @@ _encoder = msgspec.json.Encoder()
 
 
 class Durability(StrEnum):
-    """What a 202 stands for: on disk, handed to the operating system, or in memory alone."""
+    """What a 202 stands for: on disk, handed to the operating system, or in memory alone; in a cluster that a majority
+    of its nodes has it, in memory or on disk."""
 
     FSYNC = "fsync"
     OS = "os"
     MEMORY = "memory"
+    REPLICATED = "replicated"
+    REPLICATED_FSYNC = "replicated-fsync"
 
 
 def encode_receipts(receipts: Sequence[Receipt]) -> bytes:
@@ -52,5 +55,11 @@ def encode_problem(error: BusError) -> bytes:
     """The error as problem details (RFC 9457); ``code`` names its class for clients."""
     title = type(error).__name__.removesuffix("Error")
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", title).lower()
-    body = {"type": f"urn:bus:{error.code}", "title": words, "status": error.status, "detail": error.message}
+    body: dict[str, str | int | Sequence[str]] = {
+        "type": f"urn:bus:{error.code}", "title": words, "status": error.status, "detail": error.message,
+    }  # fmt: skip
+    if isinstance(error, WrongIndexError):
+        body["actual"] = error.actual
+    if isinstance(error, AmbiguousEventError):
+        body["namespaces"] = error.namespaces
     return msgspec.json.encode(body | {"code": error.code})

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.access.claims import Claims
@@ -34,7 +34,6 @@ def patterns(draw: st.DrawFn) -> str:
     return ".".join(("app", *ways, draw(st.sampled_from((*LITERALS, "*", ">")))))
 
 
-@settings(deadline=None)
 @given(patterns(), patterns())
 def test_a_pattern_contains_another_exactly_if_it_takes_all_its_subjects(wider: str, narrower: str) -> None:
     ours, theirs = Matcher((wider,)), Matcher((narrower,))
@@ -42,7 +41,6 @@ def test_a_pattern_contains_another_exactly_if_it_takes_all_its_subjects(wider: 
     assert contains(wider, narrower) == all(ours.takes(subject.encode()) for subject in taken)
 
 
-@settings(deadline=None)
 @given(st.lists(patterns(), max_size=4), patterns())
 def test_what_may_be_subscribed_to_is_granted_subject_by_subject(granted: list[str], asked: str) -> None:
     grant = Grant.of(granted)

@@ -6,6 +6,7 @@ import pytest
 
 from bus import Client
 from tests.cli.stored import on_a_terminal
+from tests.conftest import StartServer
 from tests.support import ServerProcess, run_bus
 
 
@@ -20,12 +21,24 @@ def test_events_are_deleted(server: ServerProcess) -> None:
         assert list(client.get("app.>", start="oldest", follow=False)) == []
 
 
+def test_the_namespace_is_said_if_several_have_the_id(start_server: StartServer) -> None:
+    server = start_server(namespaces=["app", "orders"])
+    with Client(server.url) as client:
+        for name in ("app", "orders"):
+            client.put(f"{name}.a", id="same")
+    refused = run_bus("delete", "--id", "same", "--host", server.url)
+    assert refused.returncode == 1 and b"app, orders" in refused.stderr
+    deleted = run_bus("delete", "--id", "same", "--namespace", "orders", "--host", server.url)
+    assert (deleted.returncode, deleted.stdout) == (0, b'{"deleted":1}\n')
+
+
 @pytest.mark.parametrize(
     ("args", "text"),
     [
         ((), b"give one of --subject and --id"),
         (("--subject", "app.a", "--id", "e_1"), b"give one of --subject and --id"),
         (("--id", "e_1", "--before", "3"), b"--before goes with --subject"),
+        (("--subject", "app.a", "--namespace", "app"), b"--namespace goes with --id"),
     ],
 )
 def test_wrong_usage_is_said(server: ServerProcess, args: tuple[str, ...], text: bytes) -> None:

@@ -277,3 +277,17 @@ def test_confirm_waits_for_a_consumer(server: ServerProcess) -> None:
         confirmed = _put(server, "--subject", "app.c", "--data", "2", "--confirm", "1", "--timeout", "20s")
         assert (confirmed.returncode, confirmed.stderr) == (0, b"")
         assert consumer.wait(PATIENCE) == 0
+
+
+def test_an_event_is_stored_only_if_the_log_ends_where_it_is_expected(server: ServerProcess) -> None:
+    def put(*args: str) -> tuple[int, bytes, bytes]:
+        done = run_bus("put", "--subject", "app.a", "--data", "1", *args, "--host", server.url)
+        return done.returncode, done.stdout, done.stderr
+
+    assert put("--expect-subject", "0")[0] == put("--expect", "1", "--expect-subject", "1")[0] == 0
+    status, out, error = put("--expect-subject", "0")
+    assert (status, out) == (1, b"") and b"the last index of app.a is 2, not 0" in error
+    for wrong in (("--expect", "-1"), ("--expect", "0", "--delay", "1h"), ("--expect-subject", "0", "--request")):
+        assert put(*wrong)[0] == 2
+    lines = run_bus("put", "--subject", "app.a", "--stdin", "--expect", "0", "--host", server.url)
+    assert lines.returncode == 2 and b"--expect is for a single event" in lines.stderr

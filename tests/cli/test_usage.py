@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bus import __version__
+from bus.build import BUILD
 from bus.cli.main import COMMANDS
 from tests.support import clean_environment, run_bus
 
@@ -32,7 +33,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_version() -> None:
-    assert run_bus("--version").stdout.decode() == f"bus {__version__}\n"
+    assert run_bus("--version").stdout.decode() == f"bus {__version__} ({BUILD})\n"
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_version() -> None:
         (["servr"], "bus: no such command servr (did you mean server?)"),
         (["frobnicate"], "bus: no such command 'frobnicate'; see bus --help"),
         (["--frobnicate"], "bus: no such option --frobnicate; see bus --help"),
-        (["server", "--namespace", "app"], "bus: no such option --namespace (did you mean --namespaces?)"),
+        (["server", "--namespace", "app"], "bus: no such option --namespace (did you mean --namespaces or --compact?)"),
         (["server", "--addr"], "bus: option '--addr' requires an argument"),
         (["server", "app"], "bus: got unexpected extra argument (app); see bus server --help"),
         (["completion", "tcsh"], "bus: shell: 'tcsh' is not one of 'bash', 'zsh', 'fish'"),

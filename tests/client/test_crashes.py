@@ -22,7 +22,7 @@ def indexes(events: Any) -> list[int]:
 
 def test_health(start_server: StartServer, connect: Connect) -> None:
     server = start_server()
-    client = connect(server.url, timeout=0.2)
+    client = connect(server.url, timeout=1.0)
     assert client.health() is True
     server.kill()
     with pytest.raises(BusError, match="can't reach"):

@@ -292,7 +292,7 @@ def _server(data: bytes) -> Iterator[str]:
         thread.join()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(broken())
 def test_every_call_ends_in_an_answer_or_an_error_of_bus(connect: Connect, data: bytes) -> None:
     with _server(data) as url:

@@ -48,6 +48,13 @@ def delivered(state: StreamState[Delivered], index: int, *, attempts: int = 1) -
     return state.pop()
 
 
+def test_how_long_an_attempt_may_take_is_the_consumers_to_say() -> None:
+    state, jobs = serving(Clock(), redelivery=30.0)
+    assert (jobs.redelivery, jobs.extension) == (30.0, 10.0)
+    state.feed(b'event: open\ndata: {"consumer_id":"c_1","next_index":1,"heartbeat":15,"redelivery":[60.0,6.0]}\n\n')
+    assert (jobs.redelivery, jobs.extension) == (6.0, 2.0)
+
+
 def test_what_came_a_redelivery_time_ago_is_not_begun() -> None:
     clock = Clock()
     state, jobs = serving(clock)
@@ -111,6 +118,35 @@ def test_events_of_one_id_are_different_events() -> None:
     assert state.late.due() == []
 
 
+@pytest.mark.parametrize("early", [True, False])
+def test_what_is_given_back_and_delivered_again_at_once_is_begun_again(early: bool) -> None:
+    """It may come before the answer to the nack, and between that and the end of the job."""
+    state, jobs = serving(Clock())
+    event = delivered(state, 5)
+    assert event is not None and jobs.begin(event)
+    nack = Acknowledgement(event.consumer_id, [event.id], action="nack", delay=0.001)
+    if early:
+        assert delivered(state, 5, attempts=2) is None
+    state.settled(event, nack, attempts=1)
+    if not early:
+        assert delivered(state, 5, attempts=2) is None
+    again = jobs.end(event)
+    assert again is not None and again.attempts == 2
+    assert jobs.begin(again)
+    state.settled(again, Acknowledgement(again.consumer_id, [again.id]), attempts=2)
+    assert jobs.end(again) is None
+
+
+def test_what_is_given_back_as_the_attempt_that_was_taken_over_is_not_begun_again() -> None:
+    """Its time was over while it ran: it is the second attempt that is given back, and there is no third as yet."""
+    state, jobs = serving(Clock())
+    event = delivered(state, 5)
+    assert event is not None and jobs.begin(event)
+    assert delivered(state, 5, attempts=2) is None
+    state.settled(event, Acknowledgement(event.consumer_id, [event.id], action="nack"), attempts=event.attempts)
+    assert jobs.end(event) is None
+
+
 class Worker(RuleBasedStateMachine):
     """A server of one consumer, a connection that breaks, and jobs that end at any time: nothing runs twice at once,
     nothing that was done is done again, and in the end all of it is settled."""
@@ -160,7 +196,7 @@ class Worker(RuleBasedStateMachine):
         self.done.add(index)
         if event.connection.live:
             self._take(said)
-            self.state.settled(event, said)
+            self.state.settled(event, said, attempts=event.attempts)
         else:
             assert self.state.put_off(event, said, UnknownConsumerError("gone"))
         self.jobs.end(event)

@@ -34,7 +34,7 @@ def test_with_acknowledgement_it_goes_on_at_the_oldest_unsettled_event() -> None
     stream.feed(OPEN + b"".join(frame(index, attempts=1) for index in range(1, 6)))
     events = take_all(stream)
     for event in (events[0], events[2], events[3]):
-        stream.settled(event, acked(event))
+        stream.settled(event, acked(event), attempts=event.attempts)
     parameters, last_event_id = reconnected(stream)
     assert (parameters["start"], last_event_id) == ("2", "")
     stream.feed(b"".join(frame(index, attempts=1) for index in range(2, 7)))
@@ -46,7 +46,7 @@ def test_with_everything_settled_it_goes_on_after_the_last_event() -> None:
     stream = state(ack="manual")
     stream.feed(OPEN + frame(5, attempts=1))
     (event,) = take_all(stream)
-    stream.settled(event, acked(event))
+    stream.settled(event, acked(event), attempts=event.attempts)
     assert reconnected(stream) == ({"subject": "app.*", "ack": "manual"}, "e_5")
 
 

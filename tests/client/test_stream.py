@@ -10,8 +10,11 @@ import pytest
 from bus.client.core.stream import reconnects
 from bus.client.core.stream_notices import Dropped, Gap
 from bus.errors import (
+    BusError,
     ConnectionFailedError,
+    ForbiddenError,
     StorageError,
+    UnauthorizedError,
     UnavailableError,
     UnknownNamespaceError,
 )
@@ -110,3 +113,30 @@ def test_an_outage_is_told_once_with_its_reason_and_where_it_goes_on(caplog: pyt
         ("WARNING", "the stream of app.* broke and will go on after event e_1: the server closed the stream"),
         ("INFO", "the stream of app.* is back"),
     ]
+
+
+@pytest.mark.parametrize("kind", [ForbiddenError, StorageError])
+def test_an_error_is_raised_as_what_its_code_says(kind: type[BusError]) -> None:
+    stream = state()
+    stream.feed(encode_event("error", "it ends", code=kind.code))
+    with pytest.raises(kind, match="it ends") as raised:
+        stream.pop()
+    assert type(raised.value) is kind and stream.finished
+
+
+def test_a_stream_whose_token_is_over_is_taken_up_again_with_another() -> None:
+    stream = state()
+    with pytest.raises(ConnectionFailedError, match="it has expired") as raised:
+        stream.feed(frame(1) + encode_event("error", "it has expired", code=UnauthorizedError.code))
+    assert reconnects(raised.value) and not stream.finished
+    stream.disconnected()
+    assert stream.pop() is not None
+    assert reconnected(stream)[1] == "e_1"
+
+
+@pytest.mark.parametrize("code", ["", "unheard-of"])
+def test_an_error_without_a_known_code_is_one_of_storage(code: str) -> None:
+    stream = state()
+    stream.feed(encode_event("error", "it ends", code=code))
+    with pytest.raises(StorageError, match="it ends"):
+        stream.pop()

@@ -211,3 +211,27 @@ def test_an_event_that_can_not_be_decoded_is_rejected_and_its_neighbours_are_han
         "event e_6 at index 6 can't be decoded: Number out of range - at `$.payload`",
         "event e_7 can't be decoded: Expected `str`, got `int` - at `$.id`",
     }
+
+
+def test_what_comes_again_before_its_nack_is_answered_is_begun_again(
+    start_stub: StartStub, start_worker: StartWorker, work: Work
+) -> None:
+    """The event behind it shows that the worker has seen it by the time it hears that the nack was taken."""
+    again = threading.Event()
+
+    def play(wire: Wire) -> None:
+        wire.send(streaming(QUICK_OPEN + frame(5, attempts=1)))
+        assert again.wait(PATIENCE)
+        wire.send(frame(5, attempts=2) + frame(6, attempts=1))
+        wire.until_closed()
+
+    stub = start_stub(play)
+    stub.answers.clear()
+    work.outcome[5] = ValueError("not now")
+    start(start_worker, stub, work.holding())
+    assert work.next_begun() == (5, 1)
+    assert stub.next_said() == ("c_1", "nack", "e_5")
+    again.set()
+    assert work.next_begun() == (6, 1)
+    stub.answers.set()
+    assert work.next_begun() == (5, 2)

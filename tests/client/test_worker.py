@@ -10,7 +10,7 @@ import pytest
 from bus import Client, RejectError
 from bus.client.core.get_options import in_seconds
 from bus.client.core.worker_plan import WorkPlan
-from bus.errors import BusError, ServiceError, UnknownNamespaceError
+from bus.errors import BusError, ConsumerMismatchError, ServiceError, UnknownNamespaceError
 from tests.client.workers import StartWorker, collecting, taken
 from tests.support import PATIENCE, ServerProcess
 
@@ -117,7 +117,61 @@ def test_what_cannot_be_subscribed_to_is_raised(server: ServerProcess, app: str,
         start_worker(server, "nope.a", print).join()
 
 
-def plan(*, redelivery: float, backoff: tuple[float, ...]) -> WorkPlan:
+def test_a_worker_that_gives_no_terms_takes_those_of_its_consumer(
+    server: ServerProcess, app: str, start_worker: StartWorker
+) -> None:
+    handled, collect = collecting()
+    busy = threading.Event()
+
+    def handler(event: Any) -> None:
+        collect(event)
+        if event.payload == "long":
+            busy.wait(1.0)  # the work
+
+    with Client(server.url) as client:
+        client.consumers.edit(f"of-{app}", subject=f"{app}.a", redelivery="300ms", redelivery_count=2)
+        start_worker(server, f"{app}.a", handler, concurrency=2)
+        client.put(f"{app}.a", "long")
+        assert taken(handled, 1) == [("long", 1)]
+        busy.wait(1.2)
+        client.put(f"{app}.a", "next")
+        assert taken(handled, 1) == [("next", 1)]
+        consumer = client.consumers.get(f"of-{app}")
+        assert (consumer.redelivery, consumer.redelivery_count) == ("300ms", 2)
+
+
+def test_a_worker_that_gives_no_terms_makes_a_patient_consumer(
+    server: ServerProcess, app: str, start_worker: StartWorker
+) -> None:
+    handled, handler = collecting()
+    start_worker(server, f"{app}.a", handler)
+    with Client(server.url) as client:
+        client.put(f"{app}.a", 1)
+        assert taken(handled, 1) == [(1, 1)]
+        consumer = client.consumers.get(f"of-{app}")
+        assert (consumer.redelivery, consumer.redelivery_count) == ("30s", 5)
+
+
+@pytest.mark.parametrize("given", [{"redelivery": "30s"}, {"redelivery_count": 5}], ids=lambda given: next(iter(given)))
+def test_terms_that_a_worker_gives_must_be_those_of_its_consumer(
+    server: ServerProcess, app: str, start_worker: StartWorker, given: dict[str, Any]
+) -> None:
+    with Client(server.url) as client:
+        client.consumers.edit(f"of-{app}", subject=f"{app}.a", redelivery="1s", redelivery_count=2)
+    with pytest.raises(ConsumerMismatchError, match=next(iter(given))):
+        start_worker(server, f"{app}.a", print, **given).join()
+
+
+def test_a_worker_that_gives_no_terms_must_still_ask_for_the_same_events(
+    server: ServerProcess, app: str, start_worker: StartWorker
+) -> None:
+    with Client(server.url) as client:
+        client.consumers.edit(f"of-{app}", subject=f"{app}.a", redelivery="1s")
+    with pytest.raises(ConsumerMismatchError, match="subject"):
+        start_worker(server, f"{app}.b", print).join()
+
+
+def plan(*, redelivery: float | None = None, backoff: tuple[float, ...] = ()) -> WorkPlan:
     return WorkPlan(
         subjects=("app.*",),
         consumer="w",
@@ -134,8 +188,7 @@ def plan(*, redelivery: float, backoff: tuple[float, ...]) -> WorkPlan:
 def test_a_plan_repeats_its_last_delay() -> None:
     patient = plan(redelivery=30, backoff=(1, 5))
     assert [patient.delay(attempts) for attempts in (0, 1, 2, 3, 9)] == [1, 1, 5, 5, 5]
-    assert patient.extension == 10
-    assert plan(redelivery=1, backoff=()).delay(3) == 0
+    assert plan(redelivery=1).delay(3) == 0
 
 
 def test_a_plan_is_what_is_subscribed_with() -> None:
@@ -149,6 +202,14 @@ def test_a_plan_is_what_is_subscribed_with() -> None:
         "prefetch": "8",
         "consumer": "w",
     }
+
+
+def test_what_a_plan_leaves_open_is_wished_for_and_given_up_with_the_wish() -> None:
+    wished = plan().subscription
+    assert (wished.redelivery, wished.redelivery_count) == (30.0, 5)
+    assert wished.wishes == frozenset({"redelivery"})
+    assert wished.without_wishes().redelivery is None
+    assert wished.without_wishes().redelivery_count == 5
 
 
 def test_a_rejection_is_an_error_of_bus() -> None:

@@ -47,6 +47,22 @@ def test_stopping_finishes_what_runs_and_gives_the_rest_back(
         assert sorted(payload for payload, _ in taken(handled, 3)) == [1, 2, 3]
 
 
+def test_a_worker_outlives_its_server_and_a_change_of_its_consumer(
+    start_server: StartServer, start_worker: StartWorker
+) -> None:
+    handled, handler = collecting()
+    server = start_server()
+    start_worker(server, "app.a", handler)
+    with Client(server.url) as client:
+        client.put("app.a", 1)
+        assert taken(handled, 1) == [(1, 1)]
+        client.consumers.edit("of-app", redelivery="2m", redelivery_count=9)
+        server.restart()
+        client.put("app.a", 2)
+    payloads = iter(lambda: handled.get(timeout=PATIENCE)[0], None)
+    assert next(payload for payload in payloads if payload != 1) == 2
+
+
 def test_a_worker_outlives_its_server(start_server: StartServer, start_worker: StartWorker) -> None:
     server = start_server()
     handled, handler = collecting()

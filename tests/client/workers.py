@@ -53,9 +53,9 @@ class StartWorker(Protocol):
     def __call__(self, server: ServerProcess, subject: str, handler: Handler, **options: Any) -> Running: ...
 
 
-def run_blocking(server: ServerProcess, subject: str, handler: Handler, **options: Any) -> Running:
+def run_blocking(server: ServerProcess, subject: str, handler: Handler, tracing: Any = None, **options: Any) -> Running:
     def work(running: Running) -> None:
-        with Client(server.url) as client:
+        with Client(server.url, tracing=tracing) as client:
             worker = client.worker(subject, handler, **options)
             running.stop = worker.stop
             running.started.set()
@@ -64,13 +64,13 @@ def run_blocking(server: ServerProcess, subject: str, handler: Handler, **option
     return Running(work)
 
 
-def run_aio(server: ServerProcess, subject: str, handler: Handler, **options: Any) -> Running:
+def run_aio(server: ServerProcess, subject: str, handler: Handler, tracing: Any = None, **options: Any) -> Running:
     async def handle(event: Any) -> Any:
         # The handlers of these tests block, which is no matter to a thread but to a loop.
         return await asyncio.to_thread(handler, event)
 
     async def main(running: Running) -> None:
-        async with AsyncClient(server.url) as client:
+        async with AsyncClient(server.url, tracing=tracing) as client:
             worker = client.worker(subject, handle, **options)
             loop = asyncio.get_running_loop()
             running.stop = lambda: loop.call_soon_threadsafe(worker.stop)

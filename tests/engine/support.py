@@ -13,12 +13,15 @@ from bus.engine.base import Outcome, Settled, Subscription
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.embedded.duplicates import Duplicates
-from bus.engine.embedded.group_commit import InlineCommitter
+from bus.engine.embedded.group_commit import Committer, InlineCommitter
 from bus.engine.embedded.log_namespace import LogNamespace
+from bus.engine.embedded.subjects.store import SubjectStore
+from bus.engine.embedded.subjects.table import SubjectTable
 from bus.errors import BusError
 from bus.event import index_in
 from bus.frame import encode_extra, encode_frame
-from bus.storage import Batch, FileSystem, Log, MemoryFiles
+from bus.namespace import Compact
+from bus.storage import Batch, Cipher, FileSystem, Log, MemoryFiles
 from bus.storage.batch import narrow
 from bus.wire import Durability
 
@@ -111,6 +114,9 @@ class RecordingOwner:
         self.buried.append((gone.delivery.index, gone.reason))
         settled(self.error)
 
+    def acknowledged(self, consumer: SharedConsumer, indexes: Sequence[int], settled: Settled) -> None:
+        settled(None)
+
     def changed(self, consumer: SharedConsumer) -> None:
         self.changes += 1
 
@@ -187,16 +193,25 @@ def open_namespace(
     files: FileSystem | None = None,
     segment_bytes: int = 1 << 20,
     quota: int | None = None,
+    compact: Compact | None = None,
+    cipher: Cipher | None = None,
+    duplicates: Duplicates | None = None,
+    committer: Committer | None = None,
+    keys: int = 0,
 ) -> LogNamespace:
     """A namespace ``app`` whose log is in memory."""
-    store = Log.open(Path("/log"), files=files or MemoryFiles(), segment_bytes=segment_bytes)
+    store = Log.open(Path("/log"), files=files or MemoryFiles(), cipher=cipher, segment_bytes=segment_bytes)
+    subjects = SubjectTable("app", store, SubjectStore(None, sync=False), loop)
+    subjects.open()
     return LogNamespace(
         "app",
         store,
-        InlineCommitter(store),
-        Duplicates("app", size=0, ttl=None),
+        committer or InlineCommitter(store),
+        Duplicates("app", size=keys, ttl=None) if duplicates is None else duplicates,
         durability=Durability.OS,
         quota=quota,
+        subjects=subjects,
+        compact=compact,
         loop=loop,
     )
 

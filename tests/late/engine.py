@@ -15,24 +15,30 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries
 from bus.engine.administration import (
     Changed,
+    ChangedNamespace,
     ConsumerAdmin,
     ConsumerChange,
     DeadLetter,
     Destination,
     EngineCounts,
     EventAdmin,
-    NamespaceStats,
+    EventPage,
+    Latencies,
+    NamespaceAdmin,
+    NamespaceChange,
     Recurring,
     Redriven,
     ScheduleAdmin,
     Scheduled,
     ScheduleDescription,
     SchedulePage,
+    StoredEvent,
 )
 from bus.engine.base import (
     Acknowledge,
     AwaitedConfirmations,
     Engine,
+    Expected,
     Opening,
     Outcome,
     Publisher,
@@ -45,6 +51,8 @@ from bus.engine.base import (
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Draft
+from bus.namespace import NamespaceDescription, SubjectPage
+from bus.overview import ClusterNode
 from bus.subject import Filter
 from bus.wire import Durability
 
@@ -138,6 +146,7 @@ class LateSubscription:
         self.first_index = inside.first_index
         self.next_index = inside.next_index
         self.gap = inside.gap
+        self.redelivery = inside.redelivery
         self._inside = inside
         self._sink = sink
         self._later = later
@@ -235,21 +244,44 @@ class LateAdmin:
         return await self._inside.drop(name, indexes)
 
 
+class LateNamespaces:
+    def __init__(self, inside: NamespaceAdmin) -> None:
+        self._inside = inside
+
+    async def change(self, name: str, change: NamespaceChange) -> ChangedNamespace:
+        await _turns()
+        return await self._inside.change(name, change)
+
+    async def delete(self, name: str) -> None:
+        await _turns()
+        await self._inside.delete(name)
+
+
 class LateEvents:
     def __init__(self, inside: EventAdmin) -> None:
         self._inside = inside
 
-    async def frame_of(self, event_id: str) -> bytes:
+    async def find(self, event_id: str, *, namespace: str = "") -> Sequence[StoredEvent]:
         await _turns()
-        return await self._inside.frame_of(event_id)
+        return await self._inside.find(event_id, namespace=namespace)
+
+    async def page(
+        self, wanted: Filter, *, before: int | None = None, older_than: int | None = None, limit: int
+    ) -> EventPage:
+        await _turns()
+        return await self._inside.page(wanted, before=before, older_than=older_than, limit=limit)
+
+    async def subjects(self, wanted: Filter, *, after: str, limit: int) -> SubjectPage:
+        await _turns()
+        return await self._inside.subjects(wanted, after=after, limit=limit)
 
     async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
         await _turns()
         return await self._inside.delete_matching(wanted, before=before, older_than=older_than)
 
-    async def delete_one(self, event_id: str) -> int:
+    async def delete_one(self, event: StoredEvent) -> int:
         await _turns()
-        return await self._inside.delete_one(event_id)
+        return await self._inside.delete_one(event)
 
 
 class LateSchedules:
@@ -281,6 +313,7 @@ class LateEngine:
     """*inside*, later."""
 
     def __init__(self, inside: Engine, loop: AbstractEventLoop) -> None:
+        self.namespace_admin = LateNamespaces(inside.namespace_admin)
         self.consumers = LateAdmin(inside.consumers)
         self.events = LateEvents(inside.events)
         self.schedules = LateSchedules(inside.schedules)
@@ -291,9 +324,21 @@ class LateEngine:
     def failure(self) -> BusError | None:
         return self._inside.failure
 
-    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
+    def publish(
+        self,
+        drafts: Sequence[Draft],
+        publisher: Publisher,
+        *,
+        atomic: bool = True,
+        expected: Expected | None = None,
+        now: int,
+    ) -> None:
         late = LatePublisher(publisher, self._later)
-        self._later.attempt(lambda: self._inside.publish(drafts, late, atomic=atomic, now=now), publisher.failed)
+
+        def publish() -> None:
+            self._inside.publish(drafts, late, atomic=atomic, expected=expected, now=now)
+
+        self._later.attempt(publish, publisher.failed)
 
     def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
         open_sink = OpenSink(sink)
@@ -312,19 +357,24 @@ class LateEngine:
     def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
         return LateConfirmations(self._inside.await_confirmations(namespace, self._later.tell(changed)), self._later)
 
-    async def namespaces(self) -> Sequence[NamespaceStats]:
+    async def namespaces(self) -> Sequence[NamespaceDescription]:
         await _turns()
         return await self._inside.namespaces()
+
+    async def latencies(self) -> Sequence[Latencies]:
+        await _turns()
+        return await self._inside.latencies()
 
     async def counts(self) -> EngineCounts:
         await _turns()
         return await self._inside.counts()
+
+    async def nodes(self) -> Sequence[ClusterNode] | None:
+        await _turns()
+        return await self._inside.nodes()
 
     def retain(self, *, now: int) -> None:
         self._inside.retain(now=now)
 
     def stop(self, idle: Callable[[], None]) -> None:
         self._later.do(self._inside.stop, self._later.tell(idle))
-
-    def close(self) -> None:
-        self._inside.close()

@@ -44,6 +44,12 @@ class TokenFile:
         new.write_text(text)
         new.replace(self.path)
 
+    def add(self, name: str, rights: Rights) -> None:
+        """Put a token into the file."""
+        self.rights[name] = rights
+        self.tokens[name] = new_token()
+        self.write()
+
     def revoke(self, name: str) -> None:
         """Take a token out of the file."""
         del self.rights[name]

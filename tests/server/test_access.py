@@ -89,6 +89,16 @@ def test_no_head_that_is_remembered_has_a_secret_in_it() -> None:
         assert "secret'" not in repr((credentials, Request(head, b"", credentials)))
     assert not any(b"secret" in known.partition(b"\r\n")[2] for known in head_reader._known_heads)
     assert isinstance(head, Head)
+    for target in (
+        b"/?ticket=secret",
+        b"/?subject=a.b&ticket=secret",
+        b"/?%74icket=secret",
+        b"/?a=%41&%54=1&t%69cket=secret",
+    ):
+        HeadReader().read(b"GET %b HTTP/1.1\r\nHost: one\r\n\r\n" % target)
+    assert not any(b"Host: one" in known for known in head_reader._known_heads)
+    HeadReader().read(b"GET /?subject=a.%3E HTTP/1.1\r\nHost: one\r\n\r\n")
+    assert any(b"Host: one" in known for known in head_reader._known_heads)
 
 
 def test_probes_need_nobody(server: ServerProcess) -> None:
@@ -265,6 +275,7 @@ def test_a_stream_whose_token_is_revoked_ends_with_a_reason(
         file.revoke("a")
         rest = _all(found.connection)
         assert b"token a is not known any more: it was revoked" in rest
+        assert (b'"code":"unauthorized"' if accept == NDJSON else b"\ncode: unauthorized\n") in b"\n" + rest
         file.rights["b"] = {"subscribe": ["app.*"]}
         file.write()
         server.wait_for_log("1 tokens")

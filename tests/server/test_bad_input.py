@@ -384,9 +384,8 @@ def test_an_address_knows_the_parameters_of_its_description_and_no_others(
     unknown = request(bus, method, f"{path}?subjectt=x&x=")
     assert unknown.status == 400 and (method == "HEAD" or "'subjectt' is not known here" in unknown.text)
     for name in names:
-        assert "is not known here" not in request(bus, method, f"{path}?{name}=").text
-        if method != "HEAD":
-            assert f"'{name}' is not known here" not in request(bus, method, f"{path}?{name}=%00").text
+        known = request(bus, method, f"{path}?{name}=&subjectt=x")
+        assert known.status == 400 and f"'{name}' is not known here" not in known.text
 
 
 def test_what_a_client_sent_never_ends_a_header_or_a_line(bus: ServerProcess) -> None:

@@ -188,12 +188,14 @@ def test_a_request_that_waits_holds_no_payload(start_server: StartServer) -> Non
     body = draft("app.a", "x" * 3_000_000)
     publish(server, "app.a")
     before = _memory(server)
-    with _peers(server, 20) as peers:
-        for peer in peers:
+    with _peers(server, 60) as peers:
+        for number, peer in enumerate(peers, 2):
             peer.send(b"POST /?wait=reply HTTP/1.1\r\nHost: bus\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-        while msgspec.json.decode(request(server, "GET", "/v1/namespaces").body)["namespaces"][0]["events"] < 21:
-            pass
-        assert _memory(server) - before < 40 * MIB
+            while (
+                msgspec.json.decode(request(server, "GET", "/v1/namespaces").body)["namespaces"][0]["events"] < number
+            ):
+                pass
+        assert _memory(server) - before < 60 * len(body) / 2
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from tests.conftest import StartServer
 from tests.server.support import acknowledge, publish, refusal, stored, target, with_limits
 from tests.support import Answer, ServerProcess, request, subscribe
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine]
 
 
 def put(server: ServerProcess, name: str, **said: Any) -> Answer:
@@ -33,6 +33,7 @@ def answered(answer: Answer, status: int = 200) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.embedded_only("order=key")
 def test_a_consumer_is_made_with_its_terms_and_kept(server: ServerProcess) -> None:
     ids = [stored(server, "app.a") for _ in range(2)]
     terms = {"redelivery": "1m,5m", "redelivery_count": 7, "order": "key", "expires": "7d", "paused": True}
@@ -47,6 +48,7 @@ def test_a_consumer_is_made_with_its_terms_and_kept(server: ServerProcess) -> No
         assert [event.id for event in stream.take(1)] == ids[:1]
 
 
+@pytest.mark.embedded_only("expires")
 def test_what_is_left_out_stays_as_it_is(bus: ServerProcess, subject: str) -> None:
     made = answered(put(bus, "left-out", patterns=[subject], redelivery=["1s", "5s"]), 201)
     assert (made["redelivery"], made["expires"], made["paused"], made["order"]) == ("1s,5s", None, False, None)
@@ -160,6 +162,7 @@ def test_what_times_out_while_it_is_paused_waits_until_it_is_resumed(bus: Server
         assert (event.id, msgspec.json.decode(event.data)["attempts"]) == (event_id, 2)
 
 
+@pytest.mark.embedded_only("that what doesn't match any more is settled at once")
 def test_who_reads_other_patterns_is_interrupted_and_the_rest_goes_on(bus: ServerProcess, subject: str) -> None:
     other, wide = f"{subject}.other", f"{subject}.>"
     answered(put(bus, "narrowed", patterns=[wide], redelivery="1h"), 201)
@@ -175,6 +178,7 @@ def test_who_reads_other_patterns_is_interrupted_and_the_rest_goes_on(bus: Serve
         assert [event.id for event in stream.take(1)] == ids[2:3]
 
 
+@pytest.mark.embedded_only("order=key")
 def test_order_by_key_holds_from_when_it_is_asked_for(bus: ServerProcess, subject: str) -> None:
     answered(put(bus, "keyed", patterns=[f"{subject}.>"], start="newest"), 201)
     for number in range(2):
@@ -216,6 +220,7 @@ def test_what_is_in_flight_and_with_whom_is_listed(bus: ServerProcess, subject: 
     assert refusal(request(bus, "GET", "/v1/consumers/in-flight/pending?limit=0"))[0] == 400
 
 
+@pytest.mark.embedded_only("expires")
 def test_one_that_nobody_is_connected_to_expires(start_server: StartServer) -> None:
     server = start_server(flags=["--consumer-ttl", "1h"], wrapper=with_limits(RETENTION_SECONDS=0.05))
     answered(put(server, "kept", patterns="app.>"), 201)
@@ -232,6 +237,7 @@ def test_one_that_nobody_is_connected_to_expires(start_server: StartServer) -> N
     assert [found["name"] for found in listed] == ["kept"]
 
 
+@pytest.mark.embedded_only("namespaces in memory")
 def test_a_consumer_in_memory_is_changed_as_well(start_server: StartServer) -> None:
     server = start_server(namespaces=["live:memory"])
     answered(put(server, "live", patterns="live.>"), 201)

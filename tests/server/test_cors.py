@@ -26,7 +26,7 @@ def test_a_preflight_allows_what_the_api_needs(bus: ServerProcess, path: str) ->
     assert "content-length" not in answer.headers
     assert answer.headers["access-control-allow-origin"] == "*"
     assert {"get", "post", "put", "delete"} <= _names(answer, "access-control-allow-methods")
-    wanted = {"content-type", "accept", "last-event-id", *map(str.lower, HEADERS)}
+    wanted = {"content-type", "accept", "last-event-id", "traceparent", "tracestate", *map(str.lower, HEADERS)}
     assert wanted <= _names(answer, "access-control-allow-headers")
 
 

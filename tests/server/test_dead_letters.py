@@ -13,7 +13,7 @@ import pytest
 from tests.server.support import acknowledge, read, stored
 from tests.support import ServerProcess, Stream, request, subscribe
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine]
 
 
 @contextmanager

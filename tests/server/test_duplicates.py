@@ -51,6 +51,7 @@ def test_a_refused_event_uses_no_key(bus: ServerProcess, subject: str, event: by
     assert publish(bus, subject, key="k").status == 202
 
 
+@pytest.mark.embedded_only("windows that count keys")
 @pytest.mark.parametrize("fsync", ["always", "never"])
 def test_of_concurrent_publishers_of_one_key_exactly_one_is_stored(start_server: StartServer, fsync: str) -> None:
     server = start_server(flags=["--fsync", fsync])
@@ -80,6 +81,7 @@ def test_the_window_survives_a_restart(server: ServerProcess, crash: bool) -> No
     assert (second.status, _receipt(second)) == (409, _receipt(first))
 
 
+@pytest.mark.embedded_only("windows that count keys")
 @pytest.mark.parametrize("restarted", [False, True])
 def test_a_publisher_may_send_again_however_many_keys_came_in_between(
     start_server: StartServer, restarted: bool
@@ -94,6 +96,7 @@ def test_a_publisher_may_send_again_however_many_keys_came_in_between(
     assert publish(server, "app.a", key="mine").status == 409
 
 
+@pytest.mark.embedded_only("windows of less than 100 ms")
 def test_the_window_holds_keys_for_so_long(start_server: StartServer) -> None:
     server = start_server(env={"BUS_DUP_TTL": "1h"})
     assert [publish(server, "app.a", key="k").status for _ in range(2)] == [202, 409]
@@ -102,6 +105,7 @@ def test_the_window_holds_keys_for_so_long(start_server: StartServer) -> None:
     assert [publish(brief, "app.a", key="k").status for _ in range(2)] == [202, 202]
 
 
+@pytest.mark.embedded_only("windows that count keys")
 def test_a_window_of_no_keys_refuses_nothing(start_server: StartServer) -> None:
     server = start_server(env={"BUS_DUP_SIZE": "0"})
     assert [publish(server, "app.a", key="k").status for _ in range(2)] == [202, 202]

@@ -12,7 +12,7 @@ import pytest
 from tests.server.support import acknowledge, publish, refusal, stored, target
 from tests.support import ServerProcess, Stream, request, subscribe
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine]
 
 ABOUT = {"name", "namespace", "patterns", "next_index", "behind", "pending", "in_flight", "dead", "connections", "why"}
 
@@ -77,7 +77,10 @@ def test_a_worker_that_comes_back_goes_on_with_its_attempts(bus: ServerProcess, 
     assert _about(bus, "back")["dead"] == 0
 
 
-@pytest.mark.parametrize("crash", [True, False])
+CRASH = pytest.param(True, marks=pytest.mark.embedded_only("leases that outlive a crash"))
+
+
+@pytest.mark.parametrize("crash", [CRASH, False])
 def test_a_restart_of_the_server_costs_no_attempt(server: ServerProcess, crash: bool) -> None:
     ids = [stored(server, "app.a") for _ in range(2)]
     for _ in range(3):
@@ -131,6 +134,7 @@ def test_a_malformed_worker_is_400(bus: ServerProcess, subject: str, worker: str
     assert refusal(answer)[0] == 400
 
 
+@pytest.mark.embedded_only("when what was nacked before a restart is due")
 def test_a_delay_goes_on_over_a_restart(server: ServerProcess) -> None:
     ids = [stored(server, "app.a") for _ in range(2)]
     with _join(server, "app.a", "delayed") as stream:
@@ -171,7 +175,7 @@ def test_an_anonymous_consumer_begins_anew(bus: ServerProcess, subject: str) -> 
             acknowledge(bus, stream.headers["x-bus-consumer-id"], event_id)
 
 
-@pytest.mark.parametrize("crash", [True, False])
+@pytest.mark.parametrize("crash", [CRASH, False])
 def test_a_name_survives_a_restart(server: ServerProcess, crash: bool) -> None:
     ids = [stored(server, "app.a") for _ in range(4)]
     with _join(server, "app.a", "survivor", prefetch=2) as stream:
@@ -307,6 +311,7 @@ def test_why_says_why_nothing_is_delivered(bus: ServerProcess, subject: str) -> 
     assert refusal(request(bus, "GET", "/v1/consumers/nobody/why"))[0] == 404
 
 
+@pytest.mark.embedded_only("order=key")
 def test_events_of_one_key_are_never_in_flight_at_once(bus: ServerProcess, subject: str) -> None:
     keys = ["a", "a", "b", "a", "b", ""]
     ids = [stored(bus, subject + f".{number}", key=key) for number, key in enumerate(keys)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -9,7 +11,7 @@ from bus.wire import NDJSON, SSE
 from tests.conftest import StartServer
 from tests.server.go_clients import READERS, GoEvent, go_subscribe
 from tests.server.support import acknowledge, draft, post, publish, stored, target
-from tests.support import ServerProcess, request, subscribe
+from tests.support import ServerProcess, request, run_bus, subscribe
 
 pytestmark = pytest.mark.parametrize("release", READERS)
 
@@ -59,6 +61,17 @@ def test_headers_and_ttl_are_left_out(bus: ServerProcess, subject: str, release:
     assert (event.id, bytes(event.payload), event.key) == (event_id, b'{"headers":{"a":1}}', "")
     with go_subscribe(bus, release, subject, start="oldest") as replayed:
         assert replayed.take(1) == [event]
+
+
+def test_they_are_left_out_of_a_copy_as_well(start_server: StartServer, tmp_path: Path, release: str) -> None:
+    """Copying joins batches, of which one has fields that they don't know."""
+    server = start_server()
+    stored(server, "app.a", 1)
+    stored(server, "app.a", 2, headers={"traceparent": "00"})
+    server.stop()
+    assert run_bus("copy", "--from", server.path, "--to", tmp_path / "copy").returncode == 0
+    with go_subscribe(start_server(tmp_path / "copy"), release, "app.a", start="oldest") as stream:
+        assert [bytes(event.payload) for event in stream.take(2)] == [b"1", b"2"]
 
 
 @pytest.mark.parametrize("live", [True, False], ids=["live", "replayed"])

@@ -105,6 +105,13 @@ def test_debug_tells_of_streams_consumers_and_what_is_given_up(start_server: Sta
     server.wait_for_log("bus.engine consumer billing: event 1 given up after 1 attempts: 'no such order'")
     server.wait_for_log(f"bus.server stream {consumer}: opened on app")
     server.wait_for_log(f"bus.server stream {consumer}: ended: its client is gone")
+    server.wait_for_log(f"bus.engine consumer billing: left by {consumer}, 0 in flight")
+    stored(server, "app.a")
+    with subscribe(server, "app.a", start="oldest", ack="manual", consumer="billing") as stream:
+        stream.take(1)
+    server.wait_for_log(f"left by {stream.headers['x-bus-consumer-id']}, 1 in flight")
+    assert request(server, "GET", "/v1/watch?follow=false").status == 200
+    server.wait_for_log("opened on the counts")
     with subscribe(server, "app.a", follow="false") as stream:
         stream.rest()
     server.wait_for_log("ended: complete, tail")

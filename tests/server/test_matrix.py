@@ -41,6 +41,7 @@ LOOKERS = ("consumer", "manager", "keeper")
 MANAGERS = ("manager", "keeper")
 
 SCHEDULERS = ("keeper", "scheduler")
+WATCHERS = (*READERS, *MANAGERS, "publisher", "scheduler", "meter", "elsewhere")
 
 CONSUMER = "/v1/consumers/{name}"
 NAMESPACE = "/v1/namespaces/{name}"
@@ -109,13 +110,21 @@ WAYS = {
     "health": Way(method="GET", path="/healthz", granted=ANYBODY),
     "readiness": Way(method="GET", path="/readyz", granted=ANYBODY),
     "description": Way(method="GET", path="/openapi.json", granted=ANYBODY),
+    "way to the dashboard": Way(method="GET", path="/ui", granted=ANYBODY),
+    "dashboard": Way(method="GET", path="/ui/", granted=ANYBODY),
+    "dashboard's file": Way(method="GET", path="/ui/{file}", granted=ANYBODY),
+    "dashboard's file in a folder": Way(method="GET", path="/ui/{folder}/{file}", granted=ANYBODY),
     "metrics": Way(method="GET", path="/metrics", granted=["meter"]),
+    "server": Way(method="GET", path="/v1/server", granted=WATCHERS),
+    "watch": Way(method="GET", path="/v1/watch", query="follow=false", granted=WATCHERS),
     "namespaces": Way(
         method="GET", path="/v1/namespaces", granted=["publisher", *SCHEDULERS, *READERS], shows=_names(b'"app"')
     ),
     "namespace": Way(
         method="GET", path=NAMESPACE, granted=["publisher", *SCHEDULERS, *READERS], shows=_names(b'"app"')
     ),
+    "change a namespace": Way(method="PUT", path=NAMESPACE, body=b"{}", granted=["keeper"]),
+    "delete a namespace": Way(method="DELETE", path=NAMESPACE, granted=["keeper"]),
     "consumers": Way(method="GET", path="/v1/consumers", granted=LOOKERS, shows=_names(b'"name":"c"')),
     "consumer": Way(method="GET", path=CONSUMER, granted=LOOKERS),
     "change": Way(method="PUT", path=CONSUMER, body=b'{"redelivery_count": 3}', granted=MANAGERS),
@@ -132,11 +141,20 @@ WAYS = {
     "drop": Way(method="DELETE", path=f"{CONSUMER}/dead", granted=MANAGERS),
     "delete": Way(method="DELETE", path=CONSUMER, granted=MANAGERS),
     "sign in": Way(method="POST", path="/v1/session", granted=EVERY_TOKEN),
-    "sign out": Way(method="DELETE", path="/v1/session", granted=EVERY_TOKEN),
+    "sign out": Way(method="DELETE", path="/v1/session", granted=[*EVERY_TOKEN, NOBODY]),
     "ticket": Way(method="POST", path="/v1/tickets", granted=EVERY_TOKEN),
+    "page of events": Way(method="GET", path="/v1/events", query="subject=app.*", granted=READERS),
     "stored event": Way(method="GET", path="/v1/events/{id}", granted=READERS),
+    "subjects": Way(method="GET", path="/v1/subjects", query="match=app.>", granted=READERS),
     "purge": Way(method="DELETE", path="/v1/events", query="subject=app.purged", granted=["keeper"]),
     "purge one": Way(method="DELETE", path="/v1/events/{id}", granted=["keeper"]),
+    "event if it is the first": Way(
+        method="POST",
+        query="expect_subject=0",
+        body=EVENT,
+        granted=["publisher"],
+        shows=lambda answer: answer.status in (202, 412),
+    ),
     "event for later": Way(method="POST", query="delay=1h", body=EVENT, granted=["publisher"]),
     "schedules": Way(method="GET", path="/v1/schedules", granted=SCHEDULERS, shows=_names(b'"id":"daily"')),
     "schedule": Way(method="GET", path=SCHEDULE, granted=SCHEDULERS),
@@ -156,15 +174,21 @@ class Ground:
 
     def go(self, way: Way, who: str) -> Answer:
         """Ask for *way* as *who*."""
+        return ask(self.server, self.tokens[who], way.method, self.target(way, who), way.body, **way.headers)
+
+    def target(self, way: Way, who: str) -> str:
+        """Path and query of *way* as *who*."""
         query = way.query.format(c=self.consumer_id, e=self.event_id, who=who)
-        target = self.place(way) + (f"?{query}" if query else "")
-        return ask(self.server, self.tokens[who], way.method, target, way.body, **way.headers)
+        return self.place(way) + (f"?{query}" if query else "")
 
     def place(self, way: Way) -> str:
         """The path of *way*, about something that is there."""
         name = "app" if way.path == NAMESPACE else "d" if (way.method, way.path) == ("DELETE", CONSUMER) else "c"
         event = self.event_id if way.method == "GET" else "purged"
-        return way.path.format(name=name, id=event if way.path.startswith("/v1/events") else "daily")
+        file = "app.js" if way.path == "/ui/{file}" else "events.js"
+        return way.path.format(
+            name=name, file=file, folder="views", id=event if way.path.startswith("/v1/events") else "daily"
+        )
 
     def make_consumer(self, name: str) -> None:
         """Have a durable consumer of this name, which reads within ``app.>``."""
@@ -226,7 +250,7 @@ def test_looking_at_the_head_takes_what_looking_takes(ground: Ground) -> None:
     for way in WAYS.values():
         if way.method == "GET" and way.path not in ("/", "/v1/namespaces", "/v1/consumers", "/v1/schedules"):
             for who in ground.tokens:
-                head = ask(ground.server, ground.tokens[who], "HEAD", ground.place(way))
+                head = ask(ground.server, ground.tokens[who], "HEAD", ground.target(way, who))
                 assert head.status == ground.go(way, who).status, (way, who)
 
 
@@ -236,7 +260,7 @@ def test_no_way_is_forgotten(routes: dict[tuple[str, str], Route]) -> None:
     assert ways == known
     for place in known:
         granted = [way.granted for way in WAYS.values() if (way.method, way.path) == place]
-        assert (routes[place].needs is Need.NOTHING) == any(NOBODY in who for who in granted)
+        assert (routes[place].needs in (Need.NOTHING, Need.SIGN_OUT)) == any(NOBODY in who for who in granted)
 
 
 def test_who_brings_no_token_is_asked_for_one(ground: Ground) -> None:

@@ -13,7 +13,7 @@ from tests.conftest import StartServer
 from tests.server.support import acknowledge, dial, draft, post, publish
 from tests.support import BUS, ServerProcess, Stream, clean_environment, request, run_bus, subscribe
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine, pytest.mark.embedded_only("namespaces in memory")]
 
 NAMESPACES = ["app", "live:memory"]
 

@@ -11,7 +11,7 @@ from tests.server.support import acknowledge, refusal, stored
 from tests.server.test_consumer_changes import about, answered, change, put
 from tests.support import Answer, ServerProcess, request, subscribe
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine]
 
 
 def post(server: ServerProcess, name: str, to: object, query: str = "") -> Answer:
@@ -111,6 +111,7 @@ def test_one_that_is_not_there_and_a_flag_that_is_none_are_refused(bus: ServerPr
     assert refusal(post(bus, "nobody", "oldest", "?dry_run=maybe"))[0] == 400
 
 
+@pytest.mark.embedded_only("connections that outlive a move")
 def test_what_is_pending_is_forgotten_with_connections_too(server: ServerProcess, moved: list[str]) -> None:
     wanted: dict[str, Any] = {"ack": "manual", "consumer": "moved", "redelivery": "1h"}
     with (
@@ -128,6 +129,7 @@ def test_what_is_pending_is_forgotten_with_connections_too(server: ServerProcess
         assert {event.id for event in first.take(2) + second.take(1)} == new
 
 
+@pytest.mark.embedded_only("connections that outlive a move")
 def test_what_is_repeated_comes_with_its_attempts_counted_anew(server: ServerProcess, moved: list[str]) -> None:
     with subscribe(server, "app.a", ack="manual", consumer="moved", redelivery="1h", prefetch=9) as stream:
         stream.take(4)
@@ -137,6 +139,7 @@ def test_what_is_repeated_comes_with_its_attempts_counted_anew(server: ServerPro
         assert again == [(moved[7], 1), (moved[9], 1), (moved[10], 1)]
 
 
+@pytest.mark.embedded_only("connections that outlive a move")
 def test_one_that_is_paused_is_moved_and_stays_paused(server: ServerProcess, moved: list[str]) -> None:
     change(server, "moved", paused=True)
     with subscribe(server, "app.a", ack="manual", consumer="moved") as stream:
@@ -146,6 +149,7 @@ def test_one_that_is_paused_is_moved_and_stays_paused(server: ServerProcess, mov
         assert [event.id for event in stream.take(1)] == moved[3:4]
 
 
+@pytest.mark.embedded_only("connections that outlive a move")
 def test_what_was_given_up_comes_again_and_is_sent_back_no_second_time(server: ServerProcess, moved: list[str]) -> None:
     with subscribe(server, "app.a", ack="manual", consumer="moved") as stream:
         stream.take(1)

@@ -120,6 +120,7 @@ def _lose_first_segment(log: Path) -> None:
     oldest.unlink()
 
 
+@pytest.mark.embedded_only("segments")
 @pytest.mark.parametrize("form", ["last_event_id", "start", "index"])
 def test_resuming_after_an_event_that_is_gone_reports_what_is_missing(start_server: StartServer, form: str) -> None:
     server = start_server(flags=["--segment-size", "8KB", "--namespaces", "app"])

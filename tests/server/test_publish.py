@@ -20,6 +20,7 @@ CREATED = "2026-01-31T12:00:00.000000001Z"
 MADE_ID = re.compile(r"e_[0-9a-f]{12}[0-9a-z]{10}")
 
 
+@pytest.mark.embedded_only("what its receipts say")
 def test_the_answer_says_what_was_stored(bus: ServerProcess, subject: str) -> None:
     before = time.time_ns()
     answer = publish(bus, subject, {"name": "Alice"})
@@ -120,6 +121,7 @@ def test_indexes_have_no_holes_and_each_namespace_has_its_own(server: ServerProc
     assert indexes == ["1", "1", "2"]
 
 
+@pytest.mark.embedded_only("what its receipts say")
 @pytest.mark.parametrize(("fsync", "durability"), [("always", "fsync"), ("interval", "os"), ("never", "os")])
 def test_durability_says_what_the_answer_stands_for(start_server: StartServer, fsync: str, durability: str) -> None:
     answer = publish(start_server(flags=["--fsync", fsync]), "app.a")

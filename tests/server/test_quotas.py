@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import msgspec
 import pytest
 
@@ -104,3 +106,17 @@ def test_a_quota_that_can_not_be_read(text: str) -> None:
     answer = run_bus("server", "--namespaces", "app", "--quota", text)
     assert answer.returncode == 2
     assert b"--quota: quota" in answer.stderr and b"write it like orders=10GB" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "what"),
+    [
+        ("--retention", "app=1d app=7d", "retention"),
+        ("--quota", "app=1GB app=2GB", "quota"),
+        ("--compact", "app=subject,app=key", "compaction"),
+    ],
+)
+def test_a_setting_is_given_once_for_each_namespace(tmp_path: Path, flag: str, value: str, what: str) -> None:
+    ended = run_bus("server", "--path", str(tmp_path), "--namespaces", "app", flag, value)
+    said = f"bus: {flag}: {what} of namespace 'app' is given twice: give it once"
+    assert (ended.returncode, ended.stderr.decode().strip()) == (2, said)

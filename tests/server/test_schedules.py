@@ -45,6 +45,7 @@ def recur(server: ServerProcess, name: str, subject: str, **fields: Any) -> Any:
     return request(server, "PUT", f"/v1/schedules/{name}", body)
 
 
+@pytest.mark.embedded_only("schedules")
 @pytest.mark.every_engine
 @pytest.mark.parametrize("query", ["?delay=1ms", ""], ids=["delay", "deliver_at"])
 def test_it_is_published_when_it_is_due(bus: ServerProcess, subject: str, query: str) -> None:
@@ -59,6 +60,7 @@ def test_it_is_published_when_it_is_due(bus: ServerProcess, subject: str, query:
     assert ids(bus, subject) == []
 
 
+@pytest.mark.embedded_only("schedules")
 @pytest.mark.every_engine
 def test_it_waits_until_it_is_due(bus: ServerProcess, subject: str) -> None:
     later = schedule(bus, subject, query="", deliver_at=LATER, payload=[1])
@@ -71,6 +73,7 @@ def test_it_waits_until_it_is_due(bus: ServerProcess, subject: str) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.embedded_only("schedules")
 @pytest.mark.every_engine
 def test_it_is_cancelled_and_never_comes(bus: ServerProcess, subject: str) -> None:
     cancelled = schedule(bus, subject)
@@ -97,6 +100,7 @@ def test_of_cancelling_and_publishing_one_wins(bus: ServerProcess, subject: str)
     assert not published & cancelled
 
 
+@pytest.mark.embedded_only("schedules")
 @pytest.mark.every_engine
 def test_an_event_recurs_until_it_is_cancelled(bus: ServerProcess, subject: str) -> None:
     name = f"tick-{subject.split('.')[1]}"
@@ -243,7 +247,7 @@ def test_a_key_counts_from_when_the_event_is_published(start_server: StartServer
         schedule(server, "app.a", query="?delay=2ms", key="other")
         keys = [msgspec.json.decode(event.data)["key"] for event in stream.take(2)]
     assert keys == ["k", "other"]
-    assert "isn't stored: key was processed before" in server.log
+    server.wait_for_log("isn't stored: key was processed before")
 
 
 def test_an_encrypted_server_has_no_schedule_in_clear(start_server: StartServer) -> None:

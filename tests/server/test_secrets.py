@@ -15,6 +15,7 @@ import pytest
 
 from bus.config import Settings
 from bus.engine.open import open_engine
+from bus.server.api.about import ServerFacts
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.http.connection import Connection
 from bus.wire import NDJSON
@@ -144,12 +145,9 @@ def test_no_token_is_in_what_is_remembered(file: TokenFile, tmp_path: Path) -> N
 
     async def session() -> bytes:
         loop = asyncio.get_running_loop()
-        engine = open_engine(settings.engine, loop)
-        held.append(Dispatcher(engine, settings.server, loop, session_key=bytes(32)))
-        try:
+        async with open_engine(settings.engine, loop) as engine:
+            held.append(Dispatcher(engine, settings.server, loop, session_key=bytes(32), facts=ServerFacts()))
             return await _converse(held[0], file.tokens["some"])
-        finally:
-            engine.close()
 
     assert asyncio.run(session()).count(b" 200 ") == 4
     modules = [module for name, module in sys.modules.items() if name.startswith("bus.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,23 @@ def test_a_session_ends_with_its_token_and_its_streams_say_why(guarded: ServerPr
     with following(guarded, f"Cookie: {cookie}\r\n") as stream:
         stream.take(1, "open")
         tokens.revoke("page")
-        assert b"revoked" in told(stream).data
+        error = told(stream)
+        assert b"revoked" in error.data and error.code == "unauthorized"
     assert read(guarded, cookie).status == 401
+
+
+def test_a_client_that_leaves_at_the_reason_is_logged_once(start_server: StartServer, tokens: TokenFile) -> None:
+    server = start_server(flags=["--auth", str(tokens.path), "--access-log"])
+    cookie = sign_in(server, tokens.tokens["page"])
+    with following(server, f"Cookie: {cookie}\r\n", ack="none") as stays:
+        with following(server, f"Cookie: {cookie}\r\n") as leaves:
+            stays.take(1, "open")
+            leaves.take(1, "open")
+            tokens.revoke("page")
+            leaves.take(1, "error")
+        told(stays)
+    server.stop()
+    assert server.log.count(" page GET /?subject=app.") == 2
 
 
 def test_a_session_that_is_none_is_refused(guarded: ServerProcess, tokens: TokenFile) -> None:
@@ -104,6 +120,33 @@ def test_signing_out_has_the_browser_forget_it(guarded: ServerProcess, tokens: T
     answer = request(guarded, "DELETE", "/v1/session", Cookie=cookie)
     found = COOKIE.fullmatch(answer.headers["set-cookie"])
     assert answer.status == 204 and found and (found[1], found[2]) == ("", "0")
+
+
+@pytest.mark.parametrize("origin", ["", "http://elsewhere.example"])
+def test_a_session_that_is_over_can_be_signed_out_of(guarded: ServerProcess, tokens: TokenFile, origin: str) -> None:
+    cookie = sign_in(guarded, tokens.tokens["page"])
+    tokens.revoke("page")
+    guarded.wait_for_log("0 tokens")
+    page: dict[str, Any] = {"Origin": origin} if origin else {}
+    for over in (cookie, "bus_session=none"):
+        answer = request(guarded, "DELETE", "/v1/session", Cookie=over, **page)
+        assert (answer.status, "set-cookie" in answer.headers) == ((403, False) if origin else (204, True))
+
+
+def test_a_session_is_no_longer_than_its_token(guarded: ServerProcess, tokens: TokenFile) -> None:
+    ends = datetime.now(UTC) + timedelta(seconds=5)
+    tokens.rights["page"] = {**tokens.rights["page"], "expires": ends.strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
+    tokens.write()
+    guarded.wait_for_log("1 tokens")
+    answer = ask(guarded, tokens.tokens["page"], "POST", "/v1/session")
+    found = COOKIE.fullmatch(answer.headers["set-cookie"])
+    assert found and int(found[2]) <= 5
+    tokens.rights["page"] = {"subscribe": ["app.>"]}
+    tokens.add("other", {})
+    guarded.wait_for_log("2 tokens")
+    with following(guarded, f"Cookie: bus_session={found[1]}\r\n") as stream:
+        stream.take(1, "open")
+        assert b"has expired" in told(stream).data
 
 
 def test_a_cookie_of_a_proxy_with_tls_is_secure(guarded: ServerProcess, tokens: TokenFile) -> None:

@@ -20,6 +20,7 @@ from tests.support import PATIENCE, ServerProcess, request, run_bus, subscribe
 pytestmark = pytest.mark.every_engine
 
 
+@pytest.mark.embedded_only("a directory of its own")
 def test_streams_break_off_so_that_nobody_takes_them_for_complete(server: ServerProcess) -> None:
     with (
         subscribe(server, "app.>") as plain,
@@ -133,6 +134,7 @@ def test_a_client_that_does_not_let_go_can_not_hold_the_server_up(start_server: 
         assert "1 connections still open" in server.log
 
 
+@pytest.mark.embedded_only("a directory of its own")
 def test_a_second_server_on_the_same_directory_is_refused(server: ServerProcess) -> None:
     refused = run_bus("server", "--addr", "127.0.0.1:0", "--path", server.path, "--namespaces", "app")
     assert refused.returncode == 1

@@ -11,7 +11,7 @@ from tests.conftest import StartServer
 from tests.server.support import refusal, target
 from tests.support import Answer, ServerProcess, request, subscribe
 
-pytestmark = pytest.mark.every_engine
+pytestmark = [pytest.mark.every_engine]
 
 GIVEN = {"redelivery": "1m,5m", "redelivery_count": 7, "order": "key"}
 DEFAULTS = {"redelivery": "5s", "redelivery_count": 3, "order": None}
@@ -31,6 +31,7 @@ def _refused(server: ServerProcess, subject: str, name: str, **terms: object) ->
     return request(server, "GET", target(subject, ack="manual", consumer=name, **terms))
 
 
+@pytest.mark.embedded_only("order=key")
 @pytest.mark.parametrize("look", [{}, {"redelivery": "0s"}, {"redelivery": "", "redelivery_count": "", "order": ""}])
 def test_who_gives_no_terms_changes_none(bus: ServerProcess, subject: str, look: dict[str, str]) -> None:
     name = f"look-{len(look)}"
@@ -42,7 +43,7 @@ def test_who_gives_no_terms_changes_none(bus: ServerProcess, subject: str, look:
 @pytest.mark.parametrize(
     ("made", "given", "said"),
     [
-        ({}, {"order": "key"}, "no order, not order=key"),
+        pytest.param({}, {"order": "key"}, "no order, not order=key", marks=pytest.mark.embedded_only("order=key")),
         ({"redelivery": "1m"}, {"redelivery": "30s"}, "redelivery=1m, not 30s"),
         ({"redelivery": "1s,5s"}, {"redelivery": "1s"}, "redelivery=1s,5s, not 1s"),
         ({"redelivery_count": 5}, {"redelivery_count": 3}, "redelivery_count=5, not 3"),
@@ -61,6 +62,7 @@ def test_terms_that_differ_are_refused_and_named(
     assert request(bus, "DELETE", "/v1/consumers/differs").status == 204
 
 
+@pytest.mark.embedded_only("order=key")
 def test_the_same_terms_are_no_difference(bus: ServerProcess, subject: str) -> None:
     _join(bus, subject, "same", **GIVEN)
     _join(bus, subject, "same", redelivery="60s,300s", redelivery_count="7")
@@ -78,6 +80,19 @@ def test_a_redelivery_nobody_gave_is_set_by_the_first_who_does(server: ServerPro
     server.start()
     assert _terms(server, "first") == DEFAULTS | {"redelivery": "30s", "redelivery_count": 5}
     assert _refused(server, "app.a", "first", redelivery="5s").status == 409
+
+
+def test_a_stream_that_acknowledges_is_told_how_long_an_attempt_may_take(bus: ServerProcess, subject: str) -> None:
+    _join(bus, subject, "told", redelivery="60s,5m")
+    told: list[tuple[dict[str, Any], list[int] | None]] = [
+        ({"ack": "manual", "consumer": "told"}, [60, 300]),
+        ({"ack": "manual"}, [5]),
+        ({}, None),
+    ]
+    for options, redelivery in told:
+        with subscribe(bus, subject, **options) as stream:
+            (opened,) = stream.take(1, "open")
+            assert msgspec.json.decode(opened.data).get("redelivery") == redelivery
 
 
 def test_there_are_at_most_so_many_durable_consumers(start_server: StartServer) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -52,6 +53,7 @@ class Counting:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.cors = Cors(["*"])
+        self.refusals: Counter[str] = Counter()
         self.max_body = 1 << 20
         self.incoming = Memory(1 << 24, "bodies")
         self.unread = Memory(1 << 24, "answers")

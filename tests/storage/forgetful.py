@@ -144,3 +144,24 @@ def _sectors(offset: int, data: bytes) -> list[tuple[int, bytes]]:
     first = _SECTOR - offset % _SECTOR
     edges = [0, *range(first, len(data), _SECTOR), len(data)]
     return [(offset + start, data[start:end]) for start, end in pairwise(edges) if start < end]
+
+
+class _NeverSyncedFile(ForgetfulFile):
+    __slots__ = ()
+
+    def sync(self) -> None:
+        pass
+
+
+class NeverSyncsFiles(ForgetfulFiles):
+    """The control: a disk that never syncs what is in a file."""
+
+    def _make(self) -> ForgetfulFile:
+        return _NeverSyncedFile()
+
+
+class NeverSyncsNames(ForgetfulFiles):
+    """The control: a disk that never syncs the names in a directory."""
+
+    def sync_directory(self, path: Path) -> None:
+        pass

@@ -65,6 +65,7 @@ def make_batch(
     keyed: bool = False,
     client_ids: Sequence[tuple[int, int]] = (),
     expires: Sequence[int] = (),
+    core: bool = False,
 ) -> Batch:
     """A batch of *frames*; *subjects* has one for each, or is empty if all have the same."""
     given = list(subjects) or [SUBJECT] * len(frames)
@@ -75,7 +76,7 @@ def make_batch(
         which = bytes(numbers) if len(distinct) <= 256 else array("H", numbers)
     lengths = array("I", map(len, frames))
     ends = array("q", expires) if expires else ()
-    return Batch(first, time, b"".join(frames), lengths, distinct, which, keyed, tuple(client_ids), ends)
+    return Batch(first, time, b"".join(frames), lengths, distinct, which, keyed, tuple(client_ids), ends, core)
 
 
 def fill(log: Log, count: int, *, events: int = 1, size: int = 40, sync: bool = True) -> list[Batch]:

@@ -33,7 +33,7 @@ def batches(draw: st.DrawFn) -> Batch:
     expires = draw(st.just([]) | st.lists(times, min_size=len(frames), max_size=len(frames)))
     return make_batch(
         first, frames, time=draw(st.integers(0, (1 << 63) - 1)), subjects=named, keyed=draw(st.booleans()),
-        client_ids=client_ids, expires=expires,
+        client_ids=client_ids, expires=expires, core=draw(st.booleans()),
     )  # fmt: skip
 
 

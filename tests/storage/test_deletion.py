@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from itertools import chain
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,8 +11,9 @@ from hypothesis import strategies as st
 
 from bus.errors import DiskFullError, StorageError
 from bus.storage import Batch, Cipher, Log, MemoryFiles, verify
-from bus.storage.deletion import NO_SUBJECT, blank
-from tests.storage.forgetful import ForgetfulFile, ForgetfulFiles
+from bus.storage.batch import NO_SUBJECT
+from bus.storage.deletion import blank
+from tests.storage.forgetful import ForgetfulFiles, NeverSyncsFiles, NeverSyncsNames
 
 from .doubles import ENOSPC, FaultyFiles, PowerCutError
 from .support import DIRECTORY, Place, content, make_batch
@@ -42,8 +42,9 @@ def delete(log: Log, gone: Collection[int] = EVERY_THIRD) -> int:
     deleted = 0
     for segment in log.segments:
         doomed: Callable[[Batch], Collection[int]] = lambda batch: {*range(batch.first, batch.next)} & {*gone}  # noqa: E731
-        if not segment.active and (rewritten := log.rewrite(segment, doomed)):
-            log.replace(rewritten)
+        if not segment.active and (rewritten := log.rewrite((segment,), doomed)):
+            assert log.replace(rewritten)
+            log.finish(rewritten)
             deleted += rewritten.deleted
     return deleted
 
@@ -104,10 +105,10 @@ def test_a_segment_that_is_removed_meanwhile_stays_removed(memory: Place) -> Non
     with memory.open(segment_bytes=700) as log:
         fill(log)
         oldest = log.segments[0]
-        rewritten = log.rewrite(oldest, lambda batch: {batch.first})
+        rewritten = log.rewrite((oldest,), lambda batch: {batch.first})
         log.drop_before(log.segments[1].first)
         assert rewritten
-        log.replace(rewritten)
+        assert not log.replace(rewritten)
         assert log.first == oldest.next
         assert not any(name.endswith(".tmp") for name in memory.files.names(memory.directory))
 
@@ -163,23 +164,6 @@ def _is_kept(left: ForgetfulFiles, cipher: Cipher | None, *, deleted: bool) -> b
 
 def test_no_power_cut_loses_a_neighbour_or_brings_back_what_was_deleted(cipher: Cipher | None) -> None:
     assert violations(ForgetfulFiles, cipher) == 0
-
-
-class _NeverSyncedFile(ForgetfulFile):
-    __slots__ = ()
-
-    def sync(self) -> None:
-        pass
-
-
-class NeverSyncsFiles(ForgetfulFiles):
-    def _make(self) -> ForgetfulFile:
-        return _NeverSyncedFile()
-
-
-class NeverSyncsNames(ForgetfulFiles):
-    def sync_directory(self, path: Path) -> None:
-        pass
 
 
 @pytest.mark.parametrize("disk", [NeverSyncsFiles, NeverSyncsNames])

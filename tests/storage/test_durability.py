@@ -9,14 +9,13 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from bus.errors import DiskFullError, StorageError
 from bus.storage import Batch, Cipher, Log
 from bus.storage.active_segment import ActiveSegment
-from tests.storage.forgetful import ForgetfulFile, ForgetfulFiles
+from tests.storage.forgetful import ForgetfulFiles, NeverSyncsFiles, NeverSyncsNames
 
 from .doubles import ENOSPC, FaultyFiles, PowerCutError
 from .support import DIRECTORY, content, fill, make_batch
@@ -97,28 +96,12 @@ def test_no_power_cut_loses_what_was_synced(cipher: Cipher | None, preallocate: 
     assert violations(ForgetfulFiles, cipher, preallocate=preallocate) == 0
 
 
-class _NeverSyncedFile(ForgetfulFile):
-    __slots__ = ()
-
-    def sync(self) -> None:
-        pass
-
-
-class NeverSyncsFiles(ForgetfulFiles):
-    def _make(self) -> ForgetfulFile:
-        return _NeverSyncedFile()
-
-
-class NeverSyncsNames(ForgetfulFiles):
-    def sync_directory(self, path: Path) -> None:
-        pass
-
-
 @pytest.mark.parametrize("disk", [NeverSyncsFiles, NeverSyncsNames])
 def test_the_control_for_that_a_disk_that_does_not_sync_loses(disk: type[ForgetfulFiles], preallocate: bool) -> None:
     assert violations(disk, preallocate=preallocate) > 0
 
 
+@pytest.mark.pure_only("replaces a method of a segment")
 def test_the_control_for_that_a_log_that_does_not_sync_loses(monkeypatch: pytest.MonkeyPatch) -> None:
     def only_says_so(active: ActiveSegment, *, preallocate: bool) -> None:
         active.synced = active.tail.end
@@ -164,6 +147,7 @@ def all_but(forgotten: int) -> Keep:
     return lambda: next(number) != forgotten
 
 
+@pytest.mark.pure_only("replaces a method of a segment")
 def test_the_control_for_that_zeros_in_a_closed_segment_are_damage(monkeypatch: pytest.MonkeyPatch) -> None:
     """A cut that comes too late, or never: the next segment is there, and this one has zeros where none should be."""
     monkeypatch.setattr(ActiveSegment, "seal", ActiveSegment.sync)

@@ -136,4 +136,4 @@ class LogMachine(RuleBasedStateMachine):
 
 
 TestLogMachine = LogMachine.TestCase
-TestLogMachine.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestLogMachine.settings = settings(max_examples=100, stateful_step_count=40)

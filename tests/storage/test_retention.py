@@ -16,7 +16,8 @@ def segment(number: int) -> SegmentInfo:
     """Ten events in a thousand bytes; the last at ``number`` seconds."""
     first = 10 * number - 9
     return SegmentInfo(
-        path=Path(f"{first}.log"), first=first, next=first + 10, bytes=1000, first_time=(number - 1) * SECOND,
+        path=Path(f"{first}.log"), salt=b"", first=first, next=first + 10, bytes=1000,
+        first_time=(number - 1) * SECOND,
         last_time=number * SECOND, keyed=False, client_ids=0, encrypted=False, active=number == 5,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from bus.access.limits import Limits
@@ -29,6 +29,7 @@ class Principal:
     """Somebody who is known: the name, the rights, and until when they hold, in ns since the epoch.
 
     ``proof`` is by what it is known, ``digest`` that of its token, empty without one; ``limits`` None are none.
+    ``session_ends`` is when the session is over by which it is known, in ns as well; None without one.
     """
 
     name: str
@@ -37,6 +38,12 @@ class Principal:
     digest: bytes = field(default=b"", repr=False)
     proof: Proof = Proof.NONE
     limits: Limits | None = None
+    session_ends: int | None = None
+
+    def within(self, session_ends: int) -> Principal:
+        """The same, known by a session: the rights hold no longer than that."""
+        expires = session_ends if self.expires is None else min(session_ends, self.expires)
+        return replace(self, expires=expires, session_ends=session_ends)
 
     def has_expired(self, now: int) -> bool:
         """Whether its time is over at *now* (ns)."""

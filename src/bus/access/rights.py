@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from bus.overview import GrantedRights
 from bus.patterns import Matcher, contains
 
 REMEMBERED = 1024
@@ -107,6 +108,14 @@ class Rights:
         """Whether what is scheduled for *subject* may be seen, changed and cancelled."""
         return self.admin or self.manage.takes(subject)
 
+    def may_delete(self, pattern: str) -> bool:
+        """Whether everything that *pattern* takes may be deleted."""
+        return self.admin or self.manage.contains(pattern)
+
+    def may_manage_namespace(self, name: str) -> bool:
+        """Whether the namespace *name*, and all that is in it, may be made, changed and deleted."""
+        return self.admin or self.manage.contains(f"{name}.>")
+
     def may_see(self, consumer: str, patterns: Iterable[str] | None = None) -> bool:
         """Whether one may look at a durable consumer: whoever may use it or manage it."""
         return self.may_consume(consumer) or self.may_manage(consumer, patterns)
@@ -119,6 +128,19 @@ class Rights:
     def has_something(self) -> bool:
         """Whether one may do anything with events or consumers."""
         return self.admin or any((self.publish, self.subscribe, self.consumers, self.manage, self.manage_consumers))
+
+    @property
+    def granted(self) -> GrantedRights:
+        """What is granted, as whoever has it is told."""
+        return GrantedRights(
+            admin=self.admin,
+            publish=list(self.publish.patterns),
+            subscribe=list(self.subscribe.patterns),
+            consumers=list(self.consumers.texts),
+            manage=[*self.manage_consumers.texts, *self.manage.patterns],
+            reply=self.may_reply,
+            metrics=self.may_measure,
+        )
 
     @property
     def may_reply(self) -> bool:

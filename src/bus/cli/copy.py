@@ -1,6 +1,7 @@
 """``bus copy``: from a directory or a server to another, and from one secret key to another.
 
 directory ─▶ directory      batch by batch, opened and encrypted anew, indexes kept; consumers and schedules come along
+anything ─▶ anything        what was said of namespaces while a server ran comes along as well
 our server ─▶ directory     event by event, each checked, indexes kept
 anything ─▶ server          event by event, each checked, under new indexes
 others' server ─▶ anywhere  the same
@@ -20,11 +21,13 @@ from bus.cli.place_options import namespace_option, side_options, skip_invalid_o
 from bus.cli.secret_options import block_size_option, make_cipher, secret_options
 from bus.cli.tally import counting
 from bus.config import Secret
+from bus.engine.embedded.namespace_table import KeptNamespace
 from bus.transfer.companions import Companions
 from bus.transfer.directory_source import DirectorySource
 from bus.transfer.directory_target import DirectoryTarget
 from bus.transfer.event_source import EventSource, Place, open_source
 from bus.transfer.event_target import EventTarget
+from bus.transfer.kept_namespaces import read_kept
 from bus.transfer.odd_events import OddEvents, Piece
 from bus.transfer.server_address import ServerAddress
 from bus.transfer.server_source import ServerSource
@@ -64,6 +67,9 @@ def copy(
     server. From a directory, which may be in use, durable consumers and scheduled events come along. A running
     server gives new indexes.
 
+    What was said of namespaces while a server ran comes along, except where the other place says something of them
+    already. A running server makes those that it hasn't.
+
     From a server of another kind, which doesn't tell where its log ends, copying ends when no event has come for 5
     seconds, or at Ctrl-C; its events are given new indexes.
 
@@ -78,16 +84,18 @@ def copy(
         source = open_source(origin, cipher=make_cipher(src_secret), only=only)
         if append and (companions or isinstance(goal, ServerAddress)):
             raise click.UsageError("--append is for copying from a server to a directory")
+        said = read_kept(source, only, into_directory=isinstance(goal, Path))
         if isinstance(goal, ServerAddress):
-            status = _copy_events(source, ServerTarget(goal, odd=odd))
+            status = _copy_events(source, ServerTarget(goal, odd=odd), said)
         else:
             target = DirectoryTarget(goal, cipher=cipher, odd=odd, keep=source.is_log, append=append)
             if companions and isinstance(source, DirectorySource):
                 with target:
+                    target.make_namespaces(said)
                     _copy_batches(source, target, rehash=src_secret != dst_secret)
                     companions.write(target, source.namespaces, src_secret=src_secret, dst_secret=dst_secret, note=note)
                 return 0
-            status = _copy_events(source, target, after=target.last_id if append else None)
+            status = _copy_events(source, target, said, after=target.last_id if append else None)
     odd.report()
     return status
 
@@ -101,9 +109,16 @@ def _copy_batches(source: DirectorySource, target: DirectoryTarget, *, rehash: b
                 count(sum(batch.count for batch in batches))
 
 
-def _copy_events(source: EventSource, target: EventTarget, *, after: Callable[[str], str] | None = None) -> int:
-    """Copy event by event; *after* says behind which event of a namespace to begin."""
+def _copy_events(
+    source: EventSource,
+    target: EventTarget,
+    said: Sequence[KeptNamespace],
+    *,
+    after: Callable[[str], str] | None = None,
+) -> int:
+    """Copy event by event, and what was *said* of namespaces; *after* says behind which event of one to begin."""
     with counting("copy", "copied", total=source.events) as count, target, _ending_at_interrupt(source):
+        target.make_namespaces(said)
         for namespace in source.namespaces:
             for lines in source.lines(namespace, after=after(namespace) if after else ""):
                 target.add(Piece(lines, namespace=namespace))

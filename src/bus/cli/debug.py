@@ -17,10 +17,14 @@ from bus.cli.place_options import namespace_option, place_options
 from bus.cli.secret_options import make_cipher, secret_options
 from bus.cli.table_output import TableColumn, draw
 from bus.config import Secret
+from bus.engine.embedded.namespace_table import KeptNamespace
+from bus.errors import StorageError
 from bus.storage import Damage
 from bus.subject import Filter
+from bus.transfer.directory_source import DirectorySource
 from bus.transfer.event_selection import Selection, read_directory, read_server
 from bus.transfer.event_source import EventSource, Place, open_source
+from bus.transfer.kept_namespaces import read_kept
 from bus.transfer.namespace_overview import (
     NamespaceOverview,
     SegmentOverview,
@@ -90,7 +94,7 @@ def _overview(place: Place, only: Sequence[str], secret: Secret, *, segments: bo
     damage: list[Damage | str] = []
     source = open_source(place, cipher=make_cipher(secret), only=only, on_damage=damage.append)
     counts = _count_subjects(source, most) if most else {}
-    overviews = overview_of(source, damage)
+    overviews = overview_of(source, damage, _kept(source))
     for overview in overviews:
         overview.subjects = counts.get(overview.namespace, [])
     if not sys.stdout.isatty():
@@ -98,6 +102,15 @@ def _overview(place: Place, only: Sequence[str], secret: Secret, *, segments: bo
             emit(msgspec.json.encode(overview))
         return
     _draw(overviews, segments=segments)
+
+
+def _kept(source: DirectorySource | ServerSource) -> list[KeptNamespace]:
+    """What the table of a directory says, and a note if it is damaged; a server isn't asked."""
+    try:
+        return read_kept(source) if isinstance(source, DirectorySource) else []
+    except StorageError as error:
+        note(error.message)
+        return []
 
 
 def _count_subjects(source: EventSource, most: int) -> dict[str, list[SubjectCount]]:
@@ -130,6 +143,13 @@ _SEGMENT: tuple[TableColumn[SegmentOverview], ...] = (
     TableColumn("to", lambda row: _shown_time(row.last_time), wraps=True),
     TableColumn("encrypted", lambda row: "yes" if row.encrypted else "no"),
 )
+_SETTINGS: tuple[TableColumn[NamespaceOverview], ...] = (
+    TableColumn("namespace", lambda row: row.namespace),
+    TableColumn("while a server ran", lambda row: "made" if row.made else "changed"),
+    TableColumn("retention", lambda row: _shown_setting(row, "retention")),
+    TableColumn("quota", lambda row: _shown_setting(row, "max_bytes")),
+    TableColumn("compact", lambda row: _shown_setting(row, "compact")),
+)
 _SUBJECT: tuple[TableColumn[SubjectCount], ...] = (
     TableColumn("subject", lambda row: row.subject),
     TableColumn("events", lambda row: f"{row.events:,}", number=True),
@@ -141,10 +161,17 @@ def _draw(overviews: Sequence[NamespaceOverview], *, segments: bool) -> None:
     for overview in overviews:
         if segments and overview.files:
             draw(overview.files, *_SEGMENT, title=f"segments of {overview.namespace}")
+    if said := [overview for overview in overviews if overview.settings]:
+        draw(said, *_SETTINGS)
     if subjects := [subject for overview in overviews for subject in overview.subjects]:
         draw(subjects, *_SUBJECT)
     for damage in (damage for overview in overviews for damage in overview.damage):
         say(f"damaged: {damage}")
+
+
+def _shown_setting(row: NamespaceOverview, name: str) -> str:
+    value = getattr(row.settings, name)
+    return "" if value is None else str(value)
 
 
 def _shown_time(text: str | None) -> str:

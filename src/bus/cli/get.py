@@ -56,7 +56,8 @@ Examples:
     "--start",
     default="newest",
     metavar="WHERE",
-    help="newest, oldest, an event's id (starts after it), an index, a time or an age like 15m.  [newest]",
+    help="newest, oldest, last (of each subject), an event's id (starts after it), an index, a time or an age like "
+    "15m.  [newest]",
 )
 @click.option("--last", type=click.IntRange(1), metavar="N", help="Start with the last N events that match.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="End after N events.")

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from bus import __version__
+from bus.build import BUILD
 from bus.cli.console import OutputClosedError, complain, forget_output, note, reason, writing
 from bus.errors import BusError, ConfigError, InvalidParameterError
 
@@ -24,7 +25,10 @@ COMMANDS = {
     "put": ("bus.cli.put:put", "Publish one event, or each line of a file."),
     "get": ("bus.cli.get:get", "Print events as they come."),
     "ack": ("bus.cli.ack:ack", "Acknowledge an event, or give it back."),
+    "events": ("bus.cli.events:events", "Print stored events, the newest first."),
+    "top": ("bus.cli.top:top", "Watch what goes on in a server."),
     "namespaces": ("bus.cli.namespaces:namespaces", "List namespaces, or show one."),
+    "subjects": ("bus.cli.subjects:subjects", "List subjects: how many events each has, and the newest."),
     "consumers": ("bus.cli.consumers:consumers", "List durable consumers, or look after one."),
     "schedule": ("bus.cli.schedule:schedule", "List events that are published later, cancel them, or have one recur."),
     "dead": ("bus.cli.dead:dead", "List events given up, send them back, or forget them."),
@@ -74,7 +78,7 @@ class Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Each command explains itself: bus put --help",
 )
-@click.version_option(__version__, "--version", message="bus %(version)s")
+@click.version_option(__version__, "--version", message=f"bus %(version)s ({BUILD})")
 @click.pass_context
 def bus(ctx: click.Context) -> None:
     """A persistent message bus: publish and subscribe from the shell, or serve.

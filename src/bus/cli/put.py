@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 
 _LATER = ("delay", "deliver_at")
+_IF = ("expect", "expect_subject")
 _APART = (
-    *(("request", other) for other in ("confirm", "response_subject", "id", *_LATER)),
+    *(("request", other) for other in ("confirm", "response_subject", "id", *_LATER, *_IF)),
+    *((one, other) for one in _IF for other in _LATER),
     *(("confirm", other) for other in _LATER),
     _LATER,
 )
@@ -50,6 +52,11 @@ Examples:
 @click.option("--ttl", type=DurationType(), metavar="TIME", help="Deliver it only so long, like 15m.")
 @click.option("--delay", type=DurationType(), metavar="DURATION", help="Publish it only after this time, like 15m.")
 @click.option("--deliver-at", metavar="TIME", help="Publish it only then, like 2026-01-31T12:00:00Z.")
+@click.option("--expect", type=click.IntRange(0), metavar="INDEX", help="Only if this is the namespace's last index.")
+@click.option(
+    "--expect-subject", type=click.IntRange(0), metavar="INDEX",
+    help="Only if this is the subject's last index; 0: it has no event yet.",
+)  # fmt: skip
 @click.option("--confirm", type=click.IntRange(1), metavar="N", help="Wait until N consumers have acknowledged.")
 @click.option("--request", is_flag=True, help="Wait for the reply of a service and print its payload.")
 @click.option("--timeout", type=DurationType(), default="5s", help="How long to wait for an answer.  [5s]")
@@ -90,7 +97,7 @@ def _check_put(*, subject: str | None, data: str | None, source: str | None, sin
         raise click.UsageError("give one of --data, --file and --stdin")
     if data is not None and not subject:
         raise click.UsageError("--data needs --subject")
-    given = [name for name, value in single.items() if value]
+    given = [name for name, value in single.items() if value or (name in _IF and value is not None)]
     if source is not None and given:
         raise click.UsageError(f"{_flag(given[0])} is for a single event, given by --data")
     for one, other in _APART:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from bus import __version__
 from bus.cli.console import note
 from bus.config import Settings
 from bus.config.options import OPTIONS, Option
@@ -47,4 +48,4 @@ def server(**flags: str | None) -> int:
     # Imported late, so that `bus server --help` and a bad flag answer without loading the server.
     from bus.server.run import serve
 
-    return serve(settings)
+    return serve(settings, version=__version__)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bus.client.aio.schedules import AsyncSchedules as AsyncSchedules
     from bus.client.aio.stored_events import AsyncStoredEvents as AsyncStoredEvents
     from bus.client.aio.stream import AsyncStream as AsyncStream
+    from bus.client.aio.watch import AsyncWatch as AsyncWatch
     from bus.client.aio.worker import AsyncWorker as AsyncWorker
     from bus.client.blocking.client import Client as Client
     from bus.client.blocking.consumers import Consumers as Consumers
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from bus.client.blocking.schedules import Schedules as Schedules
     from bus.client.blocking.stored_events import StoredEvents as StoredEvents
     from bus.client.blocking.stream import Stream as Stream
+    from bus.client.blocking.watch import Watch as Watch
     from bus.client.blocking.worker import Worker as Worker
     from bus.client.core.decode import UndecodableEventError as UndecodableEventError
     from bus.client.core.draft import EventFields as EventFields
-    from bus.client.core.namespaces import Namespace as Namespace
     from bus.client.core.schedules import Schedule as Schedule
+    from bus.client.core.stored_events import EventPage as EventPage
     from bus.client.core.stream_notices import Dropped as Dropped
     from bus.client.core.stream_notices import Gap as Gap
+    from bus.client.core.watch import Counts as Counts
 
 _HOMES = {
     "AsyncClient": "aio.client",
@@ -40,20 +43,23 @@ _HOMES = {
     "AsyncSchedules": "aio.schedules",
     "AsyncStoredEvents": "aio.stored_events",
     "AsyncStream": "aio.stream",
+    "AsyncWatch": "aio.watch",
     "AsyncWorker": "aio.worker",
     "Client": "blocking.client",
     "Consumers": "blocking.consumers",
+    "Counts": "core.watch",
     "Delivery": "blocking.delivery",
     "Dropped": "core.stream_notices",
     "EventFields": "core.draft",
+    "EventPage": "core.stored_events",
     "Gap": "core.stream_notices",
-    "Namespace": "core.namespaces",
     "Namespaces": "blocking.namespaces",
     "Schedule": "core.schedules",
     "Schedules": "blocking.schedules",
     "StoredEvents": "blocking.stored_events",
     "Stream": "blocking.stream",
     "UndecodableEventError": "core.decode",
+    "Watch": "blocking.watch",
     "Worker": "blocking.worker",
 }
 

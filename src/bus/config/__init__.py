@@ -17,22 +17,25 @@ from typing import Any, TypeVar
 from bus.config.network_values import Network
 from bus.config.options import OPTIONS
 from bus.config.values import (
+    EMBEDDED,
     Address,
     Fsync,
-    Keep,
     LogFormat,
     LogLevel,
     Secret,
-    Storage,
     parse_block_size,
     parse_count,
+    parse_keep,
     parse_retention,
     read_secret,
 )
+from bus.namespace import Compact, Keep, Storage
 from bus.units import Rate
 
 __all__ = [
+    "EMBEDDED",
     "Address",
+    "Compact",
     "EngineSettings",
     "Fsync",
     "Keep",
@@ -45,6 +48,7 @@ __all__ = [
     "Storage",
     "parse_block_size",
     "parse_count",
+    "parse_keep",
     "parse_retention",
     "read_secret",
 ]
@@ -54,6 +58,14 @@ __all__ = [
 class EngineSettings:
     """What is stored, where and for how long."""
 
+    engine: str
+    engine_credentials: Path | None
+    engine_tls_ca: Path | None
+    engine_tls_cert: Path | None
+    engine_tls_key: Path | None
+    engine_replicas: int
+    engine_monitors: tuple[str, ...]
+    engine_synced: bool
     path: Path
     namespaces: dict[str, Storage]
     secret_key: Secret
@@ -64,6 +76,8 @@ class EngineSettings:
     retention: dict[str, Keep]
     retention_force: bool
     quota: dict[str, int]
+    compact: dict[str, Compact]
+    tombstone_ttl: float
     dup_size: int
     dup_ttl: float | None
     max_consumers: int
@@ -82,6 +96,7 @@ class ServerSettings:
     log_level: LogLevel
     log_format: LogFormat
     access_log: bool
+    otel: bool
     max_body: int
     max_body_memory: int
     max_connections: int
@@ -97,10 +112,11 @@ class ServerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Everything a server can be told."""
+    """Everything a server can be told; ``shown`` is how it was written, by the names of flags, without secrets."""
 
     engine: EngineSettings
     server: ServerSettings
+    shown: Mapping[str, str]
 
     @classmethod
     def read(cls, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
@@ -110,7 +126,8 @@ class Settings:
         """
         values: dict[str, Any] = {option.name: option.value(flags, environ) for option in OPTIONS}
         values["secret_key"] = read_secret(values["secret_key"], values.pop("secret_key_file"))
-        return cls(engine=_pick(EngineSettings, values), server=_pick(ServerSettings, values))
+        shown = {option.flag.removeprefix("--"): option.shown_value(flags, environ) for option in OPTIONS}
+        return cls(engine=_pick(EngineSettings, values), server=_pick(ServerSettings, values), shown=shown)
 
 
 _Part = TypeVar("_Part", EngineSettings, ServerSettings)

@@ -5,6 +5,7 @@ The command line, the environment and the documentation all come from it, in its
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from bus.config.network_values import ANY_HOST, parse_hosts, parse_networks
 from bus.config.values import (
     DEFAULT_PORT,
+    EMBEDDED,
     Address,
     Fsync,
     LogFormat,
@@ -19,7 +21,9 @@ from bus.config.values import (
     Secret,
     parse_block_size,
     parse_choice,
+    parse_compact,
     parse_count,
+    parse_engine,
     parse_flag,
     parse_namespaces,
     parse_path,
@@ -29,6 +33,11 @@ from bus.config.values import (
 )
 from bus.errors import BusError, ConfigError
 from bus.units import parse_duration, parse_rate, parse_size
+
+_USER = re.compile(r"//[^/]*@")
+
+SET = "(set)"
+"""What is shown of a secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +55,29 @@ class Option:
     shown: str = ""
     is_switch: bool = False
 
+    def shown_value(self, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> str:
+        """The text that `value` reads; of a secret only that there is one, of a URL no user and password."""
+        text = _USER.sub("//***@", self._given(flags, environ)[1])
+        return SET if text and self.read is Secret else text
+
     @property
     def flag(self) -> str:
         return f"--{self.name.replace('_', '-')}"
 
     def value(self, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> object:
         """What *flags* say, else *environ*, else the default. Raises `ConfigError` naming where it came from."""
-        given = flags.get(self.name)
-        source = self.variable if given is None else self.flag
-        text = environ.get(self.variable, self.default) if given is None else given
+        source, text = self._given(flags, environ)
         try:
             return self.read(text)
         except BusError as error:
             raise ConfigError(f"{source}: {error}") from None
+
+    def _given(self, flags: Mapping[str, str | None], environ: Mapping[str, str]) -> tuple[str, str]:
+        """Where its text came from, and the text."""
+        given = flags.get(self.name)
+        if given is not None:
+            return self.flag, given
+        return self.variable, environ.get(self.variable, self.default)
 
 
 OPTIONS = (
@@ -80,6 +99,68 @@ OPTIONS = (
         "",
         "File that says who may do what; without it everybody may do everything.",
         shown="none",
+    ),
+    Option(
+        "engine",
+        parse_engine,
+        "BUS_ENGINE",
+        EMBEDDED,
+        "What stores and delivers: embedded, or NATS JetStream at nats://a:4222,b:4222,c:4222/prefix.",
+    ),
+    Option(
+        "engine_credentials",
+        parse_path,
+        "BUS_ENGINE_CREDENTIALS",
+        "",
+        "Credentials for NATS: a .creds file, or one with the seed of an nkey.",
+        shown="none",
+    ),
+    Option(
+        "engine_tls_ca",
+        parse_path,
+        "BUS_ENGINE_TLS_CA",
+        "",
+        "Authorities that the certificates of NATS are to be of, PEM; for tls:// in --engine.",
+        shown="the system's",
+    ),
+    Option(
+        "engine_tls_cert",
+        parse_path,
+        "BUS_ENGINE_TLS_CERT",
+        "",
+        "Certificate to show to NATS, and its chain, PEM.",
+        shown="none",
+    ),
+    Option(
+        "engine_tls_key",
+        parse_path,
+        "BUS_ENGINE_TLS_KEY",
+        "",
+        "Private key of that certificate, PEM, not encrypted.",
+        shown="in --engine-tls-cert",
+    ),
+    Option(
+        "engine_replicas",
+        parse_count,
+        "BUS_ENGINE_REPLICAS",
+        "0",
+        "Nodes of NATS that have each event; 0 is 3 in a cluster, else 1. It holds for namespaces that are new.",
+    ),
+    Option(
+        "engine_monitors",
+        split_list,
+        "BUS_ENGINE_MONITORS",
+        "",
+        "Monitoring addresses of all nodes of NATS, separated by commas, to verify that they sync before they answer.",
+        shown="none",
+    ),
+    Option(
+        "engine_synced",
+        parse_flag,
+        "BUS_ENGINE_SYNCED",
+        "false",
+        "Claim that all nodes of NATS sync before they answer, unverified.",
+        is_switch=True,
     ),
     Option("path", Path, "BUS_PATH", "./data", "Directory the events are stored in."),
     Option(
@@ -111,6 +192,7 @@ OPTIONS = (
         "text, or json for a line of JSON each.",
     ),
     Option("access_log", parse_flag, "BUS_ACCESS_LOG", "false", "Log a line for each request.", is_switch=True),
+    Option("otel", parse_flag, "BUS_OTEL", "false", "Send traces by OTLP, as the OTEL_ variables say.", is_switch=True),
     Option(
         "fsync",
         lambda text: parse_choice(Fsync, text),
@@ -143,6 +225,21 @@ OPTIONS = (
         "",
         "Bytes that namespaces may have, like 'orders=10GB *=1GB': beyond them, publishing is refused.",
         shown="no limit",
+    ),
+    Option(
+        "compact",
+        parse_compact,
+        "BUS_COMPACT",
+        "",
+        "Namespaces that keep the newest events only, like 'orders=subject,state=key', by subject or subject and key.",
+        shown="none",
+    ),
+    Option(
+        "tombstone_ttl",
+        parse_duration,
+        "BUS_TOMBSTONE_TTL",
+        "24h",
+        "Time that a null payload, which deletes where namespaces are compacted, stays itself.",
     ),
     Option(
         "dup_size",

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bus.errors import BusError, ConfigError
+from bus.namespace import EVERYTHING, Compact, Keep, Storage
 from bus.subject import check_namespaces
 from bus.units import parse_duration, parse_size, parse_whole
 
 DEFAULT_PORT = 2021
+
+EMBEDDED = "embedded"
+"""The engine that stores by itself."""
+
+_T = TypeVar("_T")
 
 
 class Fsync(StrEnum):
@@ -20,13 +27,6 @@ class Fsync(StrEnum):
     ALWAYS = "always"
     INTERVAL = "interval"
     NEVER = "never"
-
-
-class Storage(StrEnum):
-    """Where a namespace is: on disk, or in memory until the server stops."""
-
-    DISK = "disk"
-    MEMORY = "memory"
 
 
 class LogLevel(StrEnum):
@@ -99,6 +99,13 @@ def parse_flag(text: str) -> bool:
         raise ConfigError(f"{text!r} is not true or false") from None
 
 
+def parse_engine(text: str) -> str:
+    """``embedded``, or the URL of another engine. Raises `ConfigError`."""
+    if text != EMBEDDED and not text.startswith(("nats://", "tls://")):
+        raise ConfigError("can't be read: it is embedded, or like nats://a:4222,b:4222,c:4222/prefix")
+    return text
+
+
 def parse_path(text: str) -> Path | None:
     """A path; nothing is none."""
     return Path(text) if text else None
@@ -113,24 +120,19 @@ def parse_block_size(text: str) -> int:
 
 
 def parse_namespaces(text: str) -> dict[str, Storage]:
-    """Read ``app,live:memory``: where each namespace is, in the order they are declared. Raises `ConfigError`."""
+    """Read ``app,live:memory``: where each namespace is, in the order they are declared; none if there is no text.
+
+    Raises `ConfigError`.
+    """
     found: dict[str, Storage] = {}
     for part in split_list(text):
         name, _, where = part.partition(":")
         storage = Storage(parse_choice(Storage, where)) if where else Storage.DISK
         if found.setdefault(name, storage) is not storage:
             raise ConfigError(f"namespace {name!a} is declared on disk and in memory: choose one")
-    check_namespaces(found)
+    if found:
+        check_namespaces(found)
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class Keep:
-    """How much of a namespace to keep: seconds, bytes and events, None for no limit."""
-
-    age: float | None = None
-    size: int | None = None
-    events: int | None = None
 
 
 def parse_retention(text: str) -> dict[str, Keep]:
@@ -138,17 +140,27 @@ def parse_retention(text: str) -> dict[str, Keep]:
 
     Raises `ConfigError` naming the part that can't be read.
     """
-    return dict(map(_parse_keep, text.split()))
+    return _once_each("retention", map(_parse_keep, text.split()))
 
 
 def _parse_keep(text: str) -> tuple[str, Keep]:
     name, _, limits = text.partition("=")
     if not name or not limits:
         raise ConfigError(f"retention {text!r} can't be read: write it like app=7d,10GB or *=1000000")
+    return name, parse_keep(limits)
+
+
+def parse_keep(text: str) -> Keep:
+    """Read ``7d,10GB,1000000`` or ``everything``: an age, a size, a number of events. Raises `ConfigError`."""
     found: dict[str, Any] = {}
-    for limit in split_list(limits):
-        found |= _parse_limit(limit)
-    return name, Keep(**found)
+    for limit in split_list("" if text == EVERYTHING else text):
+        more = _parse_limit(limit)
+        if found.keys() & more:
+            raise ConfigError(
+                f"retention {text!r} has two limits of a kind: give one age, one size, one number of events"
+            )
+        found |= more
+    return Keep(**found)
 
 
 def _parse_limit(text: str) -> dict[str, Any]:
@@ -168,7 +180,7 @@ def parse_quotas(text: str) -> dict[str, int]:
 
     Raises `ConfigError` naming the part that can't be read.
     """
-    return dict(map(_parse_quota, text.split()))
+    return _once_each("quota", map(_parse_quota, text.split()))
 
 
 def _parse_quota(text: str) -> tuple[str, int]:
@@ -180,6 +192,31 @@ def _parse_quota(text: str) -> tuple[str, int]:
     if not name or not most:
         raise ConfigError(f"quota {text!r} can't be read: write it like orders=10GB or *=1GB")
     return name, most
+
+
+def parse_compact(text: str) -> dict[str, Compact]:
+    """Read ``orders=subject,state=key``: by what each namespace is compacted, ``*`` for the others.
+
+    Raises `ConfigError` naming the part that can't be read.
+    """
+    return _once_each("compaction", map(_parse_compact, split_list(text)))
+
+
+def _once_each(what: str, given: Iterable[tuple[str, _T]]) -> dict[str, _T]:
+    """What is given for each namespace. Raises `ConfigError` if one of them is named twice."""
+    found: dict[str, _T] = {}
+    for name, value in given:
+        if name in found:
+            raise ConfigError(f"{what} of namespace {name!a} is given twice: give it once")
+        found[name] = value
+    return found
+
+
+def _parse_compact(text: str) -> tuple[str, Compact]:
+    name, _, by = text.partition("=")
+    if not name or by not in [*Compact]:
+        raise ConfigError(f"{text!r} can't be read: write it like orders=subject,state=key")
+    return name, Compact(by)
 
 
 def split_list(text: str) -> tuple[str, ...]:

@@ -6,44 +6,99 @@ All of it is awaited, for none of it is hot.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from bus.config import Storage
 from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries
 from bus.engine.start import NEWEST, StartPoint
 from bus.event import Draft
+from bus.latency import Latency
+from bus.namespace import Compact, Keep, NamespaceDescription, NamespaceSettings, Storage, SubjectPage
 from bus.subject import Filter
 from bus.wire import Durability
 
 
-class NamespaceStats(msgspec.Struct, frozen=True):
-    """One namespace at a glance. Its fields are those of ``/v1/namespaces``, in their order."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamespaceChange:
+    """What is to be so of a namespace from now on; what is left out stays as it is, or is the default of a new one.
+
+    None for ``retention``, ``max_bytes`` and ``compact`` is what the server's flags say.
+    """
+
+    storage: Storage | None = None
+    retention: Keep | UnsetType | None = UNSET
+    max_bytes: int | UnsetType | None = UNSET
+    compact: Compact | UnsetType | None = UNSET
+
+    def applied(self, before: NamespaceSettings) -> NamespaceSettings:
+        """*before*, changed."""
+        return NamespaceSettings(
+            storage=self.storage or before.storage,
+            retention=before.retention if self.retention is UNSET else self.retention,
+            max_bytes=before.max_bytes if self.max_bytes is UNSET else self.max_bytes,
+            compact=before.compact if self.compact is UNSET else self.compact,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedNamespace:
+    """The namespace after a change, and whether it was made by that."""
+
+    namespace: NamespaceDescription
+    made: bool
+
+
+class NamespaceAdmin(Protocol):
+    """The namespaces of an engine, as they are made, changed and deleted."""
+
+    async def change(self, name: str, change: NamespaceChange) -> ChangedNamespace:
+        """Make a namespace, or change it, for good before this returns.
+
+        Raises `InvalidParameterError` for its name, `ConflictError` for one that there can't be, `StorageError`, and
+        then nothing has changed.
+        """
+
+    async def delete(self, name: str) -> None:
+        """Delete a namespace with all that is in it, its durable consumers and schedules; its streams end.
+
+        Its bytes are gone from the disk before this returns. Raises `UnknownNamespaceError`, `ConflictError` for one
+        that is declared, and `StorageError`: if it was deleted in part, the rest is done by another attempt, or when
+        the server is started.
+        """
+
+
+@dataclass(slots=True, eq=False)
+class Latencies:
+    """How long things took in one namespace since the server started.
+
+    ``publish`` is from when events were taken until their publishers were answered, ``delivery`` until they were handed
+    to live subscribers, ``sync`` how long the disk took: each once for a commit. ``ack`` is from a delivery until it
+    was acknowledged, once for those that were acknowledged together. Of what happens more often than a hundred times
+    a second only some is timed.
+    """
 
     namespace: str
-    first_index: int
-    next_index: int
-    events: int
-    bytes: int
-    segments: int
-    published: int
-    subscribers: int
-    delivered_bytes: int
-    keys: int
-    writable: bool
-    storage: Storage
-    quota: int | None
+    sync: Latency
+    publish: Latency = field(default_factory=Latency)
+    delivery: Latency = field(default_factory=Latency)
+    ack: Latency = field(default_factory=Latency)
 
 
 class EngineCounts(msgspec.Struct, frozen=True):
-    """What there is beside the namespaces: inboxes and the bytes in them, and subscriptions of all kinds."""
+    """What there is beside the namespaces: inboxes and the bytes in them, and subscriptions of all kinds.
+
+    ``sync_p50`` and ``sync_p99`` are how long the last syncs took, half and all but one in a hundred of them, in
+    seconds; None if there was none.
+    """
 
     inboxes: int
     inbox_bytes: int
     subscriptions: int
+    sync_p50: float | None
+    sync_p99: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +159,50 @@ class Redriven(msgspec.Struct, frozen=True, omit_defaults=True):
     gone: list[int] = []
 
 
+@dataclass(frozen=True, slots=True)
+class EventPage:
+    """Frames of stored events, the newest first, and the index before which the next page begins; None at the end.
+
+    There may be fewer than were asked for, or none, and still be a next page.
+    """
+
+    frames: Sequence[bytes]
+    next: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event that is stored: where it is, and its frame (`bus.frame`)."""
+
+    namespace: str
+    index: int
+    frame: bytes
+
+
 class EventAdmin(Protocol):
     """The stored events of an engine."""
 
-    async def frame_of(self, event_id: str) -> bytes:
-        """The frame of an event (`bus.frame`). Raises `UnknownEventError`."""
+    async def page(
+        self, wanted: Filter, *, before: int | None = None, older_than: int | None = None, limit: int
+    ) -> EventPage:
+        """At most *limit* events that *wanted* takes, the newest first: if given only those *before* an index,
+        *older_than* a time (ns).
+
+        What one page costs is bounded. What has expired isn't there. Raises `UnknownNamespaceError` or a
+        `StorageError`.
+        """
+
+    async def find(self, event_id: str, *, namespace: str = "") -> Sequence[StoredEvent]:
+        """The events with this id, the first of each namespace: of all of them, or of one.
+
+        Raises `UnknownNamespaceError`.
+        """
+
+    async def subjects(self, wanted: Filter, *, after: str, limit: int) -> SubjectPage:
+        """At most *limit* subjects that *wanted* takes, behind the subject *after*.
+
+        Raises `UnknownNamespaceError`, or a `StorageError`.
+        """
 
     async def delete_matching(self, wanted: Filter, *, before: int | None = None, older_than: int | None = None) -> int:
         """Delete the events that *wanted* takes: if given only those *before* an index, *older_than* a time (ns).
@@ -117,8 +211,8 @@ class EventAdmin(Protocol):
         Raises `UnknownNamespaceError` or a `StorageError`.
         """
 
-    async def delete_one(self, event_id: str) -> int:
-        """Delete one event, likewise. Raises `UnknownEventError` as well."""
+    async def delete_one(self, event: StoredEvent) -> int:
+        """Delete one event that was found, likewise."""
 
 
 class ScheduleDescription(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -13,11 +13,13 @@ from typing import Protocol
 
 import msgspec
 
-from bus.engine.administration import ConsumerAdmin, EngineCounts, EventAdmin, NamespaceStats, ScheduleAdmin
+from bus.engine.administration import ConsumerAdmin, EngineCounts, EventAdmin, Latencies, NamespaceAdmin, ScheduleAdmin
 from bus.engine.start import NEWEST, StartPoint
 from bus.errors import BusError, UnknownConsumerError, UnknownEventError, UnknownNamespaceError
 from bus.event import Draft, Receipt
 from bus.frame import Format
+from bus.namespace import NamespaceDescription
+from bus.overview import ClusterNode
 from bus.subject import Filter
 from bus.wire import Durability
 
@@ -44,6 +46,17 @@ def unknown_event_id(event_id: str) -> UnknownEventError:
 def unknown_consumer_id(consumer_id: str) -> UnknownConsumerError:
     """The error for an id that no subscription has, or none that who asks may know of."""
     return UnknownConsumerError(f"consumer {consumer_id} doesn't exist: its stream has ended, or never began")
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Where a publisher expects the log to end: the last index of the namespace, and of the subject of its events.
+
+    0 is that there is no event yet, None that it doesn't matter.
+    """
+
+    last: int | None = None
+    last_of_subject: int | None = None
 
 
 class Publisher(Protocol):
@@ -155,13 +168,17 @@ class Sink(Protocol):
 
 
 class Subscription(Protocol):
-    """A stream being served. ``gap`` says what a resuming subscriber missed for good."""
+    """A stream being served. ``gap`` says what a resuming subscriber missed for good.
+
+    ``redelivery`` is in seconds, one per attempt, the last one repeating; none if nothing is acknowledged.
+    """
 
     consumer_id: str
     namespace: str
     first_index: int
     next_index: int
     gap: Gap | None
+    redelivery: tuple[float, ...]
 
     def start(self) -> None:
         """Begin to deliver, once the sink has sent what goes before the first event."""
@@ -193,11 +210,50 @@ class AwaitedConfirmations(Protocol):
         """Nobody waits any more."""
 
 
-class Engine(Protocol):
+class Publishing(Protocol):
+    """Storing events, and hearing what others make of them."""
+
+    def publish(
+        self,
+        drafts: Sequence[Draft],
+        publisher: Publisher,
+        *,
+        atomic: bool = True,
+        expected: Expected | None = None,
+        now: int,
+    ) -> None:
+        """Store *drafts*, which are of one namespace, and tell *publisher*. *now* is the time in ns.
+
+        All or none of them if *atomic*, else each by itself. With *expected*, which goes with those that are atomic,
+        only if the log ends there when they get their indexes; else *publisher* gets a `WrongIndexError`, or it is
+        raised at once. That a key was used comes before that.
+
+        Raises `InvalidEventError`, `InvalidSubjectError`, `UnknownNamespaceError`, `OverloadedError` or a
+        `StorageError` at once when nothing is to be stored and *publisher* is told nothing.
+        """
+
+    def await_reply(self, inbox: str, replied: Replied) -> None:
+        """Hand the first reply in *inbox*, of which nobody has heard yet, to *replied*."""
+
+    def forget_reply(self, inbox: str) -> None:
+        """Nobody waits for a reply in *inbox* any more, if somebody did."""
+
+    def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
+        """Call *changed* with the ids of those who acknowledged an event, whenever one more did.
+
+        Asked before the event is published, so that none can be missed. Raises `UnknownNamespaceError`.
+        """
+
+
+class Engine(Publishing, Protocol):
     """Storing and delivering, from when it was opened (`bus.engine.open`) until it is closed.
 
     opened ─▶ publish, subscribe, acknowledge … ─▶ stop ─▶ idle ─▶ close
     """
+
+    @property
+    def namespace_admin(self) -> NamespaceAdmin:
+        """What makes, changes and deletes namespaces."""
 
     @property
     def consumers(self) -> ConsumerAdmin:
@@ -216,23 +272,12 @@ class Engine(Protocol):
         """Why some namespace takes no events, None if all do."""
 
     def retain(self, *, now: int) -> None:
-        """Delete what needn't be kept any more (retention), and consumers that nobody uses; called once in a while.
-        *now* is in ns.
+        """Delete what needn't be kept any more (retention, compaction), and consumers that nobody uses; called once in
+        a while. *now* is in ns.
         """
 
     def stop(self, idle: Callable[[], None]) -> None:
         """Take no more events and hand out no more deliveries; call *idle* when every publisher is answered."""
-
-    def close(self) -> None:
-        """Write what there is to keep, and close everything. Nothing is called from then on."""
-
-    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, atomic: bool = True, now: int) -> None:
-        """Store *drafts*, which are of one namespace, and tell *publisher*. *now* is the time in ns.
-
-        All or none of them if *atomic*, else each by itself. Raises `InvalidEventError`, `InvalidSubjectError`,
-        `UnknownNamespaceError`, `OverloadedError` or a `StorageError` at once when nothing is to be stored and
-        *publisher* is told nothing.
-        """
 
     def subscribe(self, wanted: Subscribe, sink: Sink, opening: Opening) -> None:
         """Make a subscription and hand it to *opening*.
@@ -248,20 +293,14 @@ class Engine(Protocol):
         Raises `UnknownConsumerError` or `InvalidParameterError` at once when nothing is to be carried out.
         """
 
-    def await_reply(self, inbox: str, replied: Replied) -> None:
-        """Hand the first reply in *inbox*, of which nobody has heard yet, to *replied*."""
-
-    def forget_reply(self, inbox: str) -> None:
-        """Nobody waits for a reply in *inbox* any more, if somebody did."""
-
-    def await_confirmations(self, namespace: str, changed: Callable[[Sequence[str]], None]) -> AwaitedConfirmations:
-        """Call *changed* with the ids of those who acknowledged an event, whenever one more did.
-
-        Asked before the event is published, so that none can be missed. Raises `UnknownNamespaceError`.
-        """
-
-    async def namespaces(self) -> Sequence[NamespaceStats]:
+    async def namespaces(self) -> Sequence[NamespaceDescription]:
         """Counts and sizes of every namespace, in the order they were declared."""
+
+    async def latencies(self) -> Sequence[Latencies]:
+        """How long things took in every namespace."""
 
     async def counts(self) -> EngineCounts:
         """How much there is beside them."""
+
+    async def nodes(self) -> Sequence[ClusterNode] | None:
+        """The machines that keep the events, nothing while none is reached; None if the engine keeps them itself."""

@@ -10,17 +10,20 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from asyncio import AbstractEventLoop
+from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
+from bus.engine.administration import Latencies
 from bus.engine.delivery.confirmations import Confirmations
 from bus.engine.delivery.fan_out import FanOut
 from bus.engine.delivery.single_events import SingleEvents
 from bus.engine.delivery.tail_cache import TailCache
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
+from bus.latency import Latency
 from bus.storage.batch import Batch
+from bus.subject import Filter
 
 TAIL_BYTES = 2 * 1024 * 1024
 """Frames kept in memory for those who read at the tail."""
@@ -28,6 +31,13 @@ TAIL_BYTES = 2 * 1024 * 1024
 READ_BYTES = 256 * 1024
 READ_BATCHES = 64
 """How much is read at a time: less than half a millisecond's work, be the batches large or small."""
+
+
+class Newest(NamedTuple):
+    """Subjects with the index of their newest event, in the order of these, and the index to go on from."""
+
+    subjects: Sequence[tuple[bytes, int]]
+    next: int
 
 
 class Publishers(Protocol):
@@ -40,20 +50,39 @@ class Publishers(Protocol):
 class Namespace(ABC):
     """What is stored in one namespace, and who is told of it. An engine says how to read what is not in memory.
 
-    *clock* tells the time, in ns since the epoch, by which events expire.
+    *clock* tells the time, in ns since the epoch, by which events expire; *syncs* has how long
+    syncs take, if there are any; *noted* is told of what is stored before anybody else is.
     """
 
+    reads_later: ClassVar[bool] = False
+    """Whether what isn't in memory has to be fetched before it can be read (`bring`)."""
+
+    # Slots, because CPython 3.11 shares the names of no more than 30 attributes, and looks others up more slowly.
+    __slots__ = (
+        "__weakref__", "_loop", "_noted", "_single_events", "_tail", "clock", "committed_at", "confirmations",
+        "latencies", "live", "name", "next", "published",
+    )  # fmt: skip
+
     def __init__(
-        self, name: str, *, next: int, loop: AbstractEventLoop, clock: Callable[[], int] = time.time_ns
+        self,
+        name: str,
+        *,
+        next: int,
+        loop: AbstractEventLoop,
+        clock: Callable[[], int] = time.time_ns,
+        syncs: Latency | None = None,
+        noted: Callable[[Sequence[Batch]], None] | None = None,
     ) -> None:
         self.name = name
         self.next = next
         self.clock = clock
         self.live = FanOut(loop, clock=clock)
         self.confirmations = Confirmations()
+        self.latencies = Latencies(name, Latency() if syncs is None else syncs)
         self.published = 0
         self.committed_at = -1.0
         self._loop = loop
+        self._noted = noted
         self._tail = TailCache(TAIL_BYTES)
         self._single_events = SingleEvents(self.read)
 
@@ -84,6 +113,18 @@ class Namespace(ABC):
     def find_time(self, time: int) -> int:
         """An index before which no event was created at *time* (ns) or later."""
 
+    @abstractmethod
+    def newest(self, wanted: Filter, start: int, end: int, limit: int) -> Newest:
+        """Subjects with their newest event, from index *start* on and before *end*, in order; about *limit*.
+
+        Subjects that *wanted* doesn't take may be among them. There are none, and the index to go on from is *start*,
+        as long as it isn't known. Raises `StorageError`.
+        """
+
+    @abstractmethod
+    def when_newest_known(self, then: Callable[[], None]) -> None:
+        """Call *then*, once, when `newest` may know more than it does."""
+
     # -- what is stored
 
     def read(self, index: int) -> Sequence[Batch]:
@@ -95,6 +136,10 @@ class Namespace(ABC):
         if index >= self.next:
             return ()
         return self._tail.read(index, READ_BYTES, READ_BATCHES) or self.read_stored(index)
+
+    def bring(self, index: int) -> Future[None] | None:
+        """What to wait for before `read` at *index*; None if that answers at once. It may have to be asked again."""
+        return None
 
     def forget_read(self) -> None:
         """Read anew what is in memory: some of it was deleted."""
@@ -110,7 +155,11 @@ class Namespace(ABC):
         return self.first <= index < self.next and self._single_events.expires(index) <= self.clock()
 
     def take_over(
-        self, batches: Sequence[Batch], waiting: Sequence[Publishers], *, before: Callable[[], None] | None = None
+        self,
+        batches: Sequence[Batch],
+        waiting: Sequence[Publishers],
+        *,
+        before: Callable[[], None] | None = None,
     ) -> None:
         """*batches* are stored, and count from now on, whatever befalls *before* or those who are told of it."""
         end = batches[-1].next
@@ -118,6 +167,8 @@ class Namespace(ABC):
         self.next = end
         self.committed_at = self._loop.time()
         self._tail.extend(batches)
+        if self._noted:
+            self._note(self._noted, batches)
         self._deliver(batches)
         try:
             if before:
@@ -127,6 +178,12 @@ class Namespace(ABC):
             told = as_bus_error(error, f"answering the publishers of namespace {self.name}")
             for publishers in waiting:
                 publishers.answer(told)
+
+    def _note(self, noted: Callable[[Sequence[Batch]], None], batches: Sequence[Batch]) -> None:
+        try:
+            noted(batches)
+        except Exception as error:
+            as_bus_error(error, f"noting what is new in namespace {self.name}")
 
     def _deliver(self, batches: Sequence[Batch]) -> None:
         """Readers come before publishers: what they wait for is under way for longer."""

@@ -14,6 +14,7 @@ class StartKind(StrEnum):
     AFTER = "after"
     INDEX = "index"
     TIME = "time"
+    BACK = "back"
     LAST = "last"
 
 
@@ -21,7 +22,8 @@ class StartKind(StrEnum):
 class StartPoint:
     """Where a subscription begins; ``event_id``, ``index`` and ``time`` (ns) belong to their kinds.
 
-    With ``LAST`` it is so many ``events`` before the end, of those that the subscription takes.
+    With ``BACK`` it is so many ``events`` before the end, of those that the subscription takes. With ``LAST`` the
+    newest event of each subject that it takes comes first, and then whatever is published.
     """
 
     kind: StartKind

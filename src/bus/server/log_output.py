@@ -10,11 +10,20 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from datetime import UTC, datetime
 
 import msgspec
 
 from bus.config import LogFormat, LogLevel
+from bus.overview import LogLine
+from bus.units import format_time
+
+KEPT = 200
+LONGEST_KEPT = 1000
+"""Lines that are kept for whoever asks the server for them, and characters of each."""
+
+MILLISECOND_NS = 1_000_000
 
 _LEVELS = {LogLevel.DEBUG: 10, LogLevel.INFO: 20, LogLevel.WARN: 30, LogLevel.ERROR: 40}
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -37,8 +46,23 @@ class JsonLines(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
-def set_up_log(level: LogLevel, form: LogFormat) -> None:
-    """Have everything that is logged at *level* or above written to standard error."""
+class RecentLines(logging.Handler):
+    """Keeps the last lines, but for those of requests, which would leave no room for others."""
+
+    def __init__(self, most: int = KEPT) -> None:
+        super().__init__(logging.INFO)
+        self.addFilter(lambda record: record.name != "bus.access")
+        self.lines: deque[LogLine] = deque(maxlen=most)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time = format_time(int(record.created * 1000) * MILLISECOND_NS)
+        self.lines.append(LogLine(time, record.levelname, record.name, record.getMessage()[:LONGEST_KEPT]))
+
+
+def set_up_log(level: LogLevel, form: LogFormat) -> RecentLines:
+    """Have everything that is logged at *level* or above written to standard error; returns who keeps its end."""
+    recent = RecentLines()
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if form is LogFormat.JSON else logging.Formatter(_TEXT))
-    logging.basicConfig(level=_LEVELS[level], handlers=[handler])
+    logging.basicConfig(level=_LEVELS[level], handlers=[handler, recent])
+    return recent

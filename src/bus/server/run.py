@@ -13,17 +13,20 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from functools import partial
 from ipaddress import ip_address
 
 import uvloop
 
-from bus.config import Address, Settings, Storage
+from bus.config import Address, ServerSettings, Settings
 from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
-from bus.engine.open import open_engine
+from bus.engine.open import data_directory, engine_name, open_engine
 from bus.errors import BusError, ConfigError
+from bus.namespace import NamespaceDescription
+from bus.server.api.about import ServerFacts
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.http import limits
 from bus.server.http.connection import Connection
@@ -33,6 +36,7 @@ from bus.server.log_output import set_up_log
 from bus.server.service_manager import Supervisor
 from bus.server.session_key import read_session_key
 from bus.server.tls import Certificates
+from bus.tracing import MISSING, Tracing
 
 log = logging.getLogger("bus.server")
 
@@ -41,45 +45,68 @@ SWITCH_SECONDS = 0.0005
 """How long a thread may hold the interpreter while another waits: a commit that is done should be answered."""
 
 
-def serve(settings: Settings) -> int:
-    """Run a server until SIGTERM or SIGINT.
+def serve(settings: Settings, *, version: str) -> int:
+    """Run a server of this *version* until SIGTERM or SIGINT.
 
     Returns the exit status: 0 after a clean stop, 1 if it couldn't start, with one line saying why. Raises
-    `ConfigError` if its certificates can't be used.
+    `ConfigError` if its certificates can't be used, there are no namespaces, or traces can't be sent.
     """
-    set_up_log(settings.server.log_level, settings.server.log_format)
+    recent = set_up_log(settings.server.log_level, settings.server.log_format)
     sys.setswitchinterval(SWITCH_SECONDS)
     _raise_file_limit()
+    data_directory(settings.engine)
     certificates = Certificates.of(settings.server)
-    try:
-        uvloop.run(Server(settings, certificates).run())
-    except BusError as error:
-        print(f"bus: {error}", file=sys.stderr)
-        return 1
+    facts = ServerFacts(version, engine_name(settings.engine), settings.shown, recent.lines)
+    with _tracing(settings.server, version) as tracing:
+        try:
+            uvloop.run(Server(settings, certificates, facts, tracing).run())
+        except BusError as error:
+            print(f"bus: {error}", file=sys.stderr)
+            return 1
     return 0
+
+
+@contextmanager
+def _tracing(settings: ServerSettings, version: str) -> Iterator[Tracing | None]:
+    """Who is told of what is published and delivered, if somebody traces. Raises `ConfigError` if nobody can."""
+    if not settings.otel:
+        yield None
+        return
+    try:
+        from bus.tracing.export import Export
+    except ImportError:
+        raise ConfigError(f"--otel can't be: {MISSING}") from None
+    with closing(Export(version)) as export:
+        yield export.tracing
 
 
 class Server:
     """One server on one address and one data directory."""
 
-    def __init__(self, settings: Settings, certificates: Certificates | None) -> None:
+    def __init__(
+        self, settings: Settings, certificates: Certificates | None, facts: ServerFacts, tracing: Tracing | None
+    ) -> None:
         self._settings = settings
+        self._tracing = tracing
+        self._facts = facts
         self._certificates = certificates
         self._supervisor = Supervisor.of()
 
     async def run(self) -> None:
         """Serve until a signal says stop. Raises `StorageError` or `ConfigError` if it can't start."""
         loop = asyncio.get_running_loop()
-        engine = open_engine(self._settings.engine, loop)
-        alive = loop.create_task(self._supervisor.keep_alive())
-        try:
-            await self._serve(engine, loop)
-        finally:
-            alive.cancel()
-            engine.close()
+        async with open_engine(self._settings.engine, loop) as engine:
+            alive = loop.create_task(self._supervisor.keep_alive())
+            try:
+                await self._serve(engine, loop)
+            finally:
+                alive.cancel()
 
     async def _serve(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
-        dispatcher = Dispatcher(engine, self._settings.server, loop, session_key=self._session_key())
+        dispatcher = Dispatcher(
+            engine, self._settings.server, loop,
+            session_key=self._session_key(), facts=self._facts, tracing=self._tracing,
+        )  # fmt: skip
         listening = await _listen(self._settings.server.addr, self._protocol_factory(dispatcher, loop), loop)
         stop = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,7 +115,7 @@ class Server:
             loop.add_signal_handler(signal.SIGHUP, partial(self._read_anew, dispatcher))
         chores = [loop.create_task(_sweep(*self._watched(dispatcher))), loop.create_task(_retain(engine))]
         _freeze()
-        self._announce(listening)
+        self._announce(listening, await engine.namespaces())
         await stop.wait()
         log.info("stopping: no new connections, %d streams to end", len(dispatcher.streams))
         self._supervisor.stopping(f"stopping, {len(dispatcher.streams)} streams to end")
@@ -99,9 +126,8 @@ class Server:
 
     def _session_key(self) -> bytes:
         """What seals sessions: kept with the data, if there are tokens and there is a place for it."""
-        engine = self._settings.engine
-        lasting = self._settings.server.auth and Storage.DISK in engine.namespaces.values()
-        return read_session_key(engine.path / "sessions.key" if lasting else None)
+        path = data_directory(self._settings.engine) if self._settings.server.auth else None
+        return read_session_key(path / "sessions.key" if path else None)
 
     def _protocol_factory(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> MakeProtocol:
         """Makes what speaks to each client."""
@@ -128,17 +154,17 @@ class Server:
         if self._certificates:
             self._certificates.renew()
 
-    def _announce(self, listening: asyncio.Server) -> None:
+    def _announce(self, listening: asyncio.Server, served: Sequence[NamespaceDescription]) -> None:
         settings, url = self._settings.engine, _url(listening, secure=self._certificates is not None)
         log.info(
-            "listening on %s namespaces=%s path=%s fsync=%s encrypted=%s",
-            url, ",".join(map(_declared, settings.namespaces.items())),
-            settings.path if Storage.DISK in settings.namespaces.values() else "none", settings.fsync,
-            "yes" if settings.secret_key else "no",
+            "listening on %s namespaces=%s path=%s fsync=%s encrypted=%s engine=%s",
+            url, ",".join(map(_declared, served)),
+            data_directory(settings) or "none", settings.fsync,
+            "yes" if settings.secret_key else "no", engine_name(settings),
         )  # fmt: skip
         if not self._settings.server.auth and any(map(_is_reachable, listening.sockets)):
             log.warning("whoever reaches %s may do everything: --auth FILE says who may do what", url)
-        self._supervisor.ready(f"serving {', '.join(settings.namespaces)} on {url}")
+        self._supervisor.ready(f"serving {', '.join(found.namespace for found in served)} on {url}")
 
     async def _drain(self, engine: Engine, dispatcher: Dispatcher) -> None:
         """Answer every publisher, then give the connections time to take their answers."""
@@ -183,10 +209,9 @@ async def _retain(engine: Engine) -> None:
         await asyncio.sleep(limits.RETENTION_SECONDS)
 
 
-def _declared(namespace: tuple[str, Storage]) -> str:
+def _declared(found: NamespaceDescription) -> str:
     """A namespace as it is declared."""
-    name, storage = namespace
-    return name if storage is Storage.DISK else f"{name}:{storage}"
+    return found.namespace if found.storage == "disk" else f"{found.namespace}:{found.storage}"
 
 
 def _is_reachable(listener: socket.socket) -> bool:

@@ -15,7 +15,8 @@ is a frame of bytes. The format is described in ``docs/format.md``; each file dr
      batch            the unit of append, checksum, encryption and recovery
      cipher           encryption at rest
      retention_policy how much to keep
-     deletion         taking single events out of what is stored
+     deletion         what deleting events does to batches
+     rewriting        closed segments written anew without some events
      verify           checking every byte
      damage           what can be wrong, as values
      files            the seam to the disk

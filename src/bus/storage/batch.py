@@ -31,7 +31,9 @@ on the wire. All numbers are little endian.
 * ``sub``: distinct subjects. With one, ``which`` is empty; to 256 it has a byte for each event, beyond two.
 * ``flg``: bit 0, some event carries a duplicate key; bit 1, some event has a time to live, and the table ends with
   when that of each is over. A reader that doesn't know bit 1 passes over these, for the frames begin where ``table``
-  says.
+  says. Bit 2, in segments of version 2 alone: a run. All of its events are deleted, at most `MOST_RUN`, and the table
+  is a zero of 4 bytes, there to be encrypted. Bit 3: the frames have core fields alone (``bus.frame``), so clients that
+  know no others get them as they are; where it is missing, the frames are looked at.
 
 The magic begins with a byte that UTF-8 never uses, so that no frame of text can pass for a batch.
 In an encrypted segment the body is the same bytes in encrypted blocks (``cipher.py``); their context is the digest
@@ -59,7 +61,15 @@ if sys.byteorder != "little":
 MAGIC = b"\xffBUS"
 KEYED = 1
 EXPIRING = 2
+RUN = 4
+CORE = 8
 MAX_SUBJECTS = 65_535
+MOST_RUN = 16_384
+"""Deleted events in a batch that has nothing else: in memory each takes 4 bytes."""
+
+NO_SUBJECT = b""
+"""The subject of a deleted event."""
+
 MAX_BODY = (1 << 32) - 1
 MANY_BATCHES = 1 << 32
 """More than any chunk of a log holds."""
@@ -69,6 +79,7 @@ _CHECKED = Struct("<4sI")
 _FIELDS = Struct("<IIIIQqIHH")
 HEAD_SIZE = _HEAD.size
 _unpack = _HEAD.unpack_from
+_RUN_TABLE = bytes(4)
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -86,6 +97,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
         client_ids: (digest of the id, index) of each event whose id doesn't carry its index.
         expires: for each event when it expires, nanoseconds since the epoch, as ``array("q")``; `bus.units.NEVER` for
             those without a time to live, and empty if that is all of them.
+        core: no frame has a field that isn't among the core ones, as far as that is known.
     """
 
     first: int
@@ -97,6 +109,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     keyed: bool
     client_ids: tuple[tuple[int, int], ...] = ()
     expires: array[int] | tuple[()] = ()
+    core: bool = False
 
     @property
     def count(self) -> int:
@@ -128,6 +141,11 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     def subject(self, index: int) -> bytes:
         """The subject of the event *index*."""
         return self.subjects[self.which[index - self.first] if self.which else 0]
+
+    @property
+    def is_run(self) -> bool:
+        """Whether all of its events are deleted."""
+        return not self.frames and self.subjects == (NO_SUBJECT,)
 
     def has_expired(self, now: int) -> bool:
         """Whether some event of it has expired by *now* (ns)."""
@@ -184,16 +202,19 @@ class BatchCodec:
         seed: where the CRC starts at offset 0.
         cipher: opens and encrypts the bodies; None if they are plain.
         block_size: plaintext bytes of an encrypted block.
+        has_runs: deleted events that come together are written as a run.
     """
 
     salt: bytes
     seed: int
     cipher: Cipher | None
     block_size: int
+    has_runs: bool = False
 
     def encode(self, batch: Batch, *, offset: int, synced: int) -> bytes:
         """The bytes of *batch* for the place *offset*, when all before *synced* is durable."""
-        table = _pack_table(batch)
+        is_run = self.has_runs and batch.is_run
+        table = _RUN_TABLE if is_run else _pack_table(batch)
         body, frames = len(table) + len(batch.frames), batch.frames
         if self.cipher:
             body = encrypted_size(body, self.block_size)
@@ -201,7 +222,7 @@ class BatchCodec:
             raise ValueError(f"a batch of {body} bytes is too large, cut it into smaller ones")
         fields = _FIELDS.pack(
             body, len(table), len(batch.lengths), len(batch.client_ids), batch.first, batch.time, synced,
-            len(batch.subjects), (KEYED if batch.keyed else 0) | (EXPIRING if batch.expires else 0),
+            len(batch.subjects), RUN if is_run else _flags(batch),
         )  # fmt: skip
         if self.cipher:
             context = digest(self.salt + fields)
@@ -236,7 +257,7 @@ class BatchCodec:
         """
         batches: list[Batch] = []
         view, size, at, seed = memoryview(chunk), len(chunk), 0, self.seed
-        last = size - HEAD_SIZE
+        begin, last = 0, size - HEAD_SIZE
         while at <= last:
             magic, crc, body, table, count, client_ids, first, time, _, subjects, flags = _unpack(chunk, at)
             end = at + HEAD_SIZE + body
@@ -245,7 +266,7 @@ class BatchCodec:
             expected += count
             if expected > index:
                 if not batches:
-                    last = min(last, at + limit - 1)
+                    begin, last = at, min(last, at + limit - 1)
                 if crc32c(view[at + 8 : end], seed ^ (offset + at)) != crc:
                     break
                 plain, start, stop = chunk, at + HEAD_SIZE, end
@@ -254,10 +275,16 @@ class BatchCodec:
                     stop = len(plain)
                     if not plain:
                         break
-                frames = plain[start + table : stop]
-                lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, client_ids)
-                expires = array("q", plain[start + table - 8 * count : start + table]) if flags & EXPIRING else ()
-                batches.append(Batch(first, time, frames, lengths, names, which, flags & KEYED != 0, pairs, expires))
+                if flags & RUN:
+                    batches.append(run(first, time, count))
+                    limit -= 4 * count
+                    last = min(last, begin + limit - 1)
+                else:
+                    frames = plain[start + table : stop]
+                    lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, client_ids)
+                    expires = array("q", plain[start + table - 8 * count : start + table]) if flags & EXPIRING else ()
+                    keyed, core = flags & KEYED != 0, flags & CORE != 0
+                    batches.append(Batch(first, time, frames, lengths, names, which, keyed, pairs, expires, core))
                 if len(batches) == most:
                     break
             at = end
@@ -292,7 +319,16 @@ def read_batch_head(chunk: bytes | memoryview, at: int = 0) -> BatchHead | None:
     if len(chunk) - at < HEAD_SIZE:
         return None
     head = BatchHead._make(_unpack(chunk, at))
-    return head if head.magic == MAGIC and head.events and head.table >= 4 * head.events else None
+    return head if head.magic == MAGIC and head.events and (head.flags & RUN or head.table >= 4 * head.events) else None
+
+
+def run(first: int, time: int, count: int) -> Batch:
+    """*count* deleted events from the index *first* on."""
+    return Batch(first, time, b"", array("I", bytes(4 * count)), (NO_SUBJECT,), b"", keyed=False)
+
+
+def _flags(batch: Batch) -> int:
+    return (KEYED if batch.keyed else 0) | (EXPIRING if batch.expires else 0) | (CORE if batch.core else 0)
 
 
 _Table = tuple["array[int]", tuple[bytes, ...], "bytes | array[int]", tuple[tuple[int, int], ...]]

@@ -1,93 +1,33 @@
-"""Deleting events out of a log: what they said is gone, and where they were stays counted.
+"""What deleting does to batches: what events said is gone, and where they were stays counted.
 
 A deleted event keeps its index. In its batch its frame has no bytes, its subject is empty, which no pattern takes, and
-its id is forgotten; so whoever reads passes by, and no index is given again. A batch lies encrypted and under checksums
-that cover its place, so the segment is written anew, next to the old one:
+its id is forgotten; so whoever reads passes by, and no index is given again.
 
-     NAME.log ──1──▶ NAME.log.tmp ──2──▶ on disk ──3──▶ NAME.idx removed ──4──▶ in the place of NAME.log ──5──▶ NAME.idx
+     before      | a b c | d | e f |            c, d, e deleted
+     blank       | a b · | · | · f |            a place in the table each: 4 bytes and more
+     condensed   | a b | · · · | f |            a run, which takes no room, however long
 
-Assumed is that the segment is closed: complete, durable, and never written to again (``recovery.py``, step 5).
-
-1, 2. Reading and writing take time and disturb nobody; a crash leaves a temporary file, which opening removes.
-3. A sidecar vouches for the bytes of one segment. The new segment has another salt, so the old one would not count.
-4. The rename is one step: after a crash there is the old segment or the new one, each complete and durable.
-5. Without a sidecar the next opening scans the segment.
-
-Who has the old file open reads on in it; its bytes are in no directory any more.
+Batches of closed segments may be cut, because all of their events are there.
 """
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import compress, pairwise
+from itertools import compress, groupby, pairwise
 
 from msgspec.structs import replace
 
-from bus.storage.active_segment import ActiveSegment
-from bus.storage.batch import Batch, narrow
-from bus.storage.cipher import Cipher
-from bus.storage.files import FileSystem
-from bus.storage.header import Header
-from bus.storage.segment import SegmentInfo
-from bus.storage.sidecar import TEMPORARY
-
-NO_SUBJECT = b""
-"""The subject of a deleted event."""
+from bus.storage.batch import MOST_RUN, NO_SUBJECT, Batch, narrow, run
 
 Doomed = Callable[[Batch], Collection[int]]
 """Says which events of a batch are to be deleted, by their indexes."""
 
-
-@dataclass(frozen=True, slots=True)
-class Rewritten:
-    """A segment without some of its events, which is ready to take the place of *origin*."""
-
-    origin: SegmentInfo
-    fresh: ActiveSegment
-    deleted: int
+LEAST_RUN = 16
+"""Deleted events that are cut out of a batch: their places in its table take more than the header of another one."""
 
 
-def rewrite(
-    origin: SegmentInfo,
-    batches: Callable[[], Iterable[Batch]],
-    doomed: Doomed,
-    *,
-    files: FileSystem,
-    cipher: Cipher | None,
-) -> Rewritten | None:
-    """Steps 1 and 2 for the closed segment *origin*, which has *batches*; None if nothing of it is doomed.
-
-    Raises OSError, and leaves nothing then.
-    """
-    if not any(_left(batch, doomed) for batch in batches()):
-        return None
-    path = origin.path.with_name(origin.path.name + TEMPORARY)
-    with suppress(FileNotFoundError):
-        files.remove(path)
-    fresh = ActiveSegment.begin(files, path, files.create(path), Header.new(origin.first, cipher), cipher)
-    try:
-        return Rewritten(origin, fresh, _write(fresh, batches(), doomed))
-    except BaseException:
-        fresh.file.close()
-        files.remove(path)
-        raise
-
-
-def _write(fresh: ActiveSegment, batches: Iterable[Batch], doomed: Doomed) -> int:
-    """Write all that isn't doomed, durably; returns how many events are."""
-    deleted = 0
-    for batch in batches:
-        gone = _left(batch, doomed)
-        fresh.append(blank(batch, gone) if gone else batch)
-        deleted += len(gone)
-    fresh.seal()
-    return deleted
-
-
-def _left(batch: Batch, doomed: Doomed) -> set[int]:
+def left_of(batch: Batch, doomed: Doomed) -> set[int]:
     """Those of the doomed that aren't deleted yet."""
     return {index for index in doomed(batch) if batch.lengths[index - batch.first]}
 
@@ -98,15 +38,70 @@ def blank(batch: Batch, gone: Collection[int]) -> Batch:
     spans = compress(pairwise(batch.offsets()), kept)
     names = [subject if stays else NO_SUBJECT for subject, stays in zip(_subjects(batch), kept, strict=True)]
     subjects = tuple(dict.fromkeys(names))
-    numbers = {subject: number for number, subject in enumerate(subjects)}
     return replace(
         batch,
         frames=b"".join([batch.frames[begin:end] for begin, end in spans]),
         lengths=array("I", [length if stays else 0 for length, stays in zip(batch.lengths, kept, strict=True)]),
         subjects=subjects,
-        which=narrow(map(numbers.__getitem__, names), len(subjects)),
+        which=_which(names, subjects),
         client_ids=tuple(pair for pair in batch.client_ids if pair[1] not in gone),
     )
+
+
+def condensed(batches: Iterable[Batch]) -> Iterator[Batch]:
+    """The same events, with runs of the deleted ones as batches of their own, of at most `MOST_RUN` each."""
+    first = count = time = 0
+    for batch in batches:
+        for part in _parts(batch):
+            if part.is_run and count + part.count <= MOST_RUN:
+                first, count, time = first if count else part.first, count + part.count, part.time
+                continue
+            if count:
+                yield run(first, time, count)
+                count = 0
+            if part.is_run:
+                first, count, time = part.first, part.count, part.time
+            else:
+                yield part
+    if count:
+        yield run(first, time, count)
+
+
+def _parts(batch: Batch) -> Iterator[Batch]:
+    """*batch* cut at its long runs of deleted events."""
+    begin = 0
+    for deleted, group in groupby(range(batch.count), lambda place: not batch.lengths[place]):
+        places = list(group)
+        if deleted and len(places) >= min(LEAST_RUN, batch.count):
+            if begin < places[0]:
+                yield _part(batch, begin, places[0])
+            yield run(batch.first + places[0], batch.time, len(places))
+            begin = places[-1] + 1
+    if begin < batch.count:
+        yield _part(batch, begin, batch.count) if begin else batch
+
+
+def _part(batch: Batch, begin: int, end: int) -> Batch:
+    """The events at the places from *begin* on before *end*, as a batch."""
+    offsets = batch.offsets()
+    first, following = batch.first + begin, batch.first + end
+    names = list(_subjects(batch))[begin:end]
+    subjects = tuple(dict.fromkeys(names))
+    return replace(
+        batch,
+        first=first,
+        frames=batch.frames[offsets[begin] : offsets[end]],
+        lengths=batch.lengths[begin:end],
+        subjects=subjects,
+        which=_which(names, subjects),
+        client_ids=tuple(pair for pair in batch.client_ids if first <= pair[1] < following),
+        expires=batch.expires[begin:end],
+    )
+
+
+def _which(names: Iterable[bytes], subjects: tuple[bytes, ...]) -> bytes | array[int]:
+    numbers = {subject: number for number, subject in enumerate(subjects)}
+    return narrow(map(numbers.__getitem__, names), len(subjects))
 
 
 def _subjects(batch: Batch) -> Iterator[bytes]:

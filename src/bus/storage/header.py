@@ -11,7 +11,8 @@
               | 104 = nonce 24 + MAC 16 + place 24 + 40               | u32   |
               +---------------------------------------- - - ----------+-------+
 
-* ``ver`` stands in the same place in every version, so an unknown one is refused by name.
+* ``ver`` stands in the same place in every version, so an unknown one is refused by name. It is 2 where runs of deleted
+  events are batches of their own (``batch.py``), else 1.
 * ``flg``: bit 0, the bodies of this segment are encrypted; ``block`` is then their block size, else 0.
 * ``base``: index of the first event, the same as in the file's name.
 * ``salt``: makes the checksums and tags of this segment unlike those of any other.
@@ -25,7 +26,7 @@ bit should not cost a segment. The batches begin behind the second copy, at offs
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from struct import Struct
 
@@ -35,7 +36,12 @@ from bus.errors import LogVersionError, WrongKeyError
 from bus.storage.batch import BatchCodec
 from bus.storage.cipher import Cipher, DecryptionError, digest, encrypted_size
 
-LOG_VERSION = 1
+LOG_VERSION = 2
+"""What can be read; a log has segments of both versions."""
+
+PLAIN_VERSION = 1
+"""Of segments in which each deleted event has its place in a table, as Bus 0.1 reads them."""
+
 LOG_SUFFIX = ".log"
 ENCRYPTED = 1
 _MAGIC = b"bus.log\n"
@@ -54,23 +60,30 @@ class Header:
         salt: 16 random bytes.
         block_size: plaintext bytes of an encrypted block; 0 if the segment is plain.
         box: proof of the key; zeros if the segment is plain.
+        version: of its format.
     """
 
     base: int
     salt: bytes
     block_size: int
     box: bytes
+    version: int
 
     @classmethod
-    def new(cls, base: int, cipher: Cipher | None) -> Header:
+    def new(cls, base: int, cipher: Cipher | None, *, version: int = PLAIN_VERSION) -> Header:
         """The header of a segment that begins with the event *base*."""
-        plain = cls(base, os.urandom(16), cipher.block_size if cipher else 0, bytes(_BOX))
-        return cls(base, plain.salt, plain.block_size, plain._encrypt(cipher)) if cipher else plain
+        plain = cls(base, os.urandom(16), cipher.block_size if cipher else 0, bytes(_BOX), version)
+        return replace(plain, box=plain._encrypt(cipher)) if cipher else plain
 
     @property
     def encrypted(self) -> bool:
         """Whether the bodies are encrypted."""
         return self.block_size > 0
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether runs of deleted events are batches of their own."""
+        return self.version > PLAIN_VERSION
 
     def encode(self) -> bytes:
         """Both copies, as they stand at the start of the file."""
@@ -84,7 +97,7 @@ class Header:
         if cipher is not None:
             self._prove(path, cipher)
         seed = crc32c(self.salt + self.base.to_bytes(8, "little"))
-        return BatchCodec(self.salt, seed, cipher, self.block_size)
+        return BatchCodec(self.salt, seed, cipher, self.block_size, self.has_runs)
 
     def _prove(self, path: Path, cipher: Cipher) -> None:
         if not self.encrypted:
@@ -101,7 +114,7 @@ class Header:
 
     def _clear(self) -> bytes:
         return _CLEAR.pack(
-            _MAGIC, LOG_VERSION, ENCRYPTED if self.encrypted else 0, self.block_size, self.base, self.salt
+            _MAGIC, self.version, ENCRYPTED if self.encrypted else 0, self.block_size, self.base, self.salt
         )  # fmt: skip
 
 
@@ -135,16 +148,16 @@ def segment_bases(names: list[str], suffix: str = LOG_SUFFIX) -> list[int]:
 
 
 def refuse_version(path: Path, start: bytes, magic: bytes, known: int) -> None:
-    """LogVersionError if *start* has the right magic and a version other than *known*."""
+    """LogVersionError if *start* has the right magic and a version above *known*, or none."""
     version = int.from_bytes(start[8:10], "little")
-    if start[:8] == magic and len(start) >= 10 and version != known:
-        raise LogVersionError(f"{path} is of version {version}, this Bus reads version {known}: use another Bus")
+    if start[:8] == magic and len(start) >= 10 and not 1 <= version <= known:
+        raise LogVersionError(f"{path} is of version {version}, this Bus reads versions up to {known}: use another Bus")
 
 
 def _read_copy(copy: bytes) -> Header | None:
     if len(copy) != _COPY or crc32c(copy[:-4]) != int.from_bytes(copy[-4:], "little"):
         return None
     magic, version, flags, block_size, base, salt = _CLEAR.unpack_from(copy)
-    if magic != _MAGIC or version != LOG_VERSION or bool(flags & ENCRYPTED) != (block_size > 0):
+    if magic != _MAGIC or not 1 <= version <= LOG_VERSION or bool(flags & ENCRYPTED) != (block_size > 0):
         return None
-    return Header(base, salt, block_size, copy[_CLEAR.size : -4])
+    return Header(base, salt, block_size, copy[_CLEAR.size : -4], version)

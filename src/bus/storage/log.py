@@ -21,21 +21,25 @@ is cut off, and the log goes on when there is room.
 from __future__ import annotations
 
 import errno
-from contextlib import suppress
+from bisect import bisect_left
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 
 from bus.errors import DiskFullError, LogFailedError, StorageError
+from bus.latency import Latency
 from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import Batch
 from bus.storage.cipher import Cipher
-from bus.storage.deletion import Rewritten
 from bus.storage.files import DISK, FULL, FileSystem, UnfitFileError
-from bus.storage.header import HEADER_SIZE, Header, segment_path
+from bus.storage.header import HEADER_SIZE, LOG_VERSION, PLAIN_VERSION, Header, segment_path
 from bus.storage.log_reader import LogReader, LogView
 from bus.storage.recovery import Recovered, recover
+from bus.storage.rewriting import Rewritten, discard, finish, place
 from bus.storage.segment import SegmentInfo
-from bus.storage.sidecar import SIDECAR_SUFFIX, encode_sidecar, write_sidecar
+from bus.storage.sidecar import SIDECAR_SUFFIX, TEMPORARY
 
 SEGMENT_BYTES = 64 << 20
 _MAX_SEGMENT = 1 << 31
@@ -55,9 +59,10 @@ class Log(LogReader):
 
     Attributes:
         failure: why the log takes no more writes; None as long as it does.
+        syncs: how long syncs took.
     """
 
-    __slots__ = ("_preallocate", "_segment_bytes", "_tail", "failure")
+    __slots__ = ("_preallocate", "_segment_bytes", "_tail", "_version", "failure", "syncs")
 
     def __init__(
         self,
@@ -74,7 +79,9 @@ class Log(LogReader):
         self._segment_bytes = segment_bytes
         self._preallocate = preallocate
         self._tail = self._view.tail
+        self._version = PLAIN_VERSION
         self.failure = failure
+        self.syncs = Latency()
 
     @classmethod
     def open(
@@ -122,12 +129,21 @@ class Log(LogReader):
             failure=failure,
         )
 
+    @property
+    def segment_bytes(self) -> int:
+        """A segment is closed before it grows beyond this."""
+        return self._segment_bytes
+
     def start_at(self, index: int) -> None:
         """Lets a log that has no segment begin with the event *index*; ValueError if it has one."""
         if self._view.closed or self._view.active or index < 1:
             raise ValueError(f"the log in {self._directory} begins at {self.first}, it can't begin at {index}")
         self._view = self._view._replace(start=index)
         self._tail = self._view.tail
+
+    def limit_segments(self, size: int) -> None:
+        """Has segments closed from now on before they grow beyond *size* bytes."""
+        self._segment_bytes = size
 
     def append(self, batch: Batch) -> None:
         """Writes *batch* at the end; it is durable after the next ``sync``.
@@ -149,16 +165,28 @@ class Log(LogReader):
         except OSError as error:
             raise self._undo(active, error) from error
 
+    def append_run(self, run: Batch) -> None:
+        """Writes deleted events as ``append`` does, in a segment of the version in which they take no room."""
+        if self.failure:
+            raise self._refused()
+        active = self._view.active
+        if active is None or not active.header.has_runs:
+            self._version = LOG_VERSION
+            self.roll()
+        self.append(run)
+
     def sync(self) -> None:
         """Makes everything appended so far durable; LogFailedError if that failed, now or before."""
         if self.failure:
             raise self._refused()
         active = self._view.active
-        try:
-            if active and active.synced < active.tail.end:
+        if active and active.synced < active.tail.end:
+            begun = perf_counter()
+            try:
                 active.sync(preallocate=self._preallocate)
-        except OSError as error:
-            raise self._fail(error) from error
+            except OSError as error:
+                raise self._fail(error) from error
+            self.syncs.observe(perf_counter() - begun)
 
     def roll(self) -> None:
         """Closes the active segment and begins a new one, so that ``drop_before`` may remove it.
@@ -188,38 +216,55 @@ class Log(LogReader):
             dropped.append(oldest)
         return tuple(dropped)
 
-    def replace(self, rewritten: Rewritten) -> None:
-        """Puts a rewritten segment in the place of what it was made of; durable on return.
+    def keep(self, name: str, data: bytes) -> None:
+        """Keeps *data* beside the segments by this name, in place of what was; a crash may lose it.
 
-        Nothing happens if that was removed meanwhile. LogFailedError if the log takes no writes, StorageError if the
-        file can't be replaced.
+        StorageError if it can't be written, and then it may be as it was or lost.
+        """
+        path = self._directory / name
+        temporary = path.with_name(name + TEMPORARY)
+        try:
+            with suppress(FileNotFoundError):
+                self._files.remove(temporary)
+            with closing(self._files.create(temporary)) as file:
+                file.write(0, data)
+            self._files.rename(temporary, path)
+        except OSError as error:
+            raise StorageError(f"{path} can't be written: {error.strerror}") from error
+
+    def replace(self, rewritten: Rewritten) -> bool:
+        """Puts a rewritten segment in the place of what it was made of; durable after ``finish``.
+
+        Returns:
+            Whether it is there: False if some of what it was made of was removed meanwhile, and nothing happens then.
+            LogFailedError if the log takes no writes, StorageError if a file can't be replaced.
         """
         if self.failure:
             raise self._refused()
-        origin, fresh = rewritten.origin, rewritten.fresh
-        fresh.file.close()
-        try:
-            if origin not in self._view.closed:
-                self._files.remove(fresh.path)
-                return
-            self._put(fresh, origin.path)
-        except OSError as error:
-            raise StorageError(f"replacing {origin.path} failed: {error.strerror}: check the disk") from error
-        info = SegmentInfo.of(origin.path, fresh.header, fresh.extent)
-        closed = tuple(info if found == origin else found for found in self._view.closed)
-        self._view = self._view._replace(closed=closed)
+        origins, closed = rewritten.origins, self._view.closed
+        at = bisect_left(closed, origins[0].first, key=lambda segment: segment.first)
+        end = at + len(origins)
+        with self._replacing(rewritten):
+            if closed[at:end] != origins:
+                discard(rewritten, self._files)
+                return False
+            place(rewritten, self._files)
+        self._view = self._view._replace(closed=(*closed[:at], rewritten.segment, *closed[end:]))
         self.forget_opened()
+        return True
 
-    def _put(self, fresh: ActiveSegment, place: Path) -> None:
-        """Steps 3 to 5 of ``deletion.py``."""
-        sidecar = place.with_suffix(SIDECAR_SUFFIX)
-        with suppress(FileNotFoundError):
-            self._files.remove(sidecar)
-        self._files.sync_directory(self._directory)
-        self._files.rename(fresh.path, place)
-        self._files.sync_directory(self._directory)
-        with suppress(OSError):
-            write_sidecar(self._files, sidecar, encode_sidecar(fresh.header, fresh.extent, fresh.index))
+    def finish(self, rewritten: Rewritten) -> None:
+        """Makes what ``replace`` did durable, and removes what is left of old segments; in any thread."""
+        with self._replacing(rewritten):
+            finish(rewritten, self._files)
+
+    @contextmanager
+    def _replacing(self, rewritten: Rewritten) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            path = rewritten.segment.path
+            raise StorageError(f"replacing {path} failed: {error.strerror}: check the disk") from error
 
     def close(self) -> None:
         """Syncs, writes the sidecar of the active segment, and closes the files; again does nothing."""
@@ -261,7 +306,8 @@ class Log(LogReader):
         except OSError as error:
             raise self._refuse(error) from error
         try:
-            return ActiveSegment.begin(self._files, path, file, Header.new(base, self._cipher), self._cipher)
+            header = Header.new(base, self._cipher, version=self._version)
+            return ActiveSegment.begin(self._files, path, file, header, self._cipher)
         except OSError as error:
             raise self._discard(path, error) from error
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -13,16 +13,19 @@ from typing import NamedTuple
 from bus.errors import DiskFullError, StorageError
 from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import MANY_BATCHES, Batch
-from bus.storage.cipher import Cipher, hash_id
+from bus.storage.cipher import Cipher, digest, hash_id
 from bus.storage.damage import Damage, DamagedLogError
-from bus.storage.deletion import Doomed, Rewritten, rewrite
+from bus.storage.deletion import Doomed
 from bus.storage.files import FULL, FileSystem
-from bus.storage.header import segment_path
+from bus.storage.header import segment_bases, segment_path
 from bus.storage.recovery import Recovered
+from bus.storage.rewriting import Rewritten, rewrite
 from bus.storage.segment import Segment, SegmentInfo, SegmentTail
 from bus.storage.stored_segment import UnreadableSegment, open_stored
 
 _OPENED = 8
+_MOST_BATCHES = 64
+"""Taken apart in one go where all are read: others should get the interpreter in between."""
 
 
 class OutOfLogError(LookupError):
@@ -104,6 +107,30 @@ class LogReader:
         """Bytes of the segments, without their sidecars and the zeros behind the last batch."""
         return sum(segment.bytes for segment in self.segments)
 
+    def identity(self, upto: int) -> bytes:
+        """A digest of which segments hold the events before *upto*: another if one was removed or written anew."""
+        segments = (segment for segment in self.segments if segment.first < upto)
+        return digest(b"".join(b"%d %s" % (segment.first, segment.salt) for segment in segments))
+
+    def kept(self, name: str) -> bytes:
+        """What was kept beside the segments by this name; nothing if it isn't there, or can't be read."""
+        try:
+            file = self._files.open(self._directory / name)
+        except OSError:
+            return b""
+        with suppress(OSError), closing(file):
+            return file.read(0, file.size())
+        return b""
+
+    def open_before(self, index: int) -> list[Segment]:
+        """The closed segments wholly before *index*, open: they can be read when they are removed. Not the damaged."""
+        found = []
+        for info in self._view.closed:
+            if info.next <= index:
+                with suppress(DamagedLogError, OSError):
+                    found.append(_open_closed(self._files, self._cipher, info.path))
+        return found
+
     def read(self, index: int, limit: int = 256 * 1024, most: int = MANY_BATCHES) -> list[Batch]:
         """The batches from the one that has the event *index* on.
 
@@ -132,21 +159,28 @@ class LogReader:
         """All batches of *segment*. Errors are those of ``read``."""
         index = segment.first
         while index < segment.next:
-            for batch in self.read(index):
+            for batch in self.read(index, most=_MOST_BATCHES):
                 yield batch
                 index = batch.next
 
-    def rewrite(self, segment: SegmentInfo, doomed: Doomed) -> Rewritten | None:
-        """*segment*, which is closed, without the events that are *doomed*, for ``Log.replace``; None if none are.
+    def rewrite(
+        self, segments: Sequence[SegmentInfo], doomed: Doomed, *, fill: int = 0, condense: bool = False
+    ) -> Rewritten | None:
+        """The first of *segments* without the events that are *doomed*, for ``Log.replace``; None if it has none.
 
-        DamagedLogError if some of it can't be read, OutOfLogError if it was removed meanwhile, DiskFullError if there
-        is no room for another one beside it, StorageError if the disk fails.
+        They are closed neighbours, oldest first: the next ones are added until there are *fill* bytes. *condense*
+        leaves no room to runs of deleted events, which Bus 0.1 can't read. DamagedLogError if some of it can't be read,
+        OutOfLogError if it was removed meanwhile, DiskFullError if there is no room for another one beside it,
+        StorageError if the disk fails.
         """
         try:
-            return rewrite(segment, partial(self.batches, segment), doomed, files=self._files, cipher=self._cipher)
+            return rewrite(
+                segments, self.batches, doomed,
+                fill=fill, condense=condense, files=self._files, cipher=self._cipher,
+            )  # fmt: skip
         except OSError as error:
             kind = DiskFullError if error.errno in FULL else StorageError
-            raise kind(f"writing {segment.path} anew failed: {error.strerror}: nothing was changed") from error
+            raise kind(f"writing {segments[0].path} anew failed: {error.strerror}: nothing was changed") from error
 
     def forget_opened(self) -> None:
         """Open closed segments anew: others may be in their places."""
@@ -222,9 +256,19 @@ class LogReader:
         except DamagedLogError as error:
             raise DamagedLogError(replace(error.damage, first=info.first, next=info.next)) from None
         except FileNotFoundError:
+            if found := self._covering(info):
+                return found
             if info.first >= self.first:
                 raise
             raise OutOfLogError(f"event {info.first} was removed from the log, which begins at {self.first}") from None
+
+    def _covering(self, info: SegmentInfo) -> Segment | None:
+        """The segment that has the events of *info* by now, if it was written anew together with those before it."""
+        self.forget_opened()
+        bases = segment_bases(self._files.names(self._directory))
+        before = bases[: bisect_left(bases, info.first)]
+        found = self._open(segment_path(self._directory, before[-1])) if before else None
+        return found if found and found.next >= info.next else None
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[None]:

@@ -17,7 +17,8 @@ Recovery, in order:
 3. Prove the key on every header. Up to here, and throughout if read only, nothing is written.
 4. Remove the interrupted creation of step 2, and temporary files.
 5. Every segment but the last is complete and durable. If its sidecar vouches for just its size, that is
-   believed; else the part not vouched for is scanned, and the sidecar written again. A hole is damage.
+   believed; else the part not vouched for is scanned, and the sidecar written again. A hole is damage. A segment whose
+   events are all in one before it is what writing several anew as one has left (``rewriting.py``); it is removed.
 6. Scan the last segment from where its sidecar vouches for it. At a hole at offset X:
    a. if the sidecar vouches beyond X, or any intact batch behind it was written when the file was
       already durable beyond X, then X was durable: this is damage, kept and named; go on behind it;
@@ -47,6 +48,7 @@ from bus.storage.damage import Damage, Torn
 from bus.storage.files import FileSystem
 from bus.storage.header import HEADER_SIZE, segment_bases, segment_path
 from bus.storage.index import Extent
+from bus.storage.rewriting import remove_covered
 from bus.storage.segment import SegmentInfo
 from bus.storage.sidecar import SIDECAR_SUFFIX, TEMPORARY, encode_sidecar, read_sidecar, write_sidecar
 from bus.storage.stored_segment import StoredSegment, Survey, UnreadableSegment, open_stored
@@ -81,7 +83,16 @@ def recover(directory: Path, *, files: FileSystem, cipher: Cipher | None, read_o
         another version, CorruptLogError if the last segment can't be read at all, so that no one knows
         at which index to go on; in all three nothing was written.
     """
-    return _Recovery(directory, files, cipher, read_only).run()
+    while True:
+        names = list_names(files, directory)
+        try:
+            found = _Recovery(directory, files, cipher, read_only).run(names)
+        except FileNotFoundError:
+            found = None
+            if not read_only or names == list_names(files, directory):
+                raise
+        if found and (not read_only or names == list_names(files, directory)):
+            return found
 
 
 class _Recovery:
@@ -94,13 +105,11 @@ class _Recovery:
         self._read_only = read_only
         self._found = Recovered()
 
-    def run(self) -> Recovered:
-        names = list_names(self._files, self._directory)
+    def run(self, names: list[str]) -> Recovered:
         bases, interrupted, last = self._prove(segment_bases(names))
         if not self._read_only:
             self._clean(names, interrupted)
-        for base, following in pairwise(bases):
-            self._take_closed(self._open(base), following)
+        self._take_all_closed(bases)
         if bases:
             self._take_last(last or self._open(bases[-1], write=not self._read_only))
         self._take_lost(lost_segments(self._files, self._directory, names, bases))
@@ -135,17 +144,30 @@ class _Recovery:
         if leftover:
             self._files.sync_directory(self._directory)
 
+    def _take_all_closed(self, bases: list[int]) -> None:
+        """Step 5."""
+        covered = []
+        for base, following in pairwise(bases):
+            if self._found.start >= following:
+                covered.append(segment_path(self._directory, base))
+            else:
+                self._take_closed(self._open(base), following)
+        if not self._read_only:
+            remove_covered(covered, self._files)
+
     def _take_closed(self, stored: StoredSegment | UnreadableSegment, promised: int) -> None:
-        """Step 5, for a segment that is followed by the one that begins with the event *promised*."""
+        """One that is followed by the segment that begins with the event *promised*."""
         if isinstance(stored, UnreadableSegment):
             self._found.damage.append(unreadable(stored, promised))
         elif stored.sidecar and stored.vouched == stored.size:
             self._close(stored, stored.sidecar.extent, stored.damage([], stored.sidecar.extent, promised=promised))
+            self._found.start = stored.sidecar.extent.next
         else:
             found = stored.survey(durable=stored.size)
             damage = stored.damage(found.holes, found.extent, promised=promised)
             if not found.holes and stored.vouched <= stored.size:
                 self._write_sidecar(stored, found)
+                self._found.start = found.extent.next
             self._close(stored, found.extent, damage)
 
     def _take_last(self, stored: StoredSegment | UnreadableSegment) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bus.storage.batch import HEAD_SIZE, MAGIC, Batch, BatchCodec, BatchHead, read_batch_head
+from bus.storage.batch import HEAD_SIZE, MAGIC, MOST_RUN, Batch, BatchCodec, BatchHead, read_batch_head
 from bus.storage.files import File
 
 CHUNK = 1 << 20
@@ -104,7 +104,8 @@ class SegmentScan:
         return Hole(offset, self.end, expected, None)
 
     def _plausible(self, head: BatchHead, at: int, expected: int, skipped: int) -> bool:
-        return at + head.size <= self.end and expected <= head.first <= expected + skipped
+        most = skipped * (MOST_RUN if self.codec.has_runs else 1)
+        return at + head.size <= self.end and expected <= head.first <= expected + most
 
     def _intact(self, head: BatchHead, at: int) -> bool:
         return bool(self.codec.heads(self.file.read(at, head.size), offset=at, expected=head.first))

@@ -30,6 +30,7 @@ class SegmentInfo:
 
     Parameters:
         path: the file.
+        salt: what tells it from any other, also from one that was in its place before.
         first, next: index of its first event, and of the event after its last.
         bytes: its header and batches, without the sidecar and the zeros that an active one may end in.
         first_time, last_time: time of its first and last batch, ns since the epoch; 0 if it is empty.
@@ -37,9 +38,11 @@ class SegmentInfo:
         client_ids: how many of its events have an id that doesn't carry their index.
         encrypted: whether it is encrypted.
         active: whether it is the one that is appended to.
+        has_runs: whether runs of deleted events are batches of their own in it.
     """
 
     path: Path
+    salt: bytes
     first: int
     next: int
     bytes: int
@@ -49,12 +52,14 @@ class SegmentInfo:
     client_ids: int
     encrypted: bool
     active: bool
+    has_runs: bool = False
 
     @classmethod
     def of(cls, path: Path, header: Header, extent: Extent, *, active: bool = False) -> SegmentInfo:
         """The listing of the segment *path*."""
         return cls(
             path=path,
+            salt=header.salt,
             first=header.base,
             next=extent.next,
             bytes=extent.end,
@@ -64,6 +69,7 @@ class SegmentInfo:
             client_ids=extent.client_ids,
             encrypted=header.encrypted,
             active=active,
+            has_runs=header.has_runs,
         )
 
 
@@ -134,8 +140,10 @@ class Segment:
     def find_time(self, time: int) -> int:
         """Index of the first event of the first batch of *time* or later; ``next`` if there is none."""
         stretch = self._stretch(self.index.find_time(time), self.tail)
-        later = (found.head.first for found in self._intact(stretch) if found.head.time >= time)
-        return next(later, stretch.next)
+        for found in self._intact(stretch):
+            if found.head.time >= time:
+                return found.head.first
+        return stretch.next
 
     def keyed_batches(self) -> Iterator[Batch]:
         """The batches that carry a duplicate key, newest first, without the damaged ones."""
@@ -151,8 +159,9 @@ class Segment:
         return SegmentScan(self.file, self.codec, end)
 
     def _intact(self, stretch: Stretch) -> Iterator[FoundBatch]:
-        items = self._scan(stretch.end).scan(offset=stretch.offset, expected=stretch.first)
-        return (item for item in items if isinstance(item, FoundBatch))
+        for item in self._scan(stretch.end).scan(offset=stretch.offset, expected=stretch.first):
+            if isinstance(item, FoundBatch):
+                yield item
 
     def _search(self, stretch: Stretch, tail: SegmentTail, index: int) -> Batch:
         """The batch with the event *index*, by a scan, when there is damage before it or in it."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bus.config import Secret
-from bus.engine.embedded.consumer_store import ConsumerState
+from bus.engine.embedded.consumers.consumer_store import ConsumerState
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.transfer.consumer_positions import read_positions, write_positions
 from bus.transfer.directory_target import DirectoryTarget

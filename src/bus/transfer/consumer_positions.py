@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from bus.config import Secret
-from bus.engine.embedded.consumer_store import ConsumerState, ConsumerStore
+from bus.engine.embedded.consumers.consumer_store import ConsumerState, ConsumerStore
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import StorageError
 from bus.transfer.directory_target import PARTIAL, DirectoryTarget

@@ -1,4 +1,5 @@
-"""Checking every byte of a data directory: its logs, its durable consumers and its scheduled events."""
+"""Checking every byte of a data directory: its logs, its table of namespaces, its durable consumers and its scheduled
+events."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import msgspec
 
 from bus.config import Secret
 from bus.engine.embedded.data_directory import DataDirectory
+from bus.engine.embedded.namespace_table import NamespaceTable
 from bus.errors import StorageError, WrongKeyError
 from bus.storage import CheckedSegment, Cipher, Damage, verify
 from bus.transfer.consumer_positions import read_positions
@@ -68,6 +70,7 @@ class DirectoryCheck:
                 self.summary.add(checked)
                 yield from map(_finding, checked.damage)
                 show(self.summary.bytes)
+        yield from self._check(self._directory.table, self._check_table)
         yield from self._check(self._directory.consumers, self._check_consumers)
         with schedule_files(self._directory, self._namespaces) as files:
             for name, file in files.items():
@@ -83,6 +86,10 @@ class DirectoryCheck:
             found = error.message
         if found:
             yield Finding(str(file), 0, found, text=found)
+
+    def _check_table(self) -> str:
+        NamespaceTable(self._directory.table)
+        return ""
 
     def _check_consumers(self) -> str:
         read_positions(self._directory.path, secret=self._secret)

@@ -26,7 +26,7 @@ class DirectorySource:
     def __init__(
         self, path: Path, logs: dict[str, Log], *, on_damage: Callable[[Damage | str], object] | None = None
     ) -> None:
-        self.path = path
+        self.directory = DataDirectory(path)
         self.logs = logs
         self._on_damage = on_damage
 
@@ -83,4 +83,4 @@ class DirectorySource:
         return damage.next
 
     def __repr__(self) -> str:
-        return f"<DirectorySource {self.path} with {', '.join(self.logs)}>"
+        return f"<DirectorySource {self.directory.path} with {', '.join(self.logs)}>"

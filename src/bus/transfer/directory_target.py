@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from bus.engine.embedded.data_directory import DataDirectory
+from bus.engine.embedded.namespace_table import KeptNamespace, NamespaceTable, State, write_table
 from bus.errors import ConfigError, InvalidEventError, StorageError
-from bus.frame import id_of
+from bus.frame import id_of, split_frames
+from bus.namespace import Storage
 from bus.storage import DISK, Cipher, Log
 from bus.subject import check_namespaces
 from bus.transfer.admission import StoredEvent, admit_many
@@ -51,6 +53,21 @@ class DirectoryTarget:
         self._append = append
         self._writers: dict[str, LogWriter] = {}
         self._moves: dict[Path, Path] = {}
+
+    def make_namespaces(self, rows: Iterable[KeptNamespace]) -> None:
+        """The table comes into its place before any log does: what is killed in between can be run again."""
+        there = NamespaceTable(self.directory.table).rows
+        new = {row.name: row for row in rows if row.name not in there and self._may_be_made(row)}
+        if new:
+            partial = _partial_of(self.directory.table)
+            write_table(partial, {**there, **new})
+            self.place(partial, self.directory.table)
+
+    def _may_be_made(self, row: KeptNamespace) -> bool:
+        if row.settings.storage is Storage.DISK or not self.directory.log(row.name).exists():
+            return True
+        self._odd.note(f"namespace {row.name} is not copied: it is in memory, and has a log in {self.directory.path}")
+        return False
 
     def add(self, piece: Piece) -> None:
         now = time.time_ns()
@@ -112,12 +129,16 @@ class DirectoryTarget:
         return self._writers[namespace]
 
     def last_id(self, namespace: str) -> str:
-        """The id of the last event that is there already, empty if there is none."""
+        """The id of the last event that is there already and not deleted, empty if there is none."""
         log = self.writer(namespace).log
-        if log.next == log.first:
-            return ""
-        batch = log.read(log.next - 1)[-1]
-        return id_of(batch.frame(batch.last))
+        index = log.next
+        while index > log.first:
+            batch = log.read(index - 1, most=1)[0]
+            if batch.frames:
+                *_, last = filter(None, split_frames(batch.frames, batch.lengths))
+                return id_of(last)
+            index = batch.first
+        return ""
 
     def place(self, partial: Path, place: Path) -> None:
         """Have *partial* moved to *place* once everything is written, and removed if it comes otherwise."""
@@ -129,6 +150,7 @@ class DirectoryTarget:
         return _partial_of(place.parent) / place.name
 
     def _open(self, place: Path) -> Log:
+        self._check_table(place)
         if self._append:
             return Log.open(place, cipher=self._cipher)
         if place.is_dir():
@@ -143,6 +165,17 @@ class DirectoryTarget:
         shutil.rmtree(partial, ignore_errors=True)  # what a command left that was killed
         self.place(partial, place)
         return Log.open(partial, cipher=self._cipher)
+
+    def _check_table(self, place: Path) -> None:
+        """Raise `StorageError` if a server wouldn't read a log in this *place*."""
+        row = NamespaceTable(self.directory.table).rows.get(place.name)
+        if row and row.state is State.DELETED:
+            raise StorageError(
+                f"namespace {row.name} was deleted in {place.parent}, but not all of it is gone: "
+                "start a server there once, then run this again"
+            )
+        if row and row.settings.storage is Storage.MEMORY:
+            raise StorageError(f"namespace {row.name} in {place.parent} is in memory: choose another directory")
 
     def _complete(self) -> None:
         for writer in self._writers.values():
@@ -176,5 +209,5 @@ class DirectoryTarget:
 
 
 def _partial_of(place: Path) -> Path:
-    """Where the directory *place* is until it is complete."""
+    """Where *place* is until it is complete."""
     return place.with_name(place.name + PARTIAL)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Protocol, Self
 
+from bus.engine.embedded.namespace_table import KeptNamespace
 from bus.transfer.odd_events import Piece
 
 
@@ -12,6 +14,13 @@ class EventTarget(Protocol):
     """Where events are written to: a block that is left without an error has stored them all, or said which not."""
 
     refused: int
+
+    def make_namespaces(self, rows: Iterable[KeptNamespace]) -> None:
+        """Have what *rows* say hold of namespaces of which nothing is said here, before events are added.
+
+        Where that can't be, a note says so. Raises `StorageError`, `ConnectionFailedError`.
+        """
+        ...
 
     def add(self, piece: Piece) -> None:
         """Store the events in *piece*. Raises `OddEventError`, `StorageError`, `ConnectionFailedError`."""

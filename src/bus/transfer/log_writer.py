@@ -52,7 +52,7 @@ class LogWriter:
             encode_frame(
                 event.id or "",
                 (event.subject or "").encode(),
-                event.payload,
+                bytes(event.payload),
                 event.created_at or "",
                 index,
                 extras.get(index, b""),
@@ -101,7 +101,10 @@ class LogWriter:
         """Store batches that follow one another, as they are; *rehash* if their log has another secret."""
         self.begin_at(batches[0].first)
         for batch in merge(batches):
-            self.log.append(self._rehashed(batch) if rehash and batch.client_ids else batch)
+            if batch.is_run:
+                self.log.append_run(batch)
+            else:
+                self.log.append(self._rehashed(batch) if rehash and batch.client_ids else batch)
 
     def _rehashed(self, batch: Batch) -> Batch:
         """*batch* with the digests of its ids as this log's secret makes them."""
@@ -146,13 +149,14 @@ def _expiries(events: Sequence[StoredEvent]) -> array[int] | tuple[()]:
 def merge(batches: Iterable[Batch]) -> Iterator[Batch]:
     """The same events in as few batches as the engine would have made, had they come together.
 
-    A publisher who waits for each answer leaves a batch for every event, which costs more than the event.
+    A publisher who waits for each answer leaves a batch for every event, which costs more than the event. Runs of
+    deleted events stay what they are.
     """
     group: list[Batch] = []
     size = 0
     for batch in batches:
         size += len(batch.frames)
-        if group and size > BATCH_BYTES:
+        if group and (size > BATCH_BYTES or batch.is_run or group[-1].is_run):
             yield _join(group)
             group, size = [], len(batch.frames)
         group.append(batch)
@@ -179,4 +183,5 @@ def _join(batches: Sequence[Batch]) -> Batch:
         expires=array("q", chain.from_iterable([batch.expires or repeat(NEVER, batch.count) for batch in batches]))
         if any(batch.expires for batch in batches)
         else (),
+        core=all(batch.core for batch in batches),
     )

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from bus.engine.embedded.namespace_table import KeptNamespace, State
 from bus.errors import InvalidEventError
+from bus.namespace import NamespaceSettings
 from bus.storage import Batch, Damage, SegmentInfo
 from bus.transfer.admission import READ_ERRORS
 from bus.transfer.directory_source import DirectorySource
@@ -43,7 +45,10 @@ class SubjectCount(msgspec.Struct):
 
 
 class NamespaceOverview(msgspec.Struct, omit_defaults=True, rename={"encrypted": "sealed"}):
-    """A namespace. A server tells neither times nor files nor damage; subjects are there if they were counted."""
+    """A namespace. A server tells neither times nor files nor damage; subjects are there if they were counted.
+
+    ``made`` and ``settings`` are of one that was made or changed while a server ran.
+    """
 
     namespace: str
     events: int
@@ -56,11 +61,27 @@ class NamespaceOverview(msgspec.Struct, omit_defaults=True, rename={"encrypted":
     encrypted: bool | None = None
     files: list[SegmentOverview] = []
     damage: list[str] = []
+    made: bool = False
+    settings: NamespaceSettings | None = None
     subjects: list[SubjectCount] = []
 
 
-def overview_of(source: EventSource, damage: Sequence[Damage | str] = ()) -> list[NamespaceOverview]:
-    """The namespaces of *source*, without their subjects; *damage* is what was found while they were read."""
+def overview_of(
+    source: EventSource, damage: Sequence[Damage | str] = (), kept: Sequence[KeptNamespace] = ()
+) -> list[NamespaceOverview]:
+    """The namespaces of *source*, without their subjects.
+
+    *damage* is what was found while they were read, *kept* what was said of them while a server ran.
+    """
+    found = _overview_of(source, damage)
+    said = {row.name: row for row in kept}
+    for overview in found:
+        if row := said.get(overview.namespace):
+            overview.made, overview.settings = row.state is State.MADE, row.settings
+    return found
+
+
+def _overview_of(source: EventSource, damage: Sequence[Damage | str]) -> list[NamespaceOverview]:
     if isinstance(source, ServerSource):
         return [_of_server(source, name) for name in source.namespaces]
     assert isinstance(source, DirectorySource)

@@ -6,18 +6,29 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bus.engine.embedded.data_directory import DataDirectory
+from bus.engine.embedded.namespace_table import NamespaceTable, State
 from bus.errors import ConfigError, StorageError, UnknownNamespaceError
 from bus.subject import DEAD_SEGMENT, check_namespaces
 
 
 def find_namespaces(path: Path) -> list[str]:
-    """The namespaces that have a log below *path*. Raises `StorageError` if there is none."""
+    """The namespaces that have a log below *path* and aren't deleted. Raises `StorageError` if there is none."""
     if not path.is_dir():
         raise StorageError(f"there is no data directory {path}: check the path")
-    found = [name for name in DataDirectory(path).namespaces() if _is_namespace(name)]
+    directory = DataDirectory(path)
+    deleted = _deleted(directory)
+    found = [name for name in directory.namespaces() if name not in deleted and _is_namespace(name)]
     if not found:
         raise StorageError(f"data directory {path} has no namespaces: check the path")
     return found
+
+
+def _deleted(directory: DataDirectory) -> set[str]:
+    """The namespaces of *directory* that are deleted, of which something may yet be there."""
+    try:
+        return {row.name for row in NamespaceTable(directory.table).of(State.DELETED)}
+    except StorageError:  # what is in the logs of a damaged directory is worth reading
+        return set()
 
 
 def _is_namespace(name: str) -> bool:

@@ -12,6 +12,7 @@ from bus.client.blocking.connection import Pool
 from bus.client.core.outcomes import check
 from bus.client.core.response import Response
 from bus.errors import ConfigError, ConnectionFailedError, ForbiddenError, UnauthorizedError
+from bus.namespace import Compact, Storage
 from bus.subject import check_namespaces
 from bus.transfer.admission import READ_ERRORS
 from bus.transfer.server_address import ServerAddress
@@ -26,7 +27,7 @@ QUIET_END_SECONDS = 5.0
 
 
 class ServedNamespace(msgspec.Struct):
-    """What a server tells of one of its namespaces."""
+    """What a server tells of one of its namespaces; Bus 0.1 doesn't tell all of it."""
 
     namespace: str
     first_index: int
@@ -34,6 +35,11 @@ class ServedNamespace(msgspec.Struct):
     events: int
     bytes: int
     segments: int
+    storage: Storage = Storage.DISK
+    retention: str | None = None
+    quota: int | None = None
+    compact: Compact | None = None
+    declared: bool = True
 
 
 class _Namespaces(msgspec.Struct):

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from bus.engine.embedded.namespace_table import KeptNamespace
 from bus.errors import BusError, ConnectionFailedError, TimedOutError
 from bus.event import Draft
+from bus.namespace import NamespaceSettings
 from bus.transfer.admission import StoredEvent
 from bus.transfer.odd_events import OddEventError, OddEvents, Piece, admit_each
 from bus.transfer.server_address import ServerAddress
+from bus.transfer.server_questions import ServerQuestions
 
 UPLOAD_EVENTS = 4000
 UPLOAD_SECONDS = 30.0
@@ -28,10 +32,34 @@ class ServerTarget:
 
     def __init__(self, address: ServerAddress, *, odd: OddEvents) -> None:
         self.refused = 0
+        self._address = address
         self._dead = 0
         self._odd = odd
         self._client = address.open_client(timeout=UPLOAD_SECONDS)
         self._gathered: list[Draft] = []
+
+    def make_namespaces(self, rows: Iterable[KeptNamespace]) -> None:
+        there = ServerQuestions(self._address).ask_namespaces() if rows else {}
+        for row in rows:
+            if row.name in there:
+                self._odd.note(f"settings of namespace {row.name} are not copied: {self._address} has it already")
+            else:
+                self._make(row.name, row.settings)
+
+    def _make(self, name: str, own: NamespaceSettings) -> None:
+        """Make a namespace, if the server permits."""
+        try:
+            self._client.namespaces.put(
+                name,
+                storage=own.storage.value,
+                retention=None if own.retention is None else str(own.retention),
+                max_bytes=own.max_bytes,
+                compact=None if own.compact is None else own.compact.value,
+            )
+        except ConnectionFailedError:
+            raise
+        except BusError as error:
+            self._odd.note(f"namespace {name} and its settings are not copied: {error}")
 
     def add(self, piece: Piece) -> None:
         admit_each(piece, self._gather, self._odd, now=time.time_ns())

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from bus.errors import StorageError
+from bus.errors import StorageError, error_class
 from bus.payload import one_line
 from bus.sse import BlockReader, ServerSentEvent, read_block
 
@@ -34,7 +34,7 @@ class StreamLineReader:
     def feed(self, data: bytes) -> bytes:
         """The events that *data* completes, a line each.
 
-        Raises `StorageError` if the server tells of an error, `TooLargeError` for an event beyond all bounds.
+        Raises the error that the server tells of, `TooLargeError` for an event beyond all bounds.
         """
         blocks = self._blocks.feed(data)
         if not blocks:
@@ -52,7 +52,8 @@ class StreamLineReader:
             case "msg":
                 return _folded(event.data) + b"\n"
             case "error":
-                raise StorageError(f"the server ended the stream: {event.data.decode('utf-8', 'replace')}")
+                kind = error_class(event.code) or StorageError
+                raise kind(f"the server ended the stream: {event.data.decode('utf-8', 'replace')}")
             case "gap":
                 self._on_gap(event.data.decode("utf-8", "replace"))
             case "done":

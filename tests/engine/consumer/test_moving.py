@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Generator
 from typing import TypeVar
 
@@ -16,7 +17,7 @@ T = TypeVar("T")
 WANTED = Filter.parse(["app.a"])
 
 
-def done(pieces: Generator[None, None, T]) -> T:
+def done(pieces: Generator[Future[None] | None, None, T]) -> T:
     """What comes of *pieces* in the end."""
     try:
         while True:

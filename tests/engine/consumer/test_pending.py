@@ -259,7 +259,7 @@ class PendingMachine(RuleBasedStateMachine):
             assert self.pending.next_due <= min(due)
 
 
-PendingMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=50, deadline=None)
+PendingMachine.TestCase.settings = settings(max_examples=250, stateful_step_count=50)
 TestPending = PendingMachine.TestCase
 
 

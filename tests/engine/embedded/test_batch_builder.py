@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.engine.checked_draft import CheckedDraft
+from bus.engine.draft_checks import check_draft
 from bus.engine.embedded.batch_builder import BatchBuilder
-from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
 from bus.errors import BusError
 from bus.event import Draft, Receipt, id_maker, index_in
 from bus.frame import id_of, json_of
@@ -74,6 +75,7 @@ def test_what_is_added_is_what_is_read_from_the_log(drafts: list[Draft]) -> None
     keyed = {(draft.subject, draft.key): receipt for draft, receipt in zip(drafts, receipts, strict=True) if draft.key}
     assert builder.claimed == keyed
     assert built.keyed == bool(keyed)
+    assert built.core == all(not (draft.headers or draft.ttl) for draft in drafts)
 
 
 def test_what_is_added_says_how_long_it_is() -> None:

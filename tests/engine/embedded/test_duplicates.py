@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bus.engine.checked_draft import Key
 from bus.engine.embedded import duplicates
-from bus.engine.embedded.checked_draft import Key
 from bus.engine.embedded.duplicates import FLOOR, Duplicates
 from bus.errors import DuplicateKeyError
 from bus.event import Receipt

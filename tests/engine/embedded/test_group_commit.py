@@ -72,9 +72,20 @@ def test_the_control_that_answers_before_it_syncs_loses_what_it_answered() -> No
     assert durable_when_answered(3600) == [(2, 1), (5, 1), (7, 1)]
 
 
+@pytest.mark.pure_only("replaces a method of the log")
 def test_the_control_that_only_says_it_syncs_loses_what_it_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Log, "sync", lambda log: None)
     assert durable_when_answered(None) == [(2, 1), (5, 1), (7, 1)]
+
+
+@pytest.mark.parametrize("fsync", Fsync)
+def test_a_commit_waits_for_more_publishers_only_if_it_is_synced(fsync: Fsync) -> None:
+    async def patience() -> float:
+        committer = make_committer(Disk().log, fsync=fsync, interval=1, loop=asyncio.get_running_loop())
+        committer.close()
+        return committer.patience
+
+    assert bool(asyncio.run(patience())) is (fsync is Fsync.ALWAYS)
 
 
 @pytest.mark.parametrize("fsync", Fsync)

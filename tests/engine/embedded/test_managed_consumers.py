@@ -19,10 +19,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from bus.engine.administration import ConsumerChange, Destination, Step
 from bus.engine.base import Acknowledge, Action, Subscribe
 from bus.engine.consumer.subscription import ConsumerSubscription
-from bus.engine.embedded.consumer_admin import DurableAdmin
-from bus.engine.embedded.consumer_store import ConsumerStore
-from bus.engine.embedded.durable_consumers import DurableConsumers
-from bus.engine.embedded.idle_consumers import IdleConsumers
+from bus.engine.embedded.consumers.consumer_admin import DurableAdmin
+from bus.engine.embedded.consumers.consumer_store import ConsumerStore
+from bus.engine.embedded.consumers.durable_consumers import DurableConsumers
+from bus.engine.embedded.consumers.idle_consumers import IdleConsumers
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.reading.round_robin import RoundRobin
 from bus.engine.start import StartKind, StartPoint
@@ -267,7 +267,7 @@ class Managed(RuleBasedStateMachine):
 
 
 TestManaged = Managed.TestCase
-TestManaged.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestManaged.settings = settings(max_examples=25, stateful_step_count=25)
 
 
 @pytest.fixture

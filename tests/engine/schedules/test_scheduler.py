@@ -11,11 +11,11 @@ from typing import Any
 import msgspec
 
 from bus.config import Secret, Settings
-from bus.engine.administration import NamespaceStats
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.engine.embedded.schedules.schedule import KeptSchedule
 from bus.engine.embedded.schedules.store import ScheduleStore
 from bus.event import Draft
+from bus.namespace import NamespaceDescription
 from bus.transfer.scheduled_events import read_schedules
 from bus.transfer.sqlite_snapshot import snapshot
 from tests.engine.support import Publishing
@@ -44,7 +44,7 @@ def run(directory: Path, work: Callable[[EmbeddedEngine], Awaitable[object]]) ->
     asyncio.run(live())
 
 
-async def all_published(engine: EmbeddedEngine) -> NamespaceStats:
+async def all_published(engine: EmbeddedEngine) -> NamespaceDescription:
     """Wait until nothing is scheduled any more."""
     while (await engine.schedules.page(lambda _: True, limit=1)).schedules:
         pass

@@ -13,15 +13,17 @@ from bus.client.aio.batching import Ack, AckGatherer, Put, PutGatherer
 from bus.client.aio.connection import AsyncPool
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.aio.stream import AsyncStream
+from bus.client.aio.watch import AsyncWatch
 from bus.client.core import forks
-from bus.client.core.draft import EventFields, encode_batch, encode_draft_line
+from bus.client.core.draft import EventFields, OutgoingEvent, encode_batch, encode_draft_line, encode_event
 from bus.client.core.get_options import GetOptions
-from bus.client.core.outcomes import check, receipt_in
+from bus.client.core.outcomes import check, own_receipt, receipt_in
 from bus.client.core.request import REPEATABLE, Acknowledgement, Method, Parameters, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
 from bus.client.core.stream import StreamState
-from bus.errors import BusError
+from bus.client.core.watch import WatchState
+from bus.errors import BusError, DuplicateKeyError
 from bus.event import Draft, Receipt
 
 if TYPE_CHECKING:
@@ -44,22 +46,39 @@ class AsyncCalls:
         self._puts = PutGatherer(self._requests, self._pool)
         self._acks = AckGatherer(self._requests, self._pool)
         self._timeout = timeout
-        self._streams: WeakSet[AsyncStream] = WeakSet()
+        self._streams: WeakSet[AsyncStream | AsyncWatch] = WeakSet()
         forks.on_fork(self._forked)
 
     # -- publishing
 
-    def publish(self, line: bytes, *, keyed: bool, timeout: float | None) -> Awaitable[Receipt]:
+    def publish(self, event: OutgoingEvent, *, timeout: float | None) -> Awaitable[Receipt]:
         """Publish one event with those that gather meanwhile. Cancelling it leaves the others undisturbed."""
         loop = asyncio.get_running_loop()
-        item = Put(line, keyed, loop.time() + self._seconds(timeout), loop.create_future())
+        item = Put(encode_event(event), bool(event.key), loop.time() + self._seconds(timeout), loop.create_future())
         self._puts.add(item)
         return item.future
 
-    async def publish_batch(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> Receipt:
-        """Publish *events* as a whole."""
+    async def publish_if(self, event: OutgoingEvent, expected: Parameters, *, timeout: float | None) -> Receipt:
+        """Publish one event if the log ends where *expected* says. It goes by itself, for lines can't say that."""
+        write = partial(self._requests.publish_if, encode_event(event), expected)
+        retry = self._retry(timeout, repeatable=bool(event.key))
+        try:
+            return await self._pool.call(write, receipt_in, retry)
+        except DuplicateKeyError as error:
+            return own_receipt(error, retry)
+
+    async def publish_later(self, event: OutgoingEvent, when: Parameters, *, timeout: float | None) -> Receipt:
+        """Have the server publish one event when it is due, as *when* or the event itself says."""
+        return await self.ask("", receipt_in, method="POST", query=when, body=encode_event(event), timeout=timeout)
+
+    async def publish_batch(
+        self, events: Iterable[EventFields | Draft], *, expected: Parameters | None, timeout: float | None
+    ) -> Receipt:
+        """Publish *events* as a whole, if the log ends where *expected* says."""
         body = encode_batch(events)
-        write = partial(self._requests.publish, body)
+        write = (
+            partial(self._requests.publish_if, body, expected) if expected else partial(self._requests.publish, body)
+        )
         return await self._call(self._pool, write, receipt_in, timeout=self._seconds(timeout))
 
     async def publish_each(
@@ -80,16 +99,24 @@ class AsyncCalls:
 
     async def publish_and_wait(
         self,
-        line: bytes,
+        event: OutgoingEvent,
         read: Callable[[Response], _T],
         *,
         wait: Literal["reply", "confirm"],
         timeout: float | None,
         count: int = 1,
+        expected: Parameters | None = None,
     ) -> _T:
         """Publish one event, and have what *read* makes of the answer when others have done their part."""
         seconds = self._seconds(timeout)
-        write = partial(self._requests.publish_and_wait, line, wait=wait, timeout=seconds, count=count)
+        write = partial(
+            self._requests.publish_and_wait,
+            encode_event(event),
+            wait=wait,
+            timeout=seconds,
+            count=count,
+            expected=expected,
+        )
         return await self._call(self._waiting, write, read, timeout=seconds + MARGIN)
 
     # -- subscribing
@@ -118,6 +145,12 @@ class AsyncCalls:
 
     # -- around it
 
+    def watch(self, state: WatchState) -> AsyncWatch:
+        """What the server counts, from when it is first asked for."""
+        watch = AsyncWatch(state, requests=self._requests, pool=self._pool, patience=self._timeout)
+        self._streams.add(watch)
+        return watch
+
     async def ask(
         self,
         path: str,
@@ -141,9 +174,11 @@ class AsyncCalls:
         timeout: float | None = None,
         repeatable: bool = False,
     ) -> _T:
+        return await pool.call(write, read, self._retry(timeout, repeatable=repeatable))
+
+    def _retry(self, timeout: float | None, *, repeatable: bool) -> Retry:
         deadline = asyncio.get_running_loop().time() + self._seconds(timeout)
-        retry = Retry(deadline=deadline, repeatable=repeatable, renew=self._requests.renew)
-        return await pool.call(write, read, retry)
+        return Retry(deadline=deadline, repeatable=repeatable, renew=self._requests.renew)
 
     def _seconds(self, timeout: float | None) -> float:
         return self._timeout if timeout is None else timeout

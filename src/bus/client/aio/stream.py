@@ -13,6 +13,7 @@ from bus.client.aio.connection import AsyncConnection, AsyncPool
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.core import forks
 from bus.client.core.delivery import Delivered
+from bus.client.core.handle_spans import HandleSpans
 from bus.client.core.jobs import Jobs
 from bus.client.core.outcomes import check
 from bus.client.core.request import Acknowledgement, Requests
@@ -143,7 +144,7 @@ class AsyncStream:
         self._disconnect()
         if self._closed or self._state.finished:
             return
-        if not reconnects(error):
+        if not (reconnects(error) or self._state.yields(error)):
             await self.close()
             raise error
         self._state.report_lost(error)
@@ -158,7 +159,8 @@ class AsyncStream:
                 await self._connect(retry.deadline)
             except BusError as error:
                 self._disconnect()
-                await asyncio.sleep(retry.delay(error, now=clock()))
+                if not self._state.yields(error):
+                    await asyncio.sleep(retry.delay(error, now=clock()))
 
     async def _reconnect(self) -> None:
         self._news.clear()
@@ -234,6 +236,7 @@ class AsyncStream:
 
     async def settle(self, event: Delivered, said: Acknowledgement) -> None:
         """Say *said* about *event*; what can't be said because the connection broke is said when it comes again."""
+        attempts = event.attempts
         try:
             await self._acknowledge(said)
         except BusError as error:
@@ -242,7 +245,16 @@ class AsyncStream:
             elif self._closed or not self._state.put_off(event, said, error):
                 raise
         else:
-            self._state.settled(event, said)
+            self._state.settled(event, said, attempts=attempts)
+
+    def trace(self, spans: HandleSpans) -> None:
+        """Tell *spans* what becomes of the events."""
+        self._state.spans = spans
+
+    @property
+    def spans(self) -> HandleSpans | None:
+        """Who is told what becomes of the events, if somebody traces."""
+        return self._state.spans
 
     # -- what a worker runs
 
@@ -274,6 +286,7 @@ class AsyncStream:
     async def close(self) -> None:
         """End the subscription. May be called more than once."""
         self._closed = True
+        self._state.closed()
         if self._connection is not None:
             self._connection.close()
         self._news.set()
@@ -296,6 +309,8 @@ class AsyncStream:
 
     def __del__(self) -> None:
         connection = getattr(self, "_connection", None)
+        if hasattr(self, "_state"):
+            self._state.closed()
         if connection is not None:
             with suppress(RuntimeError):  # the loop has been closed, and with it the connection
                 connection.close()

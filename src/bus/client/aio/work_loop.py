@@ -9,6 +9,7 @@ from typing import Protocol
 from bus.client.aio.delivery import AsyncDelivery
 from bus.client.aio.handling import AsyncHandler, AsyncHandling
 from bus.client.aio.stream import AsyncStream
+from bus.client.aio.tracing import traced
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.get_options import GetOptions
 from bus.client.core.jobs import Jobs
@@ -29,10 +30,10 @@ class AsyncWorkLoop:
 
     def __init__(self, client: AsyncSubscribing, handler: AsyncHandler, plan: WorkPlan) -> None:
         self._client = client
-        self._handler = handler
+        self._handler = self._call = handler
         self._plan = plan
         self._handling = AsyncHandling(plan)
-        self._jobs: Jobs[AsyncDelivery] = Jobs(redelivery=plan.redelivery)
+        self._jobs: Jobs[AsyncDelivery] = Jobs(redelivery=plan.lease)
         self._tasks: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(plan.concurrency)
         self._stopped = asyncio.Event()
@@ -44,6 +45,7 @@ class AsyncWorkLoop:
         with stopping_on_signals(lambda: loop.call_soon_threadsafe(self.stop), wanted=self._plan.signals):
             async with self._client.subscribe(self._plan.subscription) as stream:
                 stream.serve(self._jobs)
+                self._call = traced(self._handler, stream.spans)
                 await self._work(stream)
 
     def stop(self) -> None:
@@ -76,22 +78,30 @@ class AsyncWorkLoop:
 
     async def _handle(self, event: AsyncDelivery, problem: UndecodableEventError | None) -> None:
         async with self._slots:
-            if self._stopped.is_set():
-                await self._settle(event, self._handling.give_back(event))
-            elif self._jobs.begin(event):
-                try:
-                    await self._run(event, problem)
-                finally:
-                    self._jobs.end(event)
-            else:
-                report_stale(event)
+            again: AsyncDelivery | None = event
+            while again is not None:
+                again = await self._attempt(again, problem)
+
+    async def _attempt(self, event: AsyncDelivery, problem: UndecodableEventError | None) -> AsyncDelivery | None:
+        """Handle one delivery; returns the next one of its event if that is here already."""
+        again = None
+        if self._stopped.is_set():
+            await self._settle(event, self._handling.give_back(event))
+        elif self._jobs.begin(event):
+            try:
+                await self._run(event, problem)
+            finally:
+                again = self._jobs.end(event)
+        else:
+            report_stale(event)
+        return again
 
     async def _run(self, event: AsyncDelivery, problem: UndecodableEventError | None) -> None:
         """Await the handler, and say what came of it."""
         try:
             if problem is not None:
                 raise problem
-            result = await self._handler(event)
+            result = await self._call(event)
         except BaseException as error:
             if self._ends_by(error):
                 raise
@@ -115,7 +125,7 @@ class AsyncWorkLoop:
 
     async def _extend(self) -> None:
         while True:
-            await asyncio.sleep(self._plan.extension)
+            await asyncio.sleep(self._jobs.extension)
             await self._handling.extend(self._jobs.running())
 
     async def _wake(self, stream: AsyncStream) -> None:

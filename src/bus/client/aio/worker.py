@@ -28,8 +28,10 @@ class AsyncWorker:
         concurrency: handlers that run at once, and events on their way to this worker.
         order: with ``"key"`` no two events of one key are handled at once, by any worker of this consumer.
         start: where a consumer that is new begins, as in `AsyncClient.get`.
-        redelivery: seconds, or text such as ``"30s"``, after which others get the events of a worker that died.
-        redelivery_count: attempts in all before an event goes to the dead letters; 0 for no limit.
+        redelivery: seconds, or text such as ``"1m"``, after which others get the events of a worker that died; None
+            for what the consumer has, and 30 seconds if it is new.
+        redelivery_count: attempts in all before an event goes to the dead letters, 0 for no limit; None for what the
+            consumer has, and 5 if it is new.
         backoff: seconds, or text, until the second, third, … attempt; the last one repeats.
         signals: stop on SIGTERM and SIGINT, if `run` is called by the main thread and the program handles them
             nowhere else; False leaves them alone.
@@ -45,8 +47,8 @@ class AsyncWorker:
         concurrency: int = 8,
         order: Literal["key"] | None = None,
         start: Start = "oldest",
-        redelivery: Duration = "30s",
-        redelivery_count: int = 5,
+        redelivery: Duration | None = None,
+        redelivery_count: int | None = None,
         backoff: Sequence[Duration] = ("1s", "5s", "30s"),
         signals: bool = True,
     ) -> None:
@@ -56,7 +58,7 @@ class AsyncWorker:
             concurrency=concurrency,
             order=order,
             start=start,
-            redelivery=in_seconds(redelivery),
+            redelivery=None if redelivery is None else in_seconds(redelivery),
             redelivery_count=redelivery_count,
             backoff=tuple(map(in_seconds, backoff)),
             signals=signals,

@@ -12,14 +12,16 @@ from bus.client.blocking.batching import publish_each
 from bus.client.blocking.connection import Pool
 from bus.client.blocking.delivery import Delivery
 from bus.client.blocking.stream import Stream
+from bus.client.blocking.watch import Watch
 from bus.client.core import forks
-from bus.client.core.draft import EventFields, encode_batch
+from bus.client.core.draft import EventFields, OutgoingEvent, encode_batch, encode_event
 from bus.client.core.get_options import GetOptions
-from bus.client.core.outcomes import check, receipt_in
+from bus.client.core.outcomes import check, own_receipt, receipt_in
 from bus.client.core.request import REPEATABLE, Acknowledgement, Method, Parameters, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
 from bus.client.core.stream import StreamState
+from bus.client.core.watch import WatchState
 from bus.errors import BusError, DuplicateKeyError
 from bus.event import Draft, Receipt
 
@@ -36,24 +38,42 @@ class Calls:
         self._requests = requests
         self._pool = Pool(requests.endpoint, tls=tls)
         self._timeout = timeout
-        self._streams: WeakSet[Stream] = WeakSet()
+        self._streams: WeakSet[Stream | Watch] = WeakSet()
         forks.on_fork(self._forked)
 
     # -- publishing
 
-    def publish(self, line: bytes, *, keyed: bool, timeout: float | None) -> Receipt:
+    def publish(self, event: OutgoingEvent, *, timeout: float | None) -> Receipt:
         """Publish one event; with a key it is sent again when a connection breaks."""
-        retry = self._retry(timeout, repeatable=keyed)
+        write = partial(self._requests.publish, encode_event(event))
+        retry = self._retry(timeout, repeatable=bool(event.key))
         try:
-            return self._pool.call(partial(self._requests.publish, line), receipt_in, retry)
+            return self._pool.call(write, receipt_in, retry)
         except DuplicateKeyError as error:
-            if retry.uncertain and error.receipt:
-                return error.receipt  # the first one with this key was this one
-            raise
+            return own_receipt(error, retry)
 
-    def publish_batch(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> Receipt:
-        """Publish *events* as a whole."""
-        return self._call(partial(self._requests.publish, encode_batch(events)), receipt_in, timeout=timeout)
+    def publish_if(self, event: OutgoingEvent, expected: Parameters, *, timeout: float | None) -> Receipt:
+        """Publish one event if the log ends where *expected* says."""
+        write = partial(self._requests.publish_if, encode_event(event), expected)
+        retry = self._retry(timeout, repeatable=bool(event.key))
+        try:
+            return self._pool.call(write, receipt_in, retry)
+        except DuplicateKeyError as error:
+            return own_receipt(error, retry)
+
+    def publish_later(self, event: OutgoingEvent, when: Parameters, *, timeout: float | None) -> Receipt:
+        """Have the server publish one event when it is due, as *when* or the event itself says."""
+        return self.ask("", receipt_in, method="POST", query=when, body=encode_event(event), timeout=timeout)
+
+    def publish_batch(
+        self, events: Iterable[EventFields | Draft], *, expected: Parameters | None, timeout: float | None
+    ) -> Receipt:
+        """Publish *events* as a whole, if the log ends where *expected* says."""
+        body = encode_batch(events)
+        write = (
+            partial(self._requests.publish_if, body, expected) if expected else partial(self._requests.publish, body)
+        )
+        return self._call(write, receipt_in, timeout=timeout)
 
     def publish_each(self, events: Iterable[EventFields | Draft], *, timeout: float | None) -> list[Receipt | BusError]:
         """Publish *events* independently, up to 1,000 in a request."""
@@ -61,16 +81,24 @@ class Calls:
 
     def publish_and_wait(
         self,
-        line: bytes,
+        event: OutgoingEvent,
         read: Callable[[Response], _T],
         *,
         wait: Literal["reply", "confirm"],
         timeout: float | None,
         count: int = 1,
+        expected: Parameters | None = None,
     ) -> _T:
         """Publish one event, and have what *read* makes of the answer when others have done their part."""
         seconds = self._seconds(timeout)
-        write = partial(self._requests.publish_and_wait, line, wait=wait, timeout=seconds, count=count)
+        write = partial(
+            self._requests.publish_and_wait,
+            encode_event(event),
+            wait=wait,
+            timeout=seconds,
+            count=count,
+            expected=expected,
+        )
         return self._call(write, read, timeout=seconds + MARGIN)
 
     # -- subscribing
@@ -92,6 +120,12 @@ class Calls:
         self._call(partial(self._requests.acknowledge, said), check, repeatable=True)
 
     # -- around it
+
+    def watch(self, state: WatchState) -> Watch:
+        """What the server counts, from when it is first asked for."""
+        watch = Watch(state, requests=self._requests, pool=self._pool, patience=self._timeout)
+        self._streams.add(watch)
+        return watch
 
     def ask(
         self,

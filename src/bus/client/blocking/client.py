@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, Unpack, overload
 
@@ -15,23 +16,30 @@ from bus.client.blocking.namespaces import Namespaces
 from bus.client.blocking.schedules import Schedules
 from bus.client.blocking.stored_events import StoredEvents
 from bus.client.blocking.stream import Stream
+from bus.client.blocking.tracing import TracedCalls
+from bus.client.blocking.watch import Watch
 from bus.client.blocking.worker import Worker
 from bus.client.core.credentials import Credentials, Token
-from bus.client.core.draft import EventFields, encode_draft
+from bus.client.core.draft import EventFields, OutgoingEvent, expectation
 from bus.client.core.get_options import Duration, GetOptions, Start, in_seconds, subjects_in
-from bus.client.core.outcomes import payload_in, receipt_in
+from bus.client.core.outcomes import answer_as, payload_in, receipt_in
 from bus.client.core.request import DEFAULT_URL, Acknowledgement, Action, Endpoint, Requests, fitting_ids
 from bus.client.core.response import Response
 from bus.client.core.retry import DEFAULT_TIMEOUT
 from bus.client.core.schedules import delay_query
 from bus.client.core.stream_notices import Dropped, Gap
 from bus.client.core.tls import File, make_tls
+from bus.client.core.tracing import find_tracing
+from bus.client.core.watch import SERVER, WatchState
 from bus.client.core.worker_plan import WorkOptions
-from bus.errors import BusError
+from bus.errors import BusError, InvalidParameterError
 from bus.event import Draft, Receipt
+from bus.overview import ServerDescription
 
 if TYPE_CHECKING:
     from ssl import SSLContext
+
+    from opentelemetry.trace import TracerProvider
 
 
 class Client:
@@ -52,16 +60,18 @@ class Client:
         cert: a file of the certificate that this program shows and of its key, or a pair of files; by default those
             named in ``BUS_CERT_FILE`` and ``BUS_KEY_FILE``.
         tls: in place of *ca* and *cert*, a context of your own.
+        tracing: where spans go: a provider of OpenTelemetry's, True for the one that the program sets, False for
+            nowhere; by default to the program's if it has set one before it makes the client.
 
     Attributes:
         consumers: the durable consumers of the server: list, change, pause, move and forget them.
-        events: what is stored: read one event, delete.
+        events: what is stored: read one event, or the newest first, and delete.
         namespaces: the namespaces of the server, and what is in them.
         schedules: events that are published later: list, cancel, have them recur.
 
     Raises:
         InvalidParameterError: *url* can't be read, *token* or *headers* can't be sent, a file of *ca* or *cert* can't
-            be used, or *tls* is given beside them.
+            be used, or *tls* is given beside them; or *tracing* is wanted, and OpenTelemetry isn't installed.
     """
 
     def __init__(
@@ -74,12 +84,15 @@ class Client:
         ca: File | None = None,
         cert: File | tuple[File, File] | None = None,
         tls: SSLContext | None = None,
+        tracing: TracerProvider | bool | None = None,
     ) -> None:
         self._endpoint = Endpoint.parse(url)
         credentials = Credentials(userinfo=self._endpoint.userinfo, token=token, headers=headers)
         requests = Requests(self._endpoint, credentials)
         context = make_tls(self._endpoint, tls=tls, ca=ca, cert=cert)
-        self._calls = Calls(requests, timeout=timeout, tls=context)
+        found = find_tracing(tracing, self._endpoint)
+        make = partial(TracedCalls, found) if found else Calls
+        self._calls: Calls = make(requests, timeout=timeout, tls=context)
         self.consumers = Consumers(self._calls)
         self.namespaces = Namespaces(self._calls)
         self.schedules = Schedules(self._calls)
@@ -101,6 +114,8 @@ class Client:
         ttl: Duration | None = None,
         delay: Duration | None = None,
         deliver_at: datetime | str | None = None,
+        expect: int | None = None,
+        expect_subject: int | None = None,
         confirm: int = 0,
         timeout: float | None = None,
     ) -> Receipt:
@@ -121,6 +136,8 @@ class Client:
             ttl: seconds, or text such as ``"15m"``, after its time in which it is delivered; by default for ever.
             delay: publish it only after so many seconds, or text such as ``"15m"``; the server keeps it until then.
             deliver_at: publish it only then, a ``datetime`` with a time zone or RFC 3339 text.
+            expect: store it only if this is the last index of its namespace, 0 if there is no event yet.
+            expect_subject: store it only if this is the last index of its subject, 0 if that has no event yet.
             confirm: return only once so many different consumers have acknowledged the event.
             timeout: seconds it may take in all, 60 at most with *confirm*; by default the client's.
 
@@ -130,6 +147,7 @@ class Client:
 
         Raises:
             DuplicateKeyError: the subject had this key before; the error has the first event's receipt.
+            WrongIndexError: the log doesn't end where *expect* or *expect_subject* says; with the actual index.
             InvalidError: this can't be an event.
             UnknownNamespaceError: the server doesn't serve the namespace of *subject*.
             TooLargeError: the event is larger than the server takes.
@@ -138,17 +156,31 @@ class Client:
             StorageError: the server can't store it, because its disk is full or fails.
             ConnectionFailedError: the server can't be reached, or the connection broke.
         """
-        line = encode_draft(subject, payload, key, trace_id, id, response_subject, created_at, headers, ttl, deliver_at)
-        if delay is not None or deliver_at is not None:
+        event = OutgoingEvent(
+            subject, payload, key, trace_id, id, response_subject, created_at, headers or None, ttl, deliver_at
+        )
+        later = delay is not None or deliver_at is not None
+        expected = expectation(expect, expect_subject, later=later)
+        if later:
             query = delay_query(delay, deliver_at, confirm=confirm)
-            return self._calls.ask("", receipt_in, method="POST", query=query, body=line, timeout=timeout)
+            return self._calls.publish_later(event, query, timeout=timeout)
         if confirm:
-            return self._calls.publish_and_wait(line, receipt_in, wait="confirm", timeout=timeout, count=confirm)
-        return self._calls.publish(line, keyed=bool(key), timeout=timeout)
+            return self._calls.publish_and_wait(
+                event, receipt_in, wait="confirm", timeout=timeout, count=confirm, expected=expected
+            )
+        if expected:
+            return self._calls.publish_if(event, expected, timeout=timeout)
+        return self._calls.publish(event, timeout=timeout)
 
     @overload
     def put_many(
-        self, events: Iterable[EventFields | Draft], *, atomic: Literal[True] = True, timeout: float | None = None
+        self,
+        events: Iterable[EventFields | Draft],
+        *,
+        atomic: Literal[True] = True,
+        expect: int | None = None,
+        expect_subject: int | None = None,
+        timeout: float | None = None,
     ) -> Receipt: ...
 
     @overload
@@ -157,7 +189,13 @@ class Client:
     ) -> list[Receipt | BusError]: ...
 
     def put_many(
-        self, events: Iterable[EventFields | Draft], *, atomic: bool = True, timeout: float | None = None
+        self,
+        events: Iterable[EventFields | Draft],
+        *,
+        atomic: bool = True,
+        expect: int | None = None,
+        expect_subject: int | None = None,
+        timeout: float | None = None,
     ) -> Receipt | list[Receipt | BusError]:
         """Publish several events, as one batch or independently of each other.
 
@@ -167,6 +205,8 @@ class Client:
             events: mappings such as ``{"subject": "orders.created", "payload": 1}``, with the names of `put`.
             atomic: store them as a whole or not at all: up to 16,384 events of one namespace. Otherwise each is
                 stored for itself, and there may be any number of them.
+            expect: store a batch only if this is the last index of its namespace, 0 if there is no event yet.
+            expect_subject: store a batch, whose events have one subject, only if this is the last index of that.
             timeout: seconds it may take in all, for independent events each request of up to 1,000 of them;
                 by default the client's.
 
@@ -174,8 +214,11 @@ class Client:
             The receipt of the last event of a batch; of independent events what became of each, in order:
                 its receipt, or the error that refused it.
         """
+        expected = expectation(expect, expect_subject)
         if atomic:
-            return self._calls.publish_batch(events, timeout=timeout)
+            return self._calls.publish_batch(events, expected=expected, timeout=timeout)
+        if expected:
+            raise InvalidParameterError("expect goes with a batch: not with atomic=False")
         return self._calls.publish_each(events, timeout=timeout)
 
     # -- subscribing
@@ -205,8 +248,9 @@ class Client:
         Parameters:
             subject: a pattern such as ``orders.*`` or ``orders.>``, or several of one namespace.
             start: ``"newest"``, ``"oldest"``, an event's id (begins after it), an index, a ``datetime`` with a time
-                zone, an age (a ``timedelta`` or text such as ``"15m"``), or ``-10`` for the last ten that match. It
-                counts for a durable consumer that is new.
+                zone, an age (a ``timedelta`` or text such as ``"15m"``), ``-10`` for the last ten that match, or
+                ``"last"`` for the newest of every subject that matches and all that comes later. It counts for a
+                durable consumer that is new.
             ack: with ``"manual"`` each event is delivered again until it is acknowledged.
             redelivery: how long an attempt may take, in seconds or as text such as ``"1m30s"``; several are
                 for the first, second, … attempt. By default 5 seconds.
@@ -326,8 +370,8 @@ class Client:
             ServiceError: the service rejected the request; the message is its reason.
             TimedOutError: no reply in time; the error has the receipt of the request, which is stored.
         """
-        line = encode_draft(subject, payload, key, trace_id, headers=headers, ttl=ttl)
-        return self._calls.publish_and_wait(line, payload_in, wait="reply", timeout=timeout)
+        event = OutgoingEvent(subject, payload, key, trace_id, headers=headers or None, ttl=ttl)
+        return self._calls.publish_and_wait(event, payload_in, wait="reply", timeout=timeout)
 
     def worker(self, subject: str | Sequence[str], handler: Handler, **options: Unpack[WorkOptions]) -> Worker:
         """A worker on this client, for programs that run and stop it themselves.
@@ -356,6 +400,30 @@ class Client:
         self.worker(subject, handler, **options).run()
 
     # -- around it
+
+    def server(self) -> ServerDescription:
+        """Ask what the server is, how it fares, and what the client may do.
+
+        Returns:
+            The server, as far as the client may know of it.
+
+        Raises:
+            UnauthorizedError: the server doesn't know the client.
+            ConnectionFailedError: the server can't be reached.
+        """
+        return self._calls.ask(SERVER, answer_as(ServerDescription))
+
+    def watch(self, *, interval: Duration | None = None, follow: bool = True) -> Watch:
+        """Watch all that the server counts: its namespaces, its durable consumers, itself.
+
+        Parameters:
+            interval: how often, in seconds or as text, from 100 ms to a minute; by default every second.
+            follow: go on; otherwise it is over after the first.
+
+        Returns:
+            The counts, as an iterator that can be closed; it raises what refuses it.
+        """
+        return self._calls.watch(WatchState(interval=interval, follow=follow))
 
     def health(self) -> bool:
         """Ask whether every namespace of the server takes events.

@@ -13,6 +13,7 @@ from bus.client.blocking.connection import Connection, Pool
 from bus.client.blocking.delivery import Delivery
 from bus.client.core import forks
 from bus.client.core.delivery import Delivered
+from bus.client.core.handle_spans import HandleSpans
 from bus.client.core.jobs import Jobs
 from bus.client.core.outcomes import check
 from bus.client.core.request import Acknowledgement, Requests
@@ -138,7 +139,7 @@ class Stream:
         self._disconnect()
         if self._closed or self._state.finished:
             return
-        if not reconnects(error):
+        if not (reconnects(error) or self._state.yields(error)):
             self.close()
             raise error
         self._state.report_lost(error)
@@ -162,7 +163,8 @@ class Stream:
                 self._connect(deadline)
             except BusError as error:
                 self._disconnect()
-                sleep(retry.delay(error, now=monotonic()))
+                if not self._state.yields(error):
+                    sleep(retry.delay(error, now=monotonic()))
 
     def _connect(self, deadline: float) -> None:
         self._requests.renew()
@@ -193,6 +195,7 @@ class Stream:
 
     def settle(self, event: Delivered, said: Acknowledgement) -> None:
         """Say *said* about *event*; what can't be said because the connection broke is said when it comes again."""
+        attempts = event.attempts
         try:
             self._acknowledge(said)
         except BusError as error:
@@ -202,11 +205,20 @@ class Stream:
                 raise
         else:
             with self._lock:
-                self._state.settled(event, said)
+                self._state.settled(event, said, attempts=attempts)
 
     def _put_off(self, event: Delivered, said: Acknowledgement, error: BusError) -> bool:
         with self._lock:
             return self._state.put_off(event, said, error)
+
+    def trace(self, spans: HandleSpans) -> None:
+        """Tell *spans* what becomes of the events."""
+        self._state.spans = spans
+
+    @property
+    def spans(self) -> HandleSpans | None:
+        """Who is told what becomes of the events, if somebody traces."""
+        return self._state.spans
 
     # -- what a worker runs
 
@@ -230,6 +242,7 @@ class Stream:
             return
         self._closed = True
         self._closing.put(None)
+        self._state.closed()
         connection = self._connection
         if connection is not None:
             connection.interrupt()

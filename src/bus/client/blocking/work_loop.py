@@ -18,6 +18,7 @@ from typing import Protocol
 from bus.client.blocking.delivery import Delivery
 from bus.client.blocking.handling import Handler, Handling, TakenEvent
 from bus.client.blocking.stream import Stream
+from bus.client.blocking.tracing import traced
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.get_options import GetOptions
 from bus.client.core.jobs import LONGEST_BLIND_WAIT, Jobs
@@ -38,10 +39,10 @@ class WorkLoop:
 
     def __init__(self, client: Subscribing, handler: Handler, plan: WorkPlan) -> None:
         self._client = client
-        self._handler = handler
+        self._handler = self._call = handler
         self._plan = plan
         self._handling = Handling(plan)
-        self._jobs: Jobs[Delivery] = Jobs(redelivery=plan.redelivery)
+        self._jobs: Jobs[Delivery] = Jobs(redelivery=plan.lease)
         self._queue: SimpleQueue[TakenEvent | None] = SimpleQueue()
         self._stops: SimpleQueue[BaseException | None] = SimpleQueue()  # its put is safe in a signal handler
         self._draining = Flag()
@@ -54,6 +55,7 @@ class WorkLoop:
         subscribed = self._plan.subscription
         with stopping_on_signals(self.stop, wanted=self._plan.signals), self._client.subscribe(subscribed) as stream:
             stream.serve(self._jobs)
+            self._call = traced(self._handler, stream.spans)
             reader = self._begin(self._read, stream)
             handlers = [self._begin(self._work) for _ in range(self._plan.concurrency)]
             extender = self._begin(self._extend)
@@ -105,22 +107,30 @@ class WorkLoop:
                 return
 
     def _handle(self, event: Delivery, problem: UndecodableEventError | None) -> None:
+        again: Delivery | None = event
+        while again is not None and not self._forked:
+            again = self._attempt(again, problem)
+
+    def _attempt(self, event: Delivery, problem: UndecodableEventError | None) -> Delivery | None:
+        """Handle one delivery; returns the next one of its event if that is here already."""
+        again = None
         if self._draining.is_set():
             self._handling.give_back(event)
         elif self._jobs.begin(event):
             try:
                 self._run(event, problem)
             finally:
-                self._jobs.end(event)
+                again = self._jobs.end(event)
         else:
             report_stale(event)
+        return again
 
     def _run(self, event: Delivery, problem: UndecodableEventError | None) -> None:
         """Call the handler, and say what came of it."""
         try:
             if problem is not None:
                 raise problem
-            result = self._handler(event)
+            result = self._call(event)
         except BaseException as error:
             if self._forked:
                 raise
@@ -135,7 +145,7 @@ class WorkLoop:
         return os.getpid() != self._process
 
     def _extend(self) -> None:
-        while not self._drained.wait(self._plan.extension):
+        while not self._drained.wait(self._jobs.extension):
             self._handling.extend(self._jobs.running())
 
     def __repr__(self) -> str:

@@ -13,13 +13,16 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from math import isinf
-from typing import Any, Generic
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
 from bus.client.core.delivery import D, Delivered
 from bus.errors import InvalidEventError
+from bus.event import Event
 from bus.sse import ServerSentEvent, read_block
+
+E = TypeVar("E", bound=Event)
 
 UNREADABLE = (msgspec.MsgspecError, ValueError, RecursionError, OverflowError, InvalidOperation)
 _LONGEST_INTEGER = 4300
@@ -67,7 +70,7 @@ class EventDecoder(Generic[D]):
     def __init__(self, kind: type[D], payload_type: Any) -> None:
         self._kind = kind
         self._any = payload_type is Any
-        self._decode: Callable[[bytes], D] = msgspec.json.Decoder(_typed(kind, payload_type)).decode
+        self._decode: Callable[[bytes], D] = msgspec.json.Decoder(typed(kind, payload_type)).decode
         self._decode_envelope: Callable[[bytes], D] | None = None  # made when first needed
 
     def decode(self, frames: Sequence[bytes], blocks: Sequence[bytes]) -> Iterator[list[D] | UndecodableEventError]:
@@ -106,7 +109,7 @@ class EventDecoder(Generic[D]):
     def _envelope(self, frame: bytes) -> D:
         """The event with its payload left as it is."""
         if self._decode_envelope is None:
-            self._decode_envelope = msgspec.json.Decoder(_typed(self._kind, msgspec.Raw)).decode
+            self._decode_envelope = msgspec.json.Decoder(typed(self._kind, msgspec.Raw)).decode
         return self._decode_envelope(frame)
 
     def __repr__(self) -> str:
@@ -128,7 +131,7 @@ def _integer(text: str) -> int | Decimal:
     return int(text) if len(text) <= _LONGEST_INTEGER else Decimal(text)
 
 
-def _typed(kind: type[D], payload_type: Any) -> type[D]:
+def typed(kind: type[E], payload_type: Any) -> type[E]:
     """*kind* with payloads decoded as *payload_type*."""
     if payload_type is Any:
         return kind

@@ -9,7 +9,8 @@ from typing import Any, Required, TypedDict
 import msgspec
 
 from bus.client.core.get_options import Duration, written_duration
-from bus.errors import InvalidEventError
+from bus.client.core.request import Parameters
+from bus.errors import InvalidEventError, InvalidParameterError
 from bus.event import Draft
 from bus.payload import one_line
 
@@ -43,7 +44,9 @@ class EventFields(TypedDict, total=False):
     ttl: Duration | None
 
 
-class _Draft(msgspec.Struct, omit_defaults=True):
+class OutgoingEvent(msgspec.Struct, omit_defaults=True):
+    """One event as a caller gives it; its ``ttl`` is as on the wire once it was encoded."""
+
     subject: str
     payload: Any
     key: str | None = None
@@ -52,8 +55,20 @@ class _Draft(msgspec.Struct, omit_defaults=True):
     response_subject: str | None = None
     created_at: datetime | str | None = None
     headers: Mapping[str, str] | None = None
-    ttl: str | None = None
+    ttl: Duration | None = None
     deliver_at: datetime | str | None = None
+
+
+def expectation(expect: int | None, expect_subject: int | None, *, later: bool = False) -> Parameters | None:
+    """What says where the log is to end; None if that doesn't matter.
+
+    Raises `InvalidParameterError` for an event that is published *later*: nobody knows yet where the log ends then.
+    """
+    given = (("expect", expect), ("expect_subject", expect_subject))
+    found = [(name, str(index)) for name, index in given if index is not None]
+    if found and later:
+        raise InvalidParameterError("nobody knows yet where the log will end: give a time or expect")
+    return found or None
 
 
 def encode_payload(payload: Any) -> bytes:
@@ -68,27 +83,14 @@ def encode_payload(payload: Any) -> bytes:
         raise InvalidEventError(f"the payload can't be written as JSON: {error}") from None
 
 
-def encode_draft(
-    subject: str,
-    payload: Any,
-    key: str | None = None,
-    trace_id: str | None = None,
-    id: str | None = None,
-    response_subject: str | None = None,
-    created_at: datetime | str | None = None,
-    headers: Mapping[str, str] | None = None,
-    ttl: Duration | None = None,
-    deliver_at: datetime | str | None = None,
-) -> bytes:
+def encode_event(event: OutgoingEvent) -> bytes:
     """One event as one line of JSON. Raises `InvalidEventError` when the payload can't be written."""
     try:
-        lifetime = None if ttl is None else written_duration(ttl)
-        draft = _Draft(
-            subject, payload, key, trace_id, id, response_subject, created_at, headers or None, lifetime, deliver_at
-        )
-        return one_line(_encoder.encode(draft))
+        if event.ttl is not None:
+            event.ttl = written_duration(event.ttl)
+        return one_line(_encoder.encode(event))
     except _NOT_ENCODABLE as error:
-        raise InvalidEventError(f"the event for {subject!a} can't be written as JSON: {error}") from None
+        raise InvalidEventError(f"the event for {event.subject!a} can't be written as JSON: {error}") from None
 
 
 def encode_fields(fields: Mapping[str, Any]) -> bytes:
@@ -97,9 +99,9 @@ def encode_fields(fields: Mapping[str, Any]) -> bytes:
     Raises `InvalidEventError` when a field is unknown, the subject is missing or the payload can't be written.
     """
     try:
-        return encode_draft(**{"payload": None, **fields})
+        return encode_event(OutgoingEvent(**{"payload": None, **fields}))
     except TypeError as error:
-        raise InvalidEventError(f"not the fields of an event: {_reason(error)}") from None
+        raise InvalidEventError(f"not the fields of an event: {str(error)[:1].lower()}{str(error)[1:]}") from None
 
 
 def encode_draft_line(event: Mapping[str, Any] | Draft) -> tuple[bytes, bool]:
@@ -112,7 +114,3 @@ def encode_draft_line(event: Mapping[str, Any] | Draft) -> tuple[bytes, bool]:
 def encode_batch(events: Iterable[Mapping[str, Any] | Draft]) -> bytes:
     """Several events as a JSON array. Raises `InvalidEventError`."""
     return b"[%b]" % b",".join([encode_draft_line(event)[0] for event in events])
-
-
-def _reason(error: TypeError) -> str:
-    return str(error).removeprefix("encode_draft() ").replace("keyword argument", "field")

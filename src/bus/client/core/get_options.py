@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -14,7 +14,8 @@ from bus.units import format_duration, parse_duration
 
 Start = str | int | datetime | timedelta
 """Where to begin: ``"oldest"``, ``"newest"``, an event id to start after, an index, a ``datetime`` with a time
-zone, an age (a ``timedelta`` or text such as ``"15m"``), or ``-10`` for the last ten that match."""
+zone, an age (a ``timedelta`` or text such as ``"15m"``), ``-10`` for the last ten that match, or ``"last"`` for
+the newest of each subject."""
 
 Duration = str | float
 """Seconds, or text such as ``"1m30s"``."""
@@ -24,7 +25,8 @@ Duration = str | float
 class GetOptions:
     """What a subscriber asks for; what is left at None is the server's to choose.
 
-    The last four are between the subscriber and its client. ``Client.get`` says what each of them means.
+    The last four are between the subscriber and its client. ``Client.get`` says what each of them means. Those of
+    the terms that are ``wishes`` are for a consumer that is new: one that has others keeps them.
     """
 
     subjects: tuple[str, ...]
@@ -41,6 +43,7 @@ class GetOptions:
     payload_type: Any = Any
     on_gap: Callable[[Gap], object] | None = None
     on_dropped: Callable[[Dropped], object] | None = None
+    wishes: frozenset[Literal["redelivery", "redelivery_count"]] = frozenset()
 
     @property
     def manual(self) -> bool:
@@ -50,6 +53,15 @@ class GetOptions:
     def durable(self) -> bool:
         """Whether the server keeps the position, under the consumer's name."""
         return self.consumer is not None
+
+    def without_wishes(self) -> GetOptions:
+        """What it asks for where its wishes are not the consumer's terms."""
+        return replace(
+            self,
+            redelivery=None if "redelivery" in self.wishes else self.redelivery,
+            redelivery_count=None if "redelivery_count" in self.wishes else self.redelivery_count,
+            wishes=frozenset(),
+        )
 
     def parameters(self, *, start: int | None = None, limit: int | None = None, worker: str = "") -> Parameters:
         """What the server is asked, with *start* and *limit* in place of its own if given.

@@ -1,4 +1,4 @@
-"""What a client asks about namespaces, and what it is told."""
+"""What a client asks about namespaces, and how it is written."""
 
 from __future__ import annotations
 
@@ -6,48 +6,49 @@ from typing import Literal
 from urllib.parse import quote
 
 import msgspec
+from msgspec import UNSET, UnsetType
+
+from bus.namespace import NamespaceDescription
 
 PATH = "v1/namespaces"
 
+FLAGS = "default"
+"""Stands for what the server's flags say."""
 
-class Namespace(msgspec.Struct, frozen=True):
-    """A namespace of a server, at a glance.
-
-    Attributes:
-        namespace: its name.
-        first_index: the index of its oldest event.
-        next_index: the index that its next event gets.
-        events: how many it holds.
-        bytes: what they take, on the disk or in memory.
-        segments: how many segments they are in.
-        published: events that were published since the server started.
-        subscribers: its open streams.
-        delivered_bytes: what its streams got since the server started.
-        keys: deduplication keys that are remembered.
-        writable: whether it takes events.
-        storage: ``"disk"`` or ``"memory"``.
-        quota: bytes that it may have, None for no limit.
-    """
-
-    namespace: str
-    first_index: int
-    next_index: int
-    events: int
-    bytes: int
-    segments: int
-    published: int
-    subscribers: int
-    delivered_bytes: int
-    keys: int
-    writable: bool
-    storage: Literal["disk", "memory"]
-    quota: int | None
+CompactSetting = Literal["subject", "key", "none", "default"]
 
 
 class NamespaceList(msgspec.Struct, frozen=True):
     """The namespaces of a server."""
 
-    namespaces: list[Namespace]
+    namespaces: list[NamespaceDescription]
+
+
+class _Change(msgspec.Struct):
+    """The body of a change."""
+
+    storage: str | UnsetType
+    retention: str | UnsetType | None
+    max_bytes: int | str | UnsetType | None
+    compact: str | UnsetType | None
+
+
+def encode_change(
+    *,
+    storage: Literal["disk", "memory"] | None = None,
+    retention: str | None = None,
+    max_bytes: int | str | None = None,
+    compact: CompactSetting | None = None,
+) -> bytes:
+    """The body that says what is to be so of a namespace; None is left out."""
+    return msgspec.json.encode(
+        _Change(
+            storage=UNSET if storage is None else storage,
+            retention=None if retention == FLAGS else UNSET if retention is None else retention,
+            max_bytes=None if max_bytes == FLAGS else UNSET if max_bytes is None else max_bytes,
+            compact=None if compact == FLAGS else UNSET if compact is None else compact,
+        )
+    )
 
 
 def path_of(name: str) -> str:

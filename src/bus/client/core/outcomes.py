@@ -9,7 +9,9 @@ import msgspec
 
 from bus.client.core.decode import UNREADABLE, read_payload
 from bus.client.core.response import Response
+from bus.client.core.retry import Retry
 from bus.errors import (
+    AmbiguousEventError,
     BusError,
     ConflictError,
     ConnectionFailedError,
@@ -24,6 +26,7 @@ from bus.errors import (
     TooManyRequestsError,
     UnauthorizedError,
     UnavailableError,
+    WrongIndexError,
     error_class,
 )
 from bus.event import Receipt
@@ -52,6 +55,7 @@ _BY_STATUS: dict[int, type[BusError]] = {
     403: ForbiddenError,
     404: NotFoundError,
     409: ConflictError,
+    412: WrongIndexError,
     413: TooLargeError,
     421: MisdirectedError,
     429: TooManyRequestsError,
@@ -64,6 +68,7 @@ _BY_STATUS: dict[int, type[BusError]] = {
 class _Problem(msgspec.Struct):
     detail: str = ""
     code: str = ""
+    namespaces: list[str] = []
 
 
 class _Refusal(msgspec.Struct):
@@ -87,6 +92,13 @@ def receipt_in(response: Response) -> Receipt:
     if receipt is None:
         raise ConnectionFailedError(f"answered {response.status} without a receipt: is this a Bus server?")
     return receipt
+
+
+def own_receipt(error: DuplicateKeyError, retry: Retry) -> Receipt:
+    """The receipt of an event whose key was processed before because it was sent again; else raises *error*."""
+    if retry.uncertain and error.receipt:
+        return error.receipt
+    raise error
 
 
 def payload_in(response: Response) -> Any:
@@ -124,6 +136,10 @@ def error_in(response: Response) -> BusError:
     message = problem.detail or f"the server answered {response.status}"
     if issubclass(kind, UnavailableError) and (seconds := _number(response.headers.get(b"retry-after", b""))):
         return kind(message, retry_after=min(seconds, LONGEST_RETRY_AFTER))
+    if issubclass(kind, WrongIndexError):
+        return kind(message, actual=_number(response.headers.get(_INDEX, b"")))
+    if issubclass(kind, AmbiguousEventError):
+        return kind(message, namespaces=problem.namespaces)
     return _error(kind, message, _receipt(response))
 
 

@@ -173,11 +173,21 @@ class Requests:
         body = b"\n".join(lines)
         return b"%b%d\r\n\r\n%b" % ((self._heads or self._write_heads()).publish_lines, len(body), body)
 
+    def publish_if(self, body: bytes, expected: Parameters) -> bytes:
+        """Publish one event, or an array, if the log ends where *expected* says."""
+        return b"%b%d\r\n\r\n%b" % (self._head("POST", JSON, expected), len(body), body)
+
     def publish_and_wait(
-        self, body: bytes, *, wait: Literal["reply", "confirm"], timeout: float, count: int = 1
+        self,
+        body: bytes,
+        *,
+        wait: Literal["reply", "confirm"],
+        timeout: float,
+        count: int = 1,
+        expected: Parameters | None = None,
     ) -> bytes:
         """Publish one event and be answered when it was replied to, or acknowledged by *count* consumers."""
-        query: Parameters = [("wait", wait), ("timeout", format_duration(timeout))]
+        query: Parameters = [("wait", wait), ("timeout", format_duration(timeout)), *(expected or ())]
         if wait == "confirm":
             query.append(("count", str(count)))
         return b"%b%d\r\n\r\n%b" % (self._head("POST", JSON, query), len(body), body)
@@ -186,11 +196,11 @@ class Requests:
         head = self._head("PUT", JSON, said.parameters())
         return b"%b%d\r\n\r\n%b" % (head, len(said.reply), said.reply)
 
-    def subscribe(self, parameters: Parameters, *, last_event_id: str = "") -> bytes:
-        """Open a stream, after the event *last_event_id* if given."""
+    def subscribe(self, parameters: Parameters, *, last_event_id: str = "", path: str = "") -> bytes:
+        """Open a stream, after the event *last_event_id* if given; *path* is relative to the endpoint."""
         resumed = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
         accept = f"{SSE}, {PROBLEM}\r\nCache-Control: no-store\r\n"
-        return f"GET {self._target(parameters)}{self._common}{accept}{resumed}\r\n".encode()
+        return f"GET {self._target(parameters, path)}{self._common}{accept}{resumed}\r\n".encode()
 
     def ask(self, path: str, *, method: str = "GET", query: Parameters | None = None, body: bytes = b"") -> bytes:
         """A request to *path*, which is relative to the endpoint; *body* is JSON."""

@@ -4,7 +4,8 @@ durable consumer       the server knows
 ack=none               after the last event received (Last-Event-ID)
 ack=manual             at the oldest event that is not settled yet (start=index), because the consumer
                        and what was in flight ended with the connection
-nothing received yet   where the first connection began, which its `open` event told
+nothing received yet   where the first connection began, which its `open` event told; but with start="last" what that
+                       begins with is still to come, so it is asked for again
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class ResumePosition:
     """Where a subscription with *options* is."""
 
     def __init__(self, options: GetOptions) -> None:
-        self._options = options
+        self.options = options
         self._received = 0
         self._last: tuple[int, str] = 0, ""
         self._began: int | None = None
@@ -47,7 +48,7 @@ class ResumePosition:
         self._began, self._last = gap.next_index, (0, "")
 
     def await_settled(self, index: int) -> None:
-        if not self._options.durable:
+        if not self.options.durable:
             self._window.setdefault(index, False)
 
     def settle(self, index: int) -> None:
@@ -65,32 +66,34 @@ class ResumePosition:
     @property
     def complete(self) -> bool:
         """Whether as many events as were asked for are settled."""
-        return self._options.limit is not None and self._received - len(self._window) >= self._options.limit
+        return self.options.limit is not None and self._received - len(self._window) >= self.options.limit
 
     def target(self, *, worker: str) -> tuple[Parameters, str]:
         """What the next connection asks for: parameters and the id to resume after."""
-        limit = None if self._options.limit is None else self._options.limit - self._received + len(self._window)
+        limit = None if self.options.limit is None else self.options.limit - self._received + len(self._window)
         start, last_event_id = self._start()
-        return self._options.parameters(start=start, limit=limit, worker=worker), last_event_id
+        return self.options.parameters(start=start, limit=limit, worker=worker), last_event_id
 
     def _start(self) -> tuple[int | None, str]:
-        if self._options.durable:
+        if self.options.durable:
             return None, ""
         if self._window:
             return next(iter(self._window)), ""
         index, event_id = self._last
         if _ID.fullmatch(event_id):
             return None, event_id
+        if not index and self.options.start == "last":
+            return None, ""
         return (index + 1 if index else self._began), ""
 
     def __str__(self) -> str:
         """Where it goes on, for a person."""
         start, last_event_id = self._start()
-        if self._options.durable:
-            return f"where consumer {self._options.consumer} is"
+        if self.options.durable:
+            return f"where consumer {self.options.consumer} is"
         if last_event_id:
             return f"after event {last_event_id}"
-        return f"at {self._options.start}" if start is None else f"at index {start}"
+        return f"at {self.options.start}" if start is None else f"at index {start}"
 
     def __repr__(self) -> str:
         return f"<ResumePosition {self}, {self._received} received, {len(self._window)} not settled>"

@@ -6,7 +6,7 @@
       └────────────────────── disconnected() ──────────────┘
 
 ``position`` knows where the next connection goes on; ``late`` what is still to be said of events of the last one;
-``jobs`` which events a worker has begun.
+``jobs`` which events a worker has begun; ``spans`` is told how each fares that is handed out, if somebody traces.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, Generic
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.delivery import D, Delivered, StreamConnection, settles
 from bus.client.core.get_options import GetOptions
+from bus.client.core.handle_spans import HandleSpans
 from bus.client.core.jobs import Jobs
 from bus.client.core.late_acks import LateAcks
 from bus.client.core.request import Acknowledgement, Parameters
@@ -30,11 +31,13 @@ from bus.client.core.stream_reader import StreamReader
 from bus.errors import (
     BusError,
     ConnectionFailedError,
+    ConsumerMismatchError,
     NotFoundError,
     NotOwnerError,
     StorageError,
     TimedOutError,
     TooManyRequestsError,
+    UnauthorizedError,
     UnavailableError,
     UnknownConsumerError,
 )
@@ -64,12 +67,14 @@ class StreamState(Generic[D]):
         self.connection: StreamConnection | None = None
         self.late = LateAcks()
         self.jobs: Jobs[D] | None = None
+        self.spans: HandleSpans | None = None
         self.backoff = Backoff()
         self.position = ResumePosition(options)
         self._reader = StreamReader(kind, options.payload_type)
         self._ready: deque[D | BusError | Gap | Dropped] = deque()
         self._worker = _new_worker()
         self._lost = False
+        self._redelivery: tuple[float, ...] = ()
 
     # -- connections
 
@@ -117,6 +122,8 @@ class StreamState(Generic[D]):
 
     def forked(self) -> None:
         """This is a child's copy: it goes on as somebody else."""
+        if self.spans is not None:
+            self.spans.forked()
         self.disconnected()
         self._worker = _new_worker()
 
@@ -129,6 +136,13 @@ class StreamState(Generic[D]):
         self._lost = True
         log.log(level, "the stream of %s broke and will go on %s: %s", self.options, self.position, error)
 
+    def yields(self, error: BusError) -> bool:
+        """Whether *error* may say no more than that the consumer has other terms than it wishes: these hold now."""
+        if not (self.options.wishes and isinstance(error, ConsumerMismatchError)):
+            return False
+        self.options = self.position.options = self.options.without_wishes()
+        return True
+
     def report_standing(self) -> None:
         """The stream stands, for the first time or again."""
         if self._lost:
@@ -140,6 +154,7 @@ class StreamState(Generic[D]):
     def serve(self, jobs: Jobs[D]) -> None:
         """Have what comes known to *jobs*, and what waits here already."""
         self.jobs = jobs
+        self._tell_jobs()
         for told in self._ready:
             if isinstance(told, UndecodableEventError | Delivered):
                 event: Any = told.event if isinstance(told, UndecodableEventError) else told
@@ -155,6 +170,8 @@ class StreamState(Generic[D]):
         while self._ready:
             told = self._ready.popleft()
             if isinstance(told, Delivered):
+                if self.spans is not None and self.jobs is None:
+                    self.spans.begin(told)
                 return told
             if isinstance(told, BusError):
                 raise told
@@ -168,7 +185,11 @@ class StreamState(Generic[D]):
             (self.options.on_dropped or log_dropped)(told)
 
     def feed(self, data: bytes) -> None:
-        """Take in the next bytes of the open connection. Raises `NotBusError`, `TooLargeError`."""
+        """Take in the next bytes of the open connection.
+
+        Raises `NotBusError`, `TooLargeError`, and `ConnectionFailedError` when the stream was ended because a token or
+        session is over: there may be a new one by now.
+        """
         for told in self._reader.feed(data):
             if isinstance(told, list):
                 self._accept(told)
@@ -215,8 +236,12 @@ class StreamState(Generic[D]):
 
     # -- what is said of events
 
-    def settled(self, event: Delivered, said: Acknowledgement) -> None:
-        """The server has taken *said*."""
+    def settled(self, event: Delivered, said: Acknowledgement, *, attempts: int) -> None:
+        """The server has taken *said* of what was delivered with so many *attempts*."""
+        if self.spans is not None:
+            self.spans.settled(event, said)
+        if self.jobs is not None and said.action == "nack":
+            self.jobs.give_back(event, attempts=attempts)
         if settles(said):
             self.position.settle(event.index)
 
@@ -233,11 +258,18 @@ class StreamState(Generic[D]):
         unreachable = isinstance(error, _NOT_NOW)
         unheard = unreachable and (not connection.live or (self.jobs is not None and self.jobs.runs(event)))
         if self.finished or said.action == "extend" or not (refused or unheard):
+            if self.spans is not None:
+                self.spans.refused(event, said, error)
             return False
         log.warning("%s of event %s will be said when it comes again: %s", said.action, event.id, error)
         self.late.keep(event, said)
-        self.settled(event, said)
+        self.settled(event, said, attempts=event.attempts)
         return True
+
+    def closed(self) -> None:
+        """Nothing more is said of events."""
+        if self.spans is not None:
+            self.spans.end()
 
     # -- what isn't an event
 
@@ -253,7 +285,9 @@ class StreamState(Generic[D]):
                 self._ready.append(told)
             case StreamEnd():
                 self._finish(told.reason)
-            case StorageError():
+            case UnauthorizedError():
+                raise ConnectionFailedError(f"the server ended the stream: {told}")
+            case BusError():
                 self._ready.append(told)
                 self.finished = True
 
@@ -261,8 +295,15 @@ class StreamState(Generic[D]):
         self.position.open(told.next_index)
         self.silence = max(SILENCE, HEARTBEATS * told.heartbeat)
         self.backoff.reset(told.retry)
+        self._redelivery = told.redelivery
+        self._tell_jobs()
         if self.connection is not None and not self.connection.consumer_id:
             self.connection.consumer_id = told.consumer_id
+
+    def _tell_jobs(self) -> None:
+        """How long an attempt may take is the consumer's to say, not the worker's."""
+        if self.jobs is not None and self._redelivery:
+            self.jobs.redelivery = min(self._redelivery)
 
     def _finish(self, reason: str) -> None:
         """The server ended the stream: for good, or to be taken up again when it is back."""

@@ -7,7 +7,7 @@ import logging
 import msgspec
 
 from bus.client.core.retry import NotBusError
-from bus.errors import StorageError
+from bus.errors import BusError, StorageError, error_class
 from bus.sse import ServerSentEvent
 
 log = logging.getLogger("bus.client")
@@ -48,11 +48,16 @@ class Dropped(msgspec.Struct, frozen=True):
 
 
 class StreamOpen(msgspec.Struct):
-    """The stream stands, and begins at ``next_index``; *heartbeat* is the time between signs of life, in seconds."""
+    """The stream stands, and begins at ``next_index``.
+
+    ``heartbeat`` is the time between signs of life, in seconds, and ``redelivery`` the time that each attempt may take,
+    empty if the server doesn't say.
+    """
 
     next_index: int | None = None
     consumer_id: str = ""
     heartbeat: float = 0.0
+    redelivery: tuple[float, ...] = ()
     retry: float | None = None
 
 
@@ -62,13 +67,14 @@ class StreamEnd(msgspec.Struct):
     reason: str = ""
 
 
-Notice = StreamOpen | Gap | Dropped | StreamEnd | StorageError
+Notice = StreamOpen | Gap | Dropped | StreamEnd | BusError
 
 
 def read_notice(event: ServerSentEvent) -> Notice | None:
     """What the server says, None for a kind this version doesn't know. Raises `NotBusError` if it can't be read."""
     if event.kind == "error":
-        return StorageError(event.data.decode("utf-8", "replace"))
+        told_as = error_class(event.code) or StorageError  # a server of the same protocol that isn't ours gives no code
+        return told_as(event.data.decode("utf-8", "replace"))
     kind = _KINDS.get(event.kind)
     if kind is None:
         return None

@@ -27,8 +27,12 @@ log = logging.getLogger("bus.client")
 LONGEST_ERROR_TEXT = 1000
 """Characters of an error that go along with its event."""
 
-EXTENSIONS = 3
-"""How often within the redelivery time a running handler asks for more: two may get lost."""
+
+REDELIVERY = 30.0
+REDELIVERY_COUNT = 5
+"""The terms of a new consumer, where a worker gives none: seconds an attempt may take, and attempts in all."""
+
+_TERMS: tuple[Literal["redelivery", "redelivery_count"], ...] = ("redelivery", "redelivery_count")
 
 
 class WorkOptions(TypedDict, total=False):
@@ -38,23 +42,26 @@ class WorkOptions(TypedDict, total=False):
     concurrency: int
     order: Literal["key"] | None
     start: Start
-    redelivery: Duration
-    redelivery_count: int
+    redelivery: Duration | None
+    redelivery_count: int | None
     backoff: Sequence[Duration]
     signals: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkPlan:
-    """The options of a `Worker` and the patterns it works on, all times in seconds."""
+    """The options of a `Worker` and the patterns it works on, all times in seconds.
+
+    A redelivery or its count that is None is the consumer's to say.
+    """
 
     subjects: tuple[str, ...]
     consumer: str
     concurrency: int
     order: Literal["key"] | None
     start: Start
-    redelivery: float
-    redelivery_count: int
+    redelivery: float | None
+    redelivery_count: int | None
     backoff: tuple[float, ...]
     signals: bool
 
@@ -68,14 +75,15 @@ class WorkPlan:
             consumer=self.consumer,
             order=self.order,
             prefetch=self.concurrency,
-            redelivery=self.redelivery,
-            redelivery_count=self.redelivery_count,
+            redelivery=self.lease,
+            redelivery_count=REDELIVERY_COUNT if self.redelivery_count is None else self.redelivery_count,
+            wishes=frozenset(name for name in _TERMS if getattr(self, name) is None),
         )
 
     @property
-    def extension(self) -> float:
-        """Time between two requests for more."""
-        return self.redelivery / EXTENSIONS
+    def lease(self) -> float:
+        """How long an attempt may take, unless the consumer says otherwise."""
+        return REDELIVERY if self.redelivery is None else self.redelivery
 
     def delay(self, attempts: int) -> float:
         """How long to wait before an event that failed *attempts* times is delivered again."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from bus.engine.base import Settled, Sink, Subscribe
 from bus.engine.consumer.consumer import Consumer
@@ -54,8 +54,17 @@ class AnonymousConsumers:
         self._refused(consumer.namespace, gone)
         settled(None)
 
+    def acknowledged(self, consumer: SharedConsumer, indexes: Sequence[int], settled: Settled) -> None:
+        """Nothing of it is kept."""
+        settled(None)
+
     def changed(self, consumer: SharedConsumer) -> None:
         """Nothing of it is kept."""
+
+    def end_namespace(self, name: str) -> None:
+        """End the consumers of the namespace *name*."""
+        for consumer in [found for found in self if found.namespace.name == name]:
+            consumer.end("deleted")
 
     def __iter__(self) -> Iterator[Consumer]:
         return iter(self._consumers.values())

@@ -20,6 +20,7 @@ from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.alarm import Alarm
 from bus.engine.consumer.all_settled import all_settled
 from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, GivenUp, KeptDelivery
+from bus.engine.consumer.feed import Feed
 from bus.engine.consumer.hand_out import HandOut
 from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.owner import ConsumerOwner
@@ -30,6 +31,7 @@ from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.consumer.terms import Terms
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
+from bus.engine.reading.log_cursor import LogCursor
 from bus.engine.reading.start_position import StartPosition
 from bus.errors import BusError, NotOwnerError, UnknownEventError
 
@@ -40,6 +42,10 @@ LONGEST_SHOWN = 200
 
 TURN_EXPIRED = 512
 """Deadlines that are looked at in one turn of the loop."""
+
+
+TIMED_EVERY = 0.01
+"""Seconds between two acknowledgements that are timed at least."""
 
 
 class Turn(Enum):
@@ -56,7 +62,7 @@ NONE, DUE, NEVER = Turn
 
 
 class Consumer:
-    """What its members have yet to get and to settle."""
+    """What its members have yet to get and to settle: events from *position* on, or what *feed* brings."""
 
     def __init__(
         self,
@@ -67,6 +73,7 @@ class Consumer:
         name: str = "",
         loop: AbstractEventLoop,
         owner: ConsumerOwner,
+        feed: Feed | None = None,
     ) -> None:
         self.namespace = namespace
         self.filter = terms.filter
@@ -77,14 +84,24 @@ class Consumer:
         self._loop = loop
         self._owner = owner
         self._past = PastEvents(namespace, position.index)
+        self._log: LogCursor | None = None
+        if feed is None:
+            feed = self._log = self._log_from(position, terms)
         self._out = HandOut(
-            namespace, self.pending, terms.filter, position.index,
-            by_key=terms.by_key, missed=self._tell_gap, given_up=lambda gone: self.give_up([gone]),
+            namespace, self.pending, terms.filter, feed,
+            by_key=terms.by_key, given_up=lambda gone: self.give_up([gone]),
         )  # fmt: skip
         self.lag = Lag(namespace, terms.filter, self._out.feed)
         self._alarm = Alarm(loop, self._expire)
         self._rests = False
+        self._awaits_newest = False
+        self._timed_from = 0.0
         self._turn = NONE
+
+    def _log_from(self, position: StartPosition, terms: Terms) -> LogCursor:
+        return LogCursor(
+            self.namespace, terms.filter, position.index, newest_until=position.newest_until, missed=self._tell_gap
+        )
 
     @property
     def cursor(self) -> int:
@@ -92,9 +109,24 @@ class Consumer:
         return self._out.cursor
 
     @property
+    def newest_until(self) -> int:
+        """The index before which it gets only the newest event of each subject; 0 if it has come past that."""
+        return self._out.feed.newest_until
+
+    @property
     def is_full(self) -> bool:
         """Whether too much is pending to take on more."""
         return self._out.is_full
+
+    @property
+    def delivered(self) -> int:
+        """How many deliveries there were, since the server started or its terms changed."""
+        return self._out.handed
+
+    @property
+    def redelivered(self) -> int:
+        """How many of them were of events that had come back."""
+        return self._out.handed_again
 
     # -- members
 
@@ -110,6 +142,10 @@ class Consumer:
         if subscription not in self.subscriptions:
             return
         self.subscriptions.remove(subscription)
+        log.debug(
+            "consumer %s: left by %s, %d in flight",
+            self.name or "without a name", subscription.consumer_id, subscription.in_flight,
+        )  # fmt: skip
         if self._turn is NEVER:
             self.pending.recall(subscription.window)
         else:
@@ -125,6 +161,8 @@ class Consumer:
         two events that have it."""
         now = self._loop.time()
         done = Settlement([], [], [])
+        if now >= self._timed_from:
+            self._time(subscription, ack, now)
         self.pending.windows.hear(subscription.window, now=now)
         for place, event_id in enumerate(ack.event_ids):
             try:
@@ -138,6 +176,20 @@ class Consumer:
         if not (self._rests and ack.action is ACK and self.pending.none_ready):
             self.pump_soon()
         return done
+
+    def _time(self, subscription: ConsumerSubscription, ack: Acknowledge, now: float) -> None:
+        """Note how long ago the first event of *ack* was delivered, if it is in flight."""
+        since = self.pending.delivered_at(ack.event_ids[0], subscription.window) if ack.action is ACK else None
+        if since is not None:
+            self._timed_from = now + TIMED_EVERY
+            self.namespace.latencies.ack.observe(now - since)
+
+    def conclude(self, done: Settlement, settled: Settled) -> None:
+        """Call *settled* when what was carried out is kept."""
+        if done.given_up:
+            self.give_up(done.given_up, settled)
+        else:
+            self._owner.acknowledged(self, done.acknowledged, settled)
 
     def give_up(self, given_up: Sequence[GivenUp], settled: Settled = lambda error: None) -> None:
         """Let everybody know who has to; call *settled* when that is done, with what kept it from being done."""
@@ -196,7 +248,9 @@ class Consumer:
 
     def move(self, index: int) -> None:
         """Forget what is pending and go on from *index*; events from there on are delivered again."""
-        self._out.move(index)
+        assert self._log, "what somebody else hands out is moved there"
+        self.pending.forget_before(self.namespace.next)
+        self._log.move(index)
         self._past.move(index)
         self._owner.changed(self)
         self.pump_soon()
@@ -233,6 +287,9 @@ class Consumer:
 
     def _serve(self) -> None:
         out = self._out
+        if self.namespace.reads_later and (coming := out.bring(self.subscriptions)):
+            coming.add_done_callback(lambda _: self.pump_soon())
+            return
         before = out.handed, len(self.pending)
         if not out.is_at_end and out.wants_new(self.subscriptions):
             out.fetch()
@@ -252,8 +309,15 @@ class Consumer:
         if self._out.is_at_end:
             self._rests = not any(subscription.is_bounded for subscription in self.subscriptions)
             self.namespace.live.wait(self)
-        else:
+        elif not self._out.feed.waits:
             self.pump_soon()
+        elif not self._awaits_newest:
+            self._awaits_newest = True
+            self._out.feed.await_newest(self._newest_known)
+
+    def _newest_known(self) -> None:
+        self._awaits_newest = False
+        self.pump_soon()
 
     def _tell_gap(self, gap: Gap) -> None:
         for subscription in self.subscriptions:

@@ -10,15 +10,16 @@ the queue. What a socket can't take stays in the log.
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Callable, Iterable
 
-from bus.engine.base import MUCH, Gap
+from bus.engine.base import MUCH
 from bus.engine.consumer.attempt_frames import first_attempt, made_again, nth_attempt
 from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery, Window
+from bus.engine.consumer.feed import Feed
 from bus.engine.consumer.pending import Pending
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.namespace import Namespace
-from bus.engine.reading.log_cursor import LogCursor
 from bus.frame import id_of, join_frames, read_frame
 from bus.subject import Filter
 
@@ -31,9 +32,10 @@ TURN_EVENTS = 512
 
 
 class HandOut:
-    """Takes events of a namespace from *index* on into *pending*, and out of it to members.
+    """Takes the events of *feed*, which are of a namespace, into *pending*, and out of it to members.
 
-    *missed* is told of gaps, *given_up* of events that can't be delivered any more; ``handed`` counts deliveries.
+    *given_up* is told of events that can't be delivered any more; ``handed`` counts deliveries,
+    ``handed_again`` those of events that came back.
     """
 
     def __init__(
@@ -41,19 +43,18 @@ class HandOut:
         namespace: Namespace,
         pending: Pending,
         wanted: Filter,
-        index: int,
+        feed: Feed,
         *,
         by_key: bool,
-        missed: Callable[[Gap], None],
         given_up: Callable[[GivenUp], None],
     ) -> None:
         self._namespace = namespace
         self._pending = pending
         self._wanted = wanted
-        self.feed = LogCursor(namespace, wanted, index, missed=missed)
+        self.feed = feed
         self._by_key = by_key
         self._given_up = given_up
-        self.handed = 0
+        self.handed = self.handed_again = 0
 
     @property
     def cursor(self) -> int:
@@ -84,10 +85,11 @@ class HandOut:
 
     def _send(self, subscription: ConsumerSubscription, frames: list[bytes]) -> None:
         self.handed += len(frames)
+        self._namespace.live.delivered += len(frames)
         data = join_frames(frames, subscription.format)
-        subscription.sink.write(
-            data, made_again(self._namespace, frames, subscription.format) if len(data) > MUCH else None
-        )
+        is_kept = len(data) <= MUCH or self._namespace.reads_later
+        again = None if is_kept else made_again(self._namespace, frames, subscription.format)
+        subscription.sink.write(data, again)
         subscription.count(len(frames))
 
     def _fill(self, subscription: ConsumerSubscription, room: int, size: int, now: float) -> list[bytes]:
@@ -106,6 +108,7 @@ class HandOut:
             if isinstance(found, GivenUp):
                 self._given_up(found)
             elif frame := self._frame(found):
+                self.handed_again += 1
                 return nth_attempt(frame, found.attempts)
             else:  # that it said nothing of what isn't there any more is no silence
                 self._pending.windows.hear(window, now=now)
@@ -158,11 +161,6 @@ class HandOut:
             self._pending.restore(kept, id_of(frame), key=self._key_of(frame), now=now, delay=delay)
         return frame is not None
 
-    def move(self, index: int) -> None:
-        """Forget what is pending, and go on from *index*."""
-        self._pending.forget_before(self._namespace.next)
-        self.feed.move(index)
-
     def _is_to_come(self, index: int, frame: bytes) -> bool:
         """Whether the event is yet to be read, after a move; a letter among dead ones never is."""
         return index >= self.cursor and self._wanted.matches(read_frame(frame).subject.encode())
@@ -183,7 +181,16 @@ class HandOut:
     @property
     def is_at_end(self) -> bool:
         """Whether the log has no more to be fetched."""
-        return self.feed.cursor >= self._namespace.next
+        return self.feed.is_at_end
+
+    def bring(self, subscriptions: Iterable[ConsumerSubscription]) -> Future[None] | None:
+        """What to wait for before the next turn, where events have to be fetched: those that came back, then new."""
+        for delivery in self._pending.ready(TURN_EVENTS):
+            if coming := self._namespace.bring(delivery.index):
+                return coming
+        if self.is_at_end or not self.wants_new(subscriptions):
+            return None
+        return self.feed.bring()
 
     def fetch(self) -> None:
         """Read the next chunk of the log. Raises `StorageError`."""

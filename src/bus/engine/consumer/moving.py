@@ -11,13 +11,40 @@ The log is looked through a piece at a time: each ``yield`` here is a place to l
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import NamedTuple
+from asyncio import Future
+from collections.abc import Generator, Iterable
+from typing import NamedTuple, Protocol
 
 from bus.engine.administration import Destination, Step
-from bus.engine.consumer.consumer import Consumer
+from bus.engine.consumer.delivery import Delivery
+from bus.engine.namespace import Namespace
 from bus.engine.reading.matching_events import MatchingEvents
 from bus.engine.reading.start_position import begin
+from bus.subject import Filter
+
+
+class Movable(Protocol):
+    """A consumer that may be moved."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """What it reads."""
+
+    @property
+    def filter(self) -> Filter:
+        """Which events of that."""
+
+    @property
+    def cursor(self) -> int:
+        """The index it goes on from."""
+
+    @property
+    def newest_until(self) -> int:
+        """The index before which it gets only the newest event of each subject; 0 for none."""
+
+    @property
+    def pending(self) -> Iterable[Delivery]:
+        """What it has read and not settled."""
 
 
 class Effect(NamedTuple):
@@ -30,7 +57,7 @@ class Effect(NamedTuple):
     forgotten: int
 
 
-def preview(consumer: Consumer, to: Destination) -> Generator[None, None, Effect]:
+def preview(consumer: Movable, to: Destination) -> Generator[Future[None] | None, None, Effect]:
     """What it means to move *consumer*, which hands out nothing meanwhile.
 
     Raises `UnknownEventError` if there never was such a place.
@@ -41,7 +68,11 @@ def preview(consumer: Consumer, to: Destination) -> Generator[None, None, Effect
         index = yield from log.step(origin, to.events)
     else:
         index = begin(consumer.namespace, to).index
-    between = yield from log.count(min(index, origin), max(index, origin))
+    newest = min(index, consumer.newest_until) if index > origin else 0
+    between = yield from log.count_newest(origin, newest)
+    between += (
+        yield from log.count(min(index, origin), max(index, origin)) if newest <= origin else log.count(newest, index)
+    )
     pending = [delivery.index for delivery in consumer.pending]
     skipped = sum(found < index for found in pending)
     back = index < origin

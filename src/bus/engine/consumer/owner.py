@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from bus.engine.base import Settled
@@ -17,6 +18,9 @@ class ConsumerOwner(Protocol):
 
     def given_up(self, consumer: SharedConsumer, gone: GivenUp, settled: Settled) -> None:
         """An event will not be delivered again: keep it or say so, and call *settled* when that is done."""
+
+    def acknowledged(self, consumer: SharedConsumer, indexes: Sequence[int], settled: Settled) -> None:
+        """These events are done: call *settled* when that is known as far as it is promised."""
 
     def changed(self, consumer: SharedConsumer) -> None:
         """What is pending has changed, or the place in the log."""

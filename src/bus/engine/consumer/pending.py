@@ -42,7 +42,7 @@ A consumer that only ever has one connection goes without 7: there, time-outs ar
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 
 from bus.engine.consumer.deadlines import Deadlines
 from bus.engine.consumer.deliveries_by_id import DeliveriesById
@@ -96,7 +96,7 @@ class Pending:
 
     def configure(self, *, redelivery: Sequence[float], limit: int) -> None:
         """Change how long attempts take and how many there are, from the next one on."""
-        self._redelivery = tuple(max(seconds, LEAST_REDELIVERY) for seconds in redelivery)
+        self.redelivery = tuple(max(seconds, LEAST_REDELIVERY) for seconds in redelivery)
         self._limit = limit
 
     # -- events come in
@@ -136,7 +136,7 @@ class Pending:
             return None
         delivery.attempts = 1
         window.take(delivery, now=now)
-        self._allow(delivery, now, self._redelivery[0])
+        self._allow(delivery, now, self.redelivery[0])
         return delivery
 
     def deliver(self, window: Window, *, now: float) -> Delivery | GivenUp | None:
@@ -313,9 +313,19 @@ class Pending:
         found = self._by_id.find(event_id, window)
         return found.index if found else None
 
+    def delivered_at(self, event_id: str, window: Window) -> float | None:
+        """When the event was delivered that *window* has in flight, None if it has none of this id."""
+        found = self._by_id.find(event_id, window)
+        return found.since if found and found.owner is window and found.state is IN_FLIGHT else None
+
     def has(self, index: int) -> bool:
         """Whether the event at *index* is pending."""
         return index in self._deliveries
+
+    def ready(self, most: int) -> Iterator[Delivery]:
+        """The first *most* that are ready, in the order of their indexes."""
+        found = (self._deliveries.get(index) for index in nsmallest(most, self._ready))
+        return (delivery for delivery in found if delivery and delivery.state is READY)
 
     def __iter__(self) -> Iterator[Delivery]:
         return iter(self._deliveries.values())
@@ -337,7 +347,7 @@ class Pending:
         self._deadlines.set(delivery, now + seconds)
 
     def _patience(self, delivery: Delivery) -> float:
-        times = self._redelivery
+        times = self.redelivery
         return times[delivery.attempts - 1] if 0 < delivery.attempts < len(times) else times[-1]
 
     def _end_attempt(self, delivery: Delivery, *, now: float, delay: float, reason: str) -> GivenUp | None:

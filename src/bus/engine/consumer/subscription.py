@@ -38,6 +38,9 @@ class SharedConsumer(Protocol):
     def give_up(self, given_up: Sequence[GivenUp], settled: Settled) -> None:
         """Let everybody know who has to; call *settled* when that is done."""
 
+    def conclude(self, done: Settlement, settled: Settled) -> None:
+        """Call *settled* when what was carried out is kept."""
+
     def is_done(self, subscription: ConsumerSubscription, until: int) -> bool:
         """Whether nothing before *until* is left for *subscription*."""
 
@@ -60,6 +63,7 @@ class ConsumerSubscription:
         self.first_index = consumer.namespace.first
         self.next_index = consumer.cursor
         self.gap = gap
+        self.redelivery = consumer.pending.redelivery
         self.sink = sink
         self.prefetch = wanted.prefetch
         self.address = wanted.address

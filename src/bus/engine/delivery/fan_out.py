@@ -42,9 +42,13 @@ class CommitWaiter(Protocol):
 
 
 class FanOut:
-    """The followers and waiting readers of a namespace. *clock* tells the time, in ns."""
+    """The followers and waiting readers of a namespace. *clock* tells the time, in ns.
+
+    ``delivered`` counts events handed to subscribers of all kinds, ``delivered_bytes`` bytes handed to followers.
+    """
 
     def __init__(self, loop: AbstractEventLoop, *, clock: Callable[[], int] = time.time_ns) -> None:
+        self.delivered = 0
         self.delivered_bytes = 0
         self._loop = loop
         self._clock = clock
@@ -58,6 +62,11 @@ class FanOut:
     def busy(self) -> bool:
         """Whether a commit is still being delivered, so that nobody can join: wait until it is through."""
         return self._delivering is not None
+
+    @property
+    def has_followers(self) -> bool:
+        """Whether anybody is served live."""
+        return bool(self._groups.by_key)
 
     def follow(self, key: GroupKey, follower: Follower) -> None:
         """Serve *follower* from now on; it has seen all that is committed."""
@@ -141,7 +150,7 @@ class FanOut:
         return wanting
 
     def _deliver_to(self, group: Group, batch: Batch, taken: bytearray) -> None:
-        data = select(batch, taken, group.form, start=batch.first, now=self._clock()).data
+        data, events, _ = select(batch, taken, group.form, start=batch.first, now=self._clock())
         if not data:
             return
         if group.form is Format.NDJSON or not all(taken):
@@ -149,6 +158,7 @@ class FanOut:
         if len(data) > MUCH:
             self._send_back(group, list(group.followers), batch.first)
             return
+        self.delivered += events * len(group.followers)
         self.delivered_bytes += len(data) * len(group.followers)
         for follower in list(group.followers):
             try:
@@ -163,6 +173,12 @@ class FanOut:
         for follower in followers:
             self._groups.leave((group.wanted, group.form), follower)
             follower.fall_behind(index)
+
+    def send_back(self, index: int) -> None:
+        """Let all who are served live read by themselves from *index* on."""
+        self._due.clear()
+        for group in list(self._groups.by_key.values()):
+            self._send_back(group, list(group.followers), index)
 
     def _fail(self, followers: Iterable[Follower], error: Exception) -> None:
         told = as_bus_error(error, "live delivery")

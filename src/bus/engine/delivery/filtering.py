@@ -8,7 +8,7 @@ events have expired, which batches tell by a table that few of them have.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, compress, islice, pairwise, repeat, takewhile
+from itertools import chain, compress, islice, pairwise, repeat, starmap, takewhile
 from operator import and_
 from typing import NamedTuple
 
@@ -55,15 +55,17 @@ def sift(batch: Batch, wanted: Filter, *, start: int, work: int) -> tuple[Taken,
 
 def select(
     batch: Batch, taken: Taken, form: Format, *, start: int, limit: int | None = None, until: int | None = None,
-    now: int = BEGINNING,
+    now: int,
 ) -> Selected:  # fmt: skip
     """The events of *batch* whose subject is *taken*, from index *start* on, at most *limit* and before *until*.
 
-    Those that have expired by *now* (ns) are left out; by default none has.
+    Those that have expired by *now* (ns) are left out.
     """
     end = batch.next if until is None else min(batch.next, until)
     if not any(taken):
         return Selected(b"", 0, end)
+    if batch.core and form is Format.CORE:
+        form = Format.SSE
     whole = all(taken) and not batch.has_expired(now)
     if whole and (limit is None or limit >= end - start):
         region = _region(batch, max(start, batch.first), end)
@@ -86,7 +88,7 @@ def _region(batch: Batch, start: int, end: int) -> Selected:
 
 def cut(
     batches: Iterable[Batch], wanted: Filter, form: Format, *, start: int, limit: int | None = None,
-    until: int | None = None, now: int = BEGINNING,
+    until: int | None = None, now: int,
 ) -> Selected:  # fmt: skip
     """The events of *batches* that *wanted* takes, as `select` of each, as far as a turn's work goes."""
     if until is not None and start >= until:
@@ -114,52 +116,64 @@ class Matching(NamedTuple):
     end: int
 
 
-def matching(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Iterator[tuple[int, bytes]]:
-    """Index and frame of each event of *batches* that *wanted* takes, from index *start* on."""
+def matching(
+    batches: Iterable[Batch], wanted: Filter, *, start: int, now: int = BEGINNING
+) -> Iterator[tuple[int, bytes]]:
+    """Index and frame of each event of *batches* that *wanted* takes, from index *start* on.
+
+    Those that have expired by *now* (ns) are left out.
+    """
     for batch in batches:
         index = max(start, batch.first)
         while index < batch.next:
-            events, index = matching_next((batch,), wanted, start=index)
+            events, index = matching_next((batch,), wanted, start=index, now=now)
             yield from events
 
 
-def matching_next(batches: Iterable[Batch], wanted: Filter, *, start: int) -> Matching:
-    """What *wanted* takes of *batches*, from index *start* on, as far as a turn's work goes."""
+def matching_next(batches: Iterable[Batch], wanted: Filter, *, start: int, now: int) -> Matching:
+    """What *wanted* takes of *batches*, from index *start* on, as far as a turn's work goes.
+
+    Events that have expired by *now* (ns) are left out.
+    """
     work, end = wanted.work + WORK, start
     found: list[Iterator[tuple[int, bytes]]] = []
     for batch in batches:
         taken, end = sift(batch, wanted, start=start, work=work)
         if any(taken):
-            found.append(_sliced(batch, taken, start, end))
+            found.append(_sliced(batch, taken, start, end, now=now))
         if wanted.work > work:
             break
     return Matching(chain.from_iterable(found), end)
 
 
-def count_matching(batch: Batch, wanted: Filter, *, start: int, until: int | None = None) -> int:
-    """How many events of *batch* *wanted* takes, from index *start* on and before *until*."""
+def count_matching(batch: Batch, wanted: Filter, *, start: int, until: int | None = None, now: int = BEGINNING) -> int:
+    """How many events of *batch* *wanted* takes, from index *start* on and before *until*.
+
+    Those that have expired by *now* (ns) don't count.
+    """
     taken = [wanted.matches(subject) for subject in batch.subjects]
     skipped = max(start - batch.first, 0)
     end = batch.count if until is None else min(max(until - batch.first, skipped), batch.count)
-    if all(taken):
+    if all(taken) and not batch.has_expired(now):
         return end - skipped
-    return sum(islice(_mask(batch, taken), skipped, end)) if any(taken) else 0
+    return sum(islice(_wanted(batch, taken, now), skipped, end)) if any(taken) else 0
 
 
-def _sliced(batch: Batch, taken: Taken, start: int, end: int, *, now: int = BEGINNING) -> Iterator[tuple[int, bytes]]:
+def _sliced(batch: Batch, taken: Taken, start: int, end: int, *, now: int) -> Iterator[tuple[int, bytes]]:
     """Index and frame of each event whose subject is taken and that hasn't expired, from *start* on before *end*."""
     events = _sliced_from(batch, taken, start, now)
     return events if end >= batch.next else takewhile(lambda event: event[0] < end, events)
 
 
 def _sliced_from(batch: Batch, taken: Taken, start: int, now: int) -> Iterator[tuple[int, bytes]]:
-    frames = batch.frames
-    spans: Iterable[tuple[int, tuple[int, int]]] = enumerate(pairwise(batch.offsets()), batch.first)
-    if not all(taken) or batch.has_expired(now):
-        spans = compress(spans, _wanted(batch, taken, now))
-        return ((index, frames[begin:end]) for index, (begin, end) in spans if index >= start)
     skipped = max(start - batch.first, 0)
-    return ((index, frames[begin:end]) for index, (begin, end) in islice(spans, skipped, None))
+    indexes: Iterable[int] = range(batch.first + skipped, batch.next)
+    spans: Iterable[slice] = starmap(slice, islice(pairwise(batch.offsets()), skipped, None))
+    if not all(taken) or batch.has_expired(now):
+        wanted = list(islice(_wanted(batch, taken, now), skipped, None))
+        indexes, spans = compress(indexes, wanted), compress(spans, wanted)
+    # A generator expression would slice all at once, once it is compiled.
+    return zip(indexes, map(batch.frames.__getitem__, spans), strict=True)
 
 
 def _wanted(batch: Batch, taken: Taken, now: int) -> Iterable[int]:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from bus.engine.base import Publisher
-from bus.engine.embedded.checked_draft import CheckedDraft, Key
+from bus.engine.checked_draft import CheckedDraft, Key
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Receipt, index_in
-from bus.frame import encode_frame
+from bus.frame import encode_frame, has_younger_fields
 from bus.storage.batch import Batch, narrow
 from bus.units import NEVER, format_time
 from bus.wire import Durability
@@ -35,7 +35,7 @@ class BatchBuilder:
     """
 
     __slots__ = (
-        "_expires", "_hash_id", "_make_id", "_subjects",
+        "_core", "_expires", "_hash_id", "_known", "_lasts", "_make_id", "_subjects",
         "claimed", "client_ids", "durability", "first", "frames", "size", "time", "waiters",
     )  # fmt: skip
 
@@ -58,6 +58,9 @@ class BatchBuilder:
         self.waiters: list[tuple[Publisher, list[Receipt]]] = []
         self._subjects: list[bytes] = []
         self._expires: dict[int, int] = {}
+        self._lasts: dict[bytes, int] = {}
+        self._known = 0
+        self._core = True
         self._make_id = make_id
         self._hash_id = hash_id
 
@@ -75,7 +78,7 @@ class BatchBuilder:
             frames.append(frame)
             subjects.append(event.subject)
             receipts.append(receipt := Receipt(event_id, created_at, index))
-            if event.event_id or event.key or event.expires is not None:
+            if event.event_id or event.extra or event.expires is not None:
                 self._note(event, receipt)
             self.size += len(frame)
             index += 1
@@ -83,7 +86,9 @@ class BatchBuilder:
         return self.size - before
 
     def _note(self, event: CheckedDraft, receipt: Receipt) -> None:
-        """Remember a key that is claimed, an id that doesn't say where its event is, and when it expires."""
+        """Remember what isn't said of every event: a key, an id of its publisher's, an end, younger fields."""
+        if event.extra and has_younger_fields(event.extra):
+            self._core = False
         if event.key:
             self.claimed[event.key] = receipt
         if event.event_id and index_in(event.event_id) != receipt.index:
@@ -107,6 +112,15 @@ class BatchBuilder:
     def next(self) -> int:
         return self.first + len(self.frames)
 
+    def last_of(self, subject: bytes) -> int:
+        """The index of its last event on *subject*, 0 if there is none.
+
+        Subjects are sorted out when somebody asks, those that were added since the last time.
+        """
+        since, self._known = self._known, len(self._subjects)
+        self._lasts.update(zip(self._subjects[since:], count(self.first + since), strict=False))
+        return self._lasts.get(subject, 0)
+
     def build(self) -> Batch:
         """The finished batch."""
         subjects = tuple(dict.fromkeys(self._subjects))
@@ -120,6 +134,7 @@ class BatchBuilder:
             keyed=bool(self.claimed),
             client_ids=tuple(self.client_ids),
             expires=dense_expiries(self._expires, self.first, self.next) if self._expires else (),
+            core=self._core,
         )
 
     def _which(self, subjects: Sequence[bytes]) -> bytes | array[int]:

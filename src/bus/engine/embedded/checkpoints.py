@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-from bus.engine.embedded.consumer_store import ConsumerStore
-from bus.engine.embedded.no_consumer_store import NoConsumerStore
+from bus.engine.embedded.consumers.consumer_store import ConsumerStore
+from bus.engine.embedded.consumers.no_consumer_store import NoConsumerStore
 from bus.errors import StorageError
 
 log = logging.getLogger("bus.engine")
@@ -44,6 +44,14 @@ class Checkpoints:
     def write(self, name: str, state: bytes) -> None:
         """Write the *state* of a consumer now, or remove it if that is empty. Raises `StorageError`."""
         self._store.save({name: state}, turn=self._next_turn())
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove consumers, all of them or none. Raises `StorageError`."""
+        self._store.save(dict.fromkeys(names, b""), turn=self._next_turn())
+
+    def erase(self) -> None:
+        """Leave nothing of what was removed in the file; on any thread. Raises `StorageError`."""
+        self._store.erase()
 
     def write_behind(self, name: str) -> None:
         """Write the consumer with the others that have changed."""

@@ -3,22 +3,30 @@
 data/
 ├── lock                 held by the server that serves the directory
 ├── consumers.db         positions of durable consumers
+├── namespaces.table     namespaces that were made or changed while a server ran, if any were
 ├── sessions.key         seals the sessions of web pages, if there are tokens
 └── orders/              one log per namespace
     ├── 00000000000000000001.log
     ├── 00000000000000000001.idx
-    └── schedules.db     its events that aren't due yet, if there ever were any
+    ├── compacted.json   how far it is compacted, if it is: derived
+    ├── schedules.db     its events that aren't due yet, if there ever were any
+    └── subjects.db      its subjects: derived; subjects.sealed, if the log is encrypted
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from bus.config import EngineSettings
 from bus.errors import DirectoryLockedError, LogFailedError, StorageError
+from bus.namespace import Storage
 from bus.storage.files import DISK, UnfitFileError, open_regular
+from bus.subject import check_namespaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +39,10 @@ class DataDirectory:
     def consumers(self) -> Path:
         return self.path / "consumers.db"
 
+    @property
+    def table(self) -> Path:
+        return self.path / "namespaces.table"
+
     def log(self, namespace: str) -> Path:
         return self.path / namespace
 
@@ -40,6 +52,21 @@ class DataDirectory:
     def namespaces(self) -> list[str]:
         """Namespaces that have a log here, declared or not."""
         return sorted(found.name for found in self.path.iterdir() if found.is_dir())
+
+    def remove_log(self, namespace: str) -> None:
+        """Remove the directory of a namespace with all that is in it, for good, if it is there.
+
+        One that is elsewhere, behind a link, is removed there, and the link. Raises `StorageError`.
+        """
+        directory = self.log(namespace)
+        try:
+            if directory.is_symlink():
+                _remove(directory.resolve())
+                directory.unlink()
+            _remove(directory)
+            DISK.sync_directory(self.path)
+        except OSError as error:
+            raise StorageError(f"{directory} can't be removed: {(error.strerror or str(error)).lower()}") from error
 
     def make(self) -> None:
         """Create the directory, every level of it for good. Raises `StorageError` if that can't be done."""
@@ -51,6 +78,18 @@ class DataDirectory:
     def lock(self) -> DirectoryLock:
         """Take the directory for this process. Raises `DirectoryLockedError` naming who has it."""
         return DirectoryLock(self.path)
+
+
+def directory_for(settings: EngineSettings) -> DataDirectory | None:
+    """The data directory, None for a server that needs none: all its namespaces are in memory, and none were made.
+
+    Raises `ConfigError` if none are declared, and there is no table that may have some.
+    """
+    directory = DataDirectory(settings.path)
+    has_table = directory.table.exists()
+    if not settings.namespaces and not has_table:
+        check_namespaces(())
+    return directory if has_table or Storage.DISK in settings.namespaces.values() else None
 
 
 class DirectoryLock:
@@ -86,6 +125,10 @@ class DirectoryLock:
         """Have *directory* looked at as well."""
         self._watched[directory] = _identity(directory.stat())
 
+    def let_go(self, directory: Path) -> None:
+        """Look at *directory* no more."""
+        self._watched.pop(directory, None)
+
     def check(self) -> StorageError | None:
         """What has become of the directory, None if all is where it was: a few system calls."""
         for path, identity in self._watched.items():
@@ -104,6 +147,13 @@ class DirectoryLock:
 
     def release(self) -> None:
         os.close(self._fd)
+
+
+def _remove(directory: Path) -> None:
+    with suppress(FileNotFoundError):
+        shutil.rmtree(directory)
+    if directory.parent.is_dir():
+        DISK.sync_directory(directory.parent)
 
 
 _Identity = tuple[int, int]

@@ -5,33 +5,28 @@
                   each closed segment: any of them? ─▶ write it anew, put it in place  │ at a time
     loop      forget what is in memory, consumers look again ─▶ answered ◀─────────────┘
 
-Reading and writing segments goes on beside publishing, with rests; only putting a segment
-in place is done between commits. A dead letter has the payload of the event it stands for, so it goes with it. What is
-being delivered at this moment may still be settled; what comes back is passed over.
+Segments are read and written anew beside publishing (``rewriter.py``). A dead letter has the payload of the event it
+stands for, so it goes with it. What is being delivered at this moment may still be settled; what comes back is passed
+over.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
-from asyncio import AbstractEventLoop
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from itertools import compress
 
-from bus.engine.consumer.consumer import Consumer
 from bus.engine.embedded.log_namespace import LogNamespace
-from bus.engine.guard import as_bus_error
+from bus.engine.embedded.rewriter import Pace, Rewriter
+from bus.engine.embedded.subjects.table import SubjectTable
+from bus.errors import BusError
 from bus.frame import dead_of
 from bus.storage.batch import Batch
-from bus.storage.log_reader import OutOfLogError
+from bus.storage.rewriting import Rewritten
 from bus.storage.segment import SegmentInfo
 from bus.subject import DEAD_SEGMENT, Filter
-
-WORK_SECONDS = 0.001
-REST_SECONDS = 0.001
-"""How long the thread works at a time, and rests then, so that the loop has the interpreter to itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +72,10 @@ def _with_subjects(batch: Batch, wanted: list[bool]) -> Iterable[int]:
 
 
 class Deletion:
-    """Deletes events; *consumers* gives those of a namespace, of all kinds."""
+    """Deletes events by means of *rewriter*."""
 
-    def __init__(self, consumers: Callable[[LogNamespace], Iterator[Consumer]], loop: AbstractEventLoop) -> None:
-        self._consumers = consumers
-        self._loop = loop
-        self._turn = asyncio.Lock()
+    def __init__(self, rewriter: Rewriter) -> None:
+        self._rewriter = rewriter
 
     async def delete_matching(self, namespace: LogNamespace, wanted: Filter, *, before: int | None) -> int:
         """Delete what *wanted* takes, up to now or *before* an index; returns how many events that were.
@@ -97,79 +90,45 @@ class Deletion:
         return await self._delete(namespace, Deleted(namespace.name, namespace.next, index=index), index)
 
     async def _delete(self, namespace: LogNamespace, doomed: Deleted, begin: int) -> int:
-        if namespace.failure:
-            raise namespace.failure
-        async with self._turn:
+        async with self._rewriter.turn:
+            if namespace.failure:
+                raise namespace.failure
             await self._close_active(namespace, doomed)
             deleted = 0
             for segment in namespace.store.segments:
                 if segment.next > begin and segment.first < doomed.before and not segment.active:
                     deleted += await self._delete_in(namespace, segment, doomed)
             if deleted:
-                self._forget(namespace)
+                self._rewriter.forget(namespace)
+                await _settle(namespace.subjects)
             return deleted
 
     async def _close_active(self, namespace: LogNamespace, doomed: Deleted) -> None:
         """Nothing is written to a closed segment, so that it can be written anew."""
         active = next((segment for segment in namespace.store.segments if segment.active), None)
-        has_some = active is not None and await asyncio.to_thread(_has_some, namespace, active, doomed)
-        if has_some:
-            await self._between_commits(namespace, namespace.store.roll)
+        if active is None:
+            return
+        if await asyncio.to_thread(_has_some, namespace, active, doomed, self._rewriter.pace):
+            await self._rewriter.between_commits(namespace, namespace.store.roll)
 
     async def _delete_in(self, namespace: LogNamespace, segment: SegmentInfo, doomed: Deleted) -> int:
-        try:
-            rewritten = await asyncio.to_thread(namespace.store.rewrite, segment, _Paced(doomed))
-        except OutOfLogError:  # retention was faster
-            return 0
-        if rewritten is None:
-            return 0
-        await self._between_commits(namespace, partial(namespace.store.replace, rewritten))
-        return rewritten.deleted
-
-    async def _between_commits(self, namespace: LogNamespace, work: Callable[[], None]) -> None:
-        """Have *work* done where the log is written; raises what it does."""
-        done: asyncio.Future[None] = self._loop.create_future()
-
-        def tell(error: Exception | None) -> None:
-            if error:
-                done.set_exception(as_bus_error(error, f"deleting in namespace {namespace.name}"))
-            else:
-                done.set_result(None)
-
-        def run() -> None:
-            try:
-                work()
-            except Exception as error:
-                self._loop.call_soon_threadsafe(tell, error)
-            else:
-                self._loop.call_soon_threadsafe(tell, None)
-
-        namespace.maintain(run)
-        await done
-
-    def _forget(self, namespace: LogNamespace) -> None:
-        namespace.forget_read()
-        namespace.shrunk()
-        for consumer in self._consumers(namespace):
-            consumer.look_again()
+        done = await self._rewriter.rewrite(namespace, (segment,), doomed)
+        return done.deleted if isinstance(done, Rewritten) else 0
 
     def __repr__(self) -> str:
-        return f"<Deletion, {'busy' if self._turn.locked() else 'idle'}>"
+        return f"<Deletion by {self._rewriter!r}>"
 
 
-class _Paced:
-    """*doomed*, at a pace."""
-
-    def __init__(self, doomed: Deleted) -> None:
-        self._doomed = doomed
-        self._since = time.perf_counter()
-
-    def __call__(self, batch: Batch) -> set[int]:
-        if time.perf_counter() - self._since > WORK_SECONDS:
-            time.sleep(REST_SECONDS)
-            self._since = time.perf_counter()
-        return self._doomed(batch)
+async def _settle(subjects: SubjectTable) -> None:
+    """What is counted anew, or can't be, is nothing to wait for."""
+    if subjects.is_current:
+        with suppress(BusError):
+            await subjects.settled()
 
 
-def _has_some(namespace: LogNamespace, segment: SegmentInfo, doomed: Deleted) -> bool:
-    return any(map(_Paced(doomed), namespace.store.batches(segment)))
+def _has_some(namespace: LogNamespace, segment: SegmentInfo, doomed: Deleted, pace: Pace) -> bool:
+    for batch in namespace.store.batches(segment):
+        pace()
+        if doomed(batch):
+            return True
+    return False

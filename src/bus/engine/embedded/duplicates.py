@@ -13,7 +13,7 @@ The window moves on by number and by time. A key is free again when
    long, however many others publish meanwhile; or
 3. `size` keys were used after it, and all take more memory than `MOST_KEY_BYTES`: the log says so.
 
-A window of size 0 is none at all.
+A window of size 0 is none at all, and neither is one that is suspended: it takes every key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 
-from bus.engine.embedded.checked_draft import Key
+from bus.engine.checked_draft import Key
 from bus.errors import DuplicateKeyError
 from bus.event import Receipt
 from bus.frame import read_frame, split_frames
@@ -44,7 +44,7 @@ KEY_BYTES = 640
 class Duplicates:
     """The window of the namespace *name*."""
 
-    __slots__ = ("_bytes", "_claimed", "_name", "_size", "_ttl", "_used", "_warned")
+    __slots__ = ("_bytes", "_claimed", "_is_suspended", "_name", "_size", "_ttl", "_used", "_warned")
 
     def __init__(self, name: str, *, size: int, ttl: float | None) -> None:
         self._name = name
@@ -54,6 +54,19 @@ class Duplicates:
         self._claimed: set[Key] = set()
         self._bytes = 0
         self._warned = 0
+        self._is_suspended = False
+
+    @property
+    def oldest(self) -> int | None:
+        """The index of the first event whose key is in the window; None if there is none."""
+        return next((receipt.index for receipt, _ in self._used.values()), None)
+
+    def suspend(self, suspended: bool) -> None:
+        """Take every key and remember none from now on, or no longer."""
+        self._is_suspended = suspended
+        if suspended:
+            self._used.clear()
+            self._bytes = 0
 
     def first(self, key: Key, *, now: int) -> Receipt | None:
         """The receipt of the event that used *key*, if it is still in the window at *now* (ns)."""
@@ -71,6 +84,8 @@ class Duplicates:
 
         Raises `DuplicateKeyError` if one was used, or is among them twice.
         """
+        if self._is_suspended:
+            return True
         if len(set(keys)) < len(keys):
             raise DuplicateKeyError("key was processed before: the batch holds it twice")
         for key in keys:
@@ -88,7 +103,7 @@ class Duplicates:
     def store(self, key: Key, receipt: Receipt, *, now: int) -> None:
         """The event of this key is stored since *now* (ns)."""
         self._claimed.discard(key)
-        if not self._size:
+        if not self._size or self._is_suspended:
             return
         if key in self._used:
             self._forget(key)

@@ -24,7 +24,7 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from typing import Final, Protocol
 
 from bus.config import Fsync
 from bus.engine.embedded.sync_speed import SyncSpeed
@@ -35,6 +35,9 @@ from bus.storage.log import Log
 
 log = logging.getLogger("bus.engine")
 
+PATIENCE: Final = 0.0004
+"""Seconds for which a commit that is synced may wait for more publishers: a few syncs of a fast disk."""
+
 SMALL = 64 * 1024
 """Frames of a commit that may be done on the loop: copying and checking them is no more than a sync's time."""
 
@@ -43,7 +46,13 @@ Committed = Callable[[int, StorageError | None], None]
 
 
 class Committer(Protocol):
-    """Brings batches into a log and says when they are there."""
+    """Brings batches into a log and says when they are there.
+
+    ``patience`` is for how many seconds a commit may wait for more publishers: worth it where it costs a sync.
+    """
+
+    @property
+    def patience(self) -> float: ...
 
     def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
         """Store *batches*; no other commit may be under way."""
@@ -66,6 +75,8 @@ def make_committer(store: Log, *, fsync: Fsync, interval: float, loop: AbstractE
 
 class InlineCommitter:
     """Appends where it is asked to, and never syncs."""
+
+    patience = 0.0
 
     def __init__(self, store: Log) -> None:
         self._store = store
@@ -96,6 +107,8 @@ class MemoryCommitter(InlineCommitter):
 
 class ThreadCommitter:
     """Appends and syncs on a thread: before each answer, or with an *interval* (seconds) when that is over."""
+
+    patience = 0.0
 
     def __init__(self, store: Log, loop: AbstractEventLoop, *, interval: float | None) -> None:
         self._store = store
@@ -173,6 +186,8 @@ class AdaptiveCommitter(ThreadCommitter):
     Only one of them writes at a time: while the thread has anything left to do, commits go there.
     *clock* tells seconds.
     """
+
+    patience = PATIENCE
 
     def __init__(self, store: Log, loop: AbstractEventLoop, *, clock: Callable[[], float] = time.perf_counter) -> None:
         self._speed = SyncSpeed()

@@ -4,6 +4,7 @@
                  │         │         │
             InvalidError   │    StorageError: everything behind it is refused as well
                       DuplicateKeyError, or wait for whoever claimed the key
+                      WrongIndexError, or wait for the commit that decides it
 
 Whoever reads learns of a commit in the same turn of the loop in which its publishers are answered.
 """
@@ -15,19 +16,22 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import attrgetter
-from pathlib import Path
 
-from bus.config import Storage
-from bus.engine.administration import NamespaceStats
-from bus.engine.base import Publisher
+from bus.engine.base import Expected, Publisher
+from bus.engine.checked_draft import CheckedDraft, Key
+from bus.engine.draft_checks import check_draft
 from bus.engine.embedded.batch_builder import BATCH_BYTES, BATCH_EVENTS, BatchBuilder, apologise
-from bus.engine.embedded.checked_draft import CheckedDraft, check_draft
+from bus.engine.embedded.commit_times import CommitTimes
 from bus.engine.embedded.duplicates import Duplicates
+from bus.engine.embedded.gather_window import GatherWindow
 from bus.engine.embedded.group_commit import Committer
+from bus.engine.embedded.log_end import LogEnds
 from bus.engine.embedded.quota import Quota
-from bus.engine.embedded.separate_events import Outcomes
+from bus.engine.embedded.stored_namespace import StoredNamespace
+from bus.engine.embedded.subjects.table import SubjectTable
 from bus.engine.guard import as_bus_error
-from bus.engine.namespace import READ_BATCHES, READ_BYTES, Namespace
+from bus.engine.namespace import Publishers
+from bus.engine.separate_events import Outcomes
 from bus.errors import (
     BusError,
     InvalidEventError,
@@ -38,10 +42,9 @@ from bus.errors import (
     StorageError,
 )
 from bus.event import Draft, id_maker
+from bus.namespace import Compact
 from bus.storage.batch import Batch
-from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.log import Log
-from bus.storage.log_reader import OutOfLogError
 from bus.wire import Durability
 
 log = logging.getLogger("bus.engine")
@@ -51,14 +54,21 @@ GATHERED_BYTES = 64 * 1024 * 1024
 
 _key_of = attrgetter("key")
 
-Parked = tuple[list[CheckedDraft], Publisher]
+Parked = tuple[list[CheckedDraft], Publisher, Expected | None]
 
 
-class LogNamespace(Namespace):
+class LogNamespace(StoredNamespace):
     """Publishing to one log, and reading what is committed there; it is volatile if it ends with the server.
 
-    The log may have *quota* bytes; None is no limit.
+    The log may have *quota* bytes; None is no limit. ``compactions`` and ``compacted_bytes`` count what was done since
+    the start.
     """
+
+    __slots__ = (
+        "_broken", "_committer", "_committing", "_compact", "_duplicates", "_ending", "_ends", "_gathered_bytes",
+        "_gathering", "_make_id", "_on_idle", "_parked", "_quota", "_scheduled", "_time", "_times", "_window",
+        "compacted_bytes", "compactions", "durability", "is_volatile",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -69,10 +79,13 @@ class LogNamespace(Namespace):
         *,
         durability: Durability,
         quota: int | None,
+        subjects: SubjectTable,
+        compact: Compact | None = None,
         loop: AbstractEventLoop,
     ) -> None:
-        super().__init__(name, next=store.next, loop=loop)
-        self.store = store
+        super().__init__(name, store, subjects, loop=loop)
+        self.compactions = self.compacted_bytes = 0
+        self._times = CommitTimes(self.latencies, self.clock)
         self.durability = durability
         self.is_volatile = durability is Durability.MEMORY
         self._time = store.time
@@ -85,9 +98,40 @@ class LogNamespace(Namespace):
         self._gathered_bytes = 0
         self._committing: list[BatchBuilder] = []
         self._scheduled = False
+        self._window = GatherWindow(committer.patience)
         self._parked: list[Parked] = []
-        self._reported: set[tuple[Path, int]] = set()
+        self._ends = LogEnds(name, subjects)
         self._on_idle: Callable[[], None] | None = None
+        self._ending: BusError = StoppingError("the server is stopping: publish again when it is back")
+        self.compact = compact
+
+    @property
+    def compact(self) -> Compact | None:
+        """What makes an event supersede another, None if none does.
+
+        Where the key does, it comes again and again, so there is no duplicate window.
+        """
+        return self._compact
+
+    @compact.setter
+    def compact(self, compact: Compact | None) -> None:
+        self._compact = compact
+        self._duplicates.suspend(compact is Compact.KEY)
+
+    @property
+    def keys(self) -> int:
+        """How many deduplication keys are remembered."""
+        return len(self._duplicates)
+
+    @property
+    def quota(self) -> int | None:
+        """Bytes that the log may have; None for no limit."""
+        return self._quota.most
+
+    @property
+    def oldest_key(self) -> int:
+        """The index from which on events may have a key that is in the duplicate window."""
+        return self._duplicates.oldest or self.next
 
     @property
     def failure(self) -> StorageError | None:
@@ -102,11 +146,13 @@ class LogNamespace(Namespace):
 
     # -- publishing
 
-    def publish(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
+    def publish(
+        self, drafts: Sequence[Draft], publisher: Publisher, *, expected: Expected | None = None, now: int
+    ) -> None:
         """Store *drafts*, all or none. Raises what `Engine.publish` says."""
         if len(drafts) > BATCH_EVENTS:
             raise InvalidEventError(f"the batch holds {len(drafts)} events: {BATCH_EVENTS} is the most")
-        self.append([check_draft(draft, now=now) for draft in drafts], publisher, now=now)
+        self.append([check_draft(draft, now=now) for draft in drafts], publisher, expected=expected, now=now)
 
     def publish_each(self, drafts: Sequence[Draft], publisher: Publisher, *, now: int) -> None:
         """Store *drafts* each by itself, together if nothing keeps one of them behind."""
@@ -131,7 +177,7 @@ class LogNamespace(Namespace):
             try:
                 event = check_draft(draft, now=now)
                 if event.key and not self._duplicates.claim([event.key], now=now):
-                    self._parked.append(([event], outcomes.at([place])))
+                    self._parked.append(([event], outcomes.at([place]), None))
                     continue
             except Exception as error:
                 outcomes.put([place], [as_bus_error(error, f"publishing to namespace {self.name}")])
@@ -141,23 +187,48 @@ class LogNamespace(Namespace):
         if events:
             self._gather(events, publisher if len(events) == len(drafts) else outcomes.at(places), now=now)
 
-    def append(self, events: list[CheckedDraft], publisher: Publisher, *, now: int, past_quota: bool = False) -> None:
-        """Store events that were found to be in order. Raises `DuplicateKeyError` and what keeps it from that."""
+    def append(
+        self,
+        events: list[CheckedDraft],
+        publisher: Publisher,
+        *,
+        expected: Expected | None = None,
+        now: int,
+        past_quota: bool = False,
+    ) -> None:
+        """Store events that were found to be in order. Raises `DuplicateKeyError`, `WrongIndexError` and what keeps
+        it from that.
+        """
         refusal = self._refusal()
         if refusal and not (past_quota and isinstance(refusal, QuotaExceededError)):
             raise refusal
         keys = [event.key for event in events if event.key]
-        if keys and not self._duplicates.claim(keys, now=now):
-            self._parked.append((events, publisher))
-        else:
+        claimed = not keys or self._duplicates.claim(keys, now=now)
+        if claimed and (expected is None or self._meets(expected, events, keys)):
             self._gather(events, publisher, now=now)
+        else:
+            self._parked.append((events, publisher, expected))
+
+    def _meets(self, expected: Expected, events: list[CheckedDraft], keys: Sequence[Key]) -> bool:
+        """Whether the log ends as *expected*, False if that isn't decided; unless it does, *keys* are free again.
+
+        Raises `WrongIndexError`, `InvalidEventError` for events of several subjects, and `UnavailableError`.
+        """
+        met = False
+        try:
+            met = self._ends.meet(expected, events, [*self._committing, *self._gathering], next=self.next)
+        finally:
+            if not met:
+                for key in keys:
+                    self._duplicates.release(key)
+        return met
 
     def _refusal(self) -> BusError | None:
         """Why no events are taken now, None if they are."""
         if self._broken or self.store.failure:
             return self.failure
         if self._on_idle:
-            return StoppingError("the server is stopping: publish again when it is back")
+            return self._ending
         if self._gathered_bytes > self._quota.room:
             return self._no_room()
         return None
@@ -170,24 +241,31 @@ class LogNamespace(Namespace):
     def _gather(self, events: list[CheckedDraft], publisher: Publisher, *, now: int) -> None:
         gathering = self._gathering
         if not gathering or gathering[-1].size >= BATCH_BYTES:
-            gathering.append(self._begin_batch())
+            gathering.append(self._begin_batch(now))
         self._gathered_bytes += gathering[-1].add(events, publisher, now=now)
         if not self._scheduled and not self._committing:
             self._schedule()
 
-    def _begin_batch(self) -> BatchBuilder:
+    def _begin_batch(self, now: int) -> BatchBuilder:
         before = self._gathering or self._committing
         first, time = (before[-1].next, before[-1].time) if before else (self.next, self._time)
-        return BatchBuilder(first, time, durability=self.durability, make_id=self._make_id, hash_id=self.store.hash_id)
+        begun = BatchBuilder(first, time, durability=self.durability, make_id=self._make_id, hash_id=self.store.hash_id)
+        if now >= self._times.due:
+            self._times.begin(begun, now=now)
+        return begun
 
     # -- committing
 
     def _schedule(self) -> None:
-        """Commit at the end of this turn of the loop, so that all that came in together goes together."""
+        """Commit at the end of this turn of the loop or one soon after: what comes in together goes together."""
         self._scheduled = True
+        self._window.open()
         self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
+        if self._gathered_bytes < BATCH_BYTES and self._window.stays_open(self._waiting()):
+            self._loop.call_soon(self._commit)
+            return
         self._scheduled = False
         self._committing, self._gathering = self._gathering, []
         self._quota.take(self._gathered_bytes)
@@ -199,6 +277,10 @@ class LogNamespace(Namespace):
             return
         self._committer.commit(batches, lambda stored, failure: self._committed(batches, stored, failure))
 
+    def _waiting(self) -> int:
+        """How many publishers wait for the next commit."""
+        return sum(len(builder.waiters) for builder in self._gathering)
+
     def _committed(self, batches: list[Batch], stored: int, failure: BusError | None) -> None:
         done, self._committing = self._committing, []
         self._quota.measure()
@@ -206,13 +288,18 @@ class LogNamespace(Namespace):
             keyed = [builder for builder in done[:stored] if builder.claimed]
             remember = partial(self._remember_keys, keyed) if keyed else None
             self._time = batches[stored - 1].time
-            self.take_over(batches[:stored], done[:stored], before=remember)
+            waiting: Sequence[Publishers] = done[:stored]
+            if self._times.timed:
+                waiting = self._times.around(waiting, live=self.live.has_followers)
+            self.take_over(batches[:stored], waiting, before=remember)
         if failure:
+            self._times.forget()
             self._refuse_gathered(done[stored:], failure)
         if self._parked:
             self._retry_parked()
         if self._gathering:
-            self._schedule()
+            if not self._scheduled:
+                self._schedule()
         elif self._on_idle:
             self._on_idle()
 
@@ -234,86 +321,35 @@ class LogNamespace(Namespace):
             builder.answer(failure)
 
     def _retry_parked(self) -> None:
-        """Try again those who waited for a claimed key; the claims are settled now."""
+        """Try again those who waited for a claimed key, or for where the log ends: that is settled now."""
         parked, self._parked = self._parked, []
-        for events, publisher in parked:
+        for events, publisher, expected in parked:
             try:
-                self.append(events, publisher, now=max(event.time for event in events))
+                self.append(events, publisher, expected=expected, now=max(event.time for event in events))
             except Exception as error:
                 apologise(publisher, as_bus_error(error, f"publishing to namespace {self.name}"))
 
-    # -- reading
-
-    def read_stored(self, index: int) -> Sequence[Batch]:
-        while index < self.next:
-            try:
-                found = self.store.read(index, READ_BYTES, READ_BATCHES)
-                return [batch for batch in found if batch.first < self.next]
-            except OutOfLogError:
-                index = self.store.first
-            except DamagedLogError as error:
-                self._report(error.damage)
-                index = max(error.damage.next, index + 1)
-        return ()
-
-    def _report(self, damage: Damage) -> None:
-        """Name damage in the server's log, once, however many read past it."""
-        place = damage.path, damage.offset
-        if place not in self._reported:
-            self._reported.add(place)
-            log.error("namespace %s: %s", self.name, DamagedLogError(damage))
-
-    @property
-    def first(self) -> int:
-        """Index of the oldest event left."""
-        return min(self.store.first, self.next)
-
-    def is_damaged(self, index: int) -> bool:
-        return any(found.first <= index < found.next for found in self.store.damage)
-
-    def oldest_damage(self) -> int | None:
-        return next((found.first for found in self.store.damage if found.first < found.next == self.first), None)
-
-    def find_id(self, event_id: str) -> Sequence[int]:
-        return self.store.find_client_id(self.store.hash_id(event_id.encode()))[::-1]
-
-    def find_time(self, time: int) -> int:
-        return min(self.store.find_time(time), self.next)
-
-    def forget_read(self) -> None:
-        super().forget_read()
-        self.store.forget_opened()
+    # -- the rest
 
     def maintain(self, work: Callable[[], None]) -> None:
         """Do *work* on the log between commits, where it is written."""
         self._committer.maintain(work)
 
-    # -- the rest
-
-    def stats(self) -> NamespaceStats:
-        """What there is to know at a glance."""
-        return NamespaceStats(
-            namespace=self.name,
-            first_index=self.first,
-            next_index=self.next,
-            events=self.next - self.first,
-            bytes=self.store.size,
-            segments=len(self.store.segments),
-            published=self.published,
-            subscribers=len(self.live),
-            delivered_bytes=self.live.delivered_bytes,
-            keys=len(self._duplicates),
-            writable=self.failure is None,
-            storage=Storage.MEMORY if self.is_volatile else Storage.DISK,
-            quota=self._quota.most,
-        )
-
     def shrunk(self) -> None:
         """Some of the log was deleted."""
         self._quota.measure()
 
-    def stop(self, idle: Callable[[], None]) -> None:
-        """Take no more events; call *idle* when all that were taken are answered."""
+    def limit(self, *, quota: int | None, segment_bytes: int) -> None:
+        """Have other limits hold from now on."""
+        self._quota.change(quota)
+        self.store.limit_segments(segment_bytes)
+
+    def stop(self, idle: Callable[[], None], *, ending: BusError | None = None) -> None:
+        """Take no more events; call *idle* when all that were taken are answered.
+
+        *ending* is what publishers are told, unless it is that the server stops.
+        """
+        self._ending = ending or self._ending
         self._on_idle = idle
         if not (self._gathering or self._committing):
             idle()
@@ -321,4 +357,5 @@ class LogNamespace(Namespace):
     def close(self) -> None:
         """Close the log. Nothing may be under way."""
         self._committer.close()
+        self.subjects.close()
         self.store.close()

@@ -36,6 +36,13 @@ class Quota:
         self._store = store
         self.measure()
 
+    def change(self, most: int | None) -> None:
+        """Have *most* hold from now on."""
+        self.most = most
+        if most is None:
+            self.room, self._is_used_up = self._gathered, False
+        self.measure()
+
     def take(self, size: int) -> None:
         """So many bytes are on their way to the log."""
         if self.most is not None:
@@ -62,7 +69,7 @@ class Quota:
         """What publishers are told when there is no room."""
         return QuotaExceededError(
             f"namespace {self._name} has the {format_size(self.most or 0)} that it may: "
-            "it takes events again when some are deleted, or with a larger --quota"
+            "it takes events again when some are deleted, or with a larger quota"
         )
 
     def __repr__(self) -> str:

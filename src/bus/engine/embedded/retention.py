@@ -17,20 +17,21 @@ from __future__ import annotations
 
 import logging
 from asyncio import AbstractEventLoop
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from bus.config import Keep
 from bus.engine.consumer.consumer import Consumer
+from bus.engine.consumer.dead_event import DELETED
 from bus.engine.consumer.delivery import GivenUp
-from bus.engine.embedded.dead_letters import DELETED
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import StorageError
 from bus.storage.log import Log
 from bus.storage.log_reader import OutOfLogError
 from bus.storage.retention_policy import RetentionPolicy
+from bus.storage.segment import SegmentInfo
 from bus.units import SECOND_NS
 
 log = logging.getLogger("bus.engine")
@@ -67,7 +68,7 @@ class Retention:
         anonymous: Iterable[Consumer],
         loop: AbstractEventLoop,
     ) -> None:
-        self._keep = keep
+        self.keep = keep
         self._force = force
         self._durable = durable
         self._anonymous = anonymous
@@ -76,7 +77,7 @@ class Retention:
     def retain(self, namespace: LogNamespace, *, now: int) -> None:
         """Delete what *namespace* needn't keep at *now* (ns)."""
         find, force = (limits_in_memory, True) if namespace.is_volatile else (limits_on_disk, self._force)
-        keep = find(self._keep, namespace.name)
+        keep = find(self.keep, namespace.name)
         if keep is None or namespace.failure:
             return
         segments, limits = namespace.store.segments, _limits(keep)
@@ -88,18 +89,23 @@ class Retention:
                 pending = sorted(set(self._durable.pending_before(namespace.name, cut)))
             else:
                 cut = needed
-        namespace.maintain(partial(self._let_go, namespace, cut, roll, pending))
+        if goes := any(segment.next <= cut for segment in segments):
+            namespace.subjects.removing()
+        namespace.maintain(partial(self._let_go, namespace, cut, roll, pending, goes=goes))
 
-    def _let_go(self, namespace: LogNamespace, cut: int, roll: bool, pending: Iterable[int]) -> None:
-        """What is done to the log, on the thread that writes it."""
+    def _let_go(self, namespace: LogNamespace, cut: int, roll: bool, pending: Iterable[int], *, goes: bool) -> None:
+        """What is done to the log, on the thread that writes it; *goes* says whether something may be removed."""
+        opened = namespace.store.open_before(cut) if goes else []
+        removed: Sequence[SegmentInfo] = ()
+        done = namespace.subjects.recount
         try:
             if roll:
                 namespace.store.roll()
             subjects = _subjects(namespace.store, pending)
             removed = namespace.store.drop_before(cut)
+            done = partial(namespace.subjects.dropped, [one for one in opened if one.next <= namespace.first])
         except StorageError as error:
             log.error("namespace %s: %s", namespace.name, error)
-            return
         if removed:
             log.log(
                 logging.DEBUG if namespace.is_volatile else logging.INFO,
@@ -107,6 +113,8 @@ class Retention:
                 namespace.name, len(removed), namespace.first,
             )  # fmt: skip
             self._loop.call_soon_threadsafe(self._tell, namespace, subjects)
+        if goes:
+            self._loop.call_soon_threadsafe(done)
 
     def _tell(self, namespace: LogNamespace, subjects: SubjectsByIndex) -> None:
         namespace.shrunk()

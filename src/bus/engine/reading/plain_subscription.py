@@ -1,10 +1,13 @@
 """A plain subscription: a cursor, a filter and a sink, with nothing to acknowledge.
 
-    start ─▶ reading ◀──────────────┐
-               │ caught up          │ the sink filled up: go on from the log when it drains
-               ▼                    │
-       live (in a group)  ──────────┘
-       waiting (limit, or following until a tail)
+    start ─▶ snapshot, if one is wanted
+                 │
+                 ▼
+              reading ◀────────────┐
+                 │ caught up       │ the sink filled up: go on from the log when it drains
+                 ▼                 │
+         live (in a group)  ───────┘
+         waiting (limit, or following until a tail)
 
 Reading goes chunk by chunk, one a turn of the loop, so that a long replay leaves room for publishers, and
 only while the sink takes more: a subscriber that reads slowly is served from the log and costs no memory.
@@ -22,9 +25,11 @@ from bus.engine.delivery.filtering import cut
 from bus.engine.guard import as_bus_error
 from bus.engine.namespace import Namespace
 from bus.engine.reading.round_robin import RoundRobin
+from bus.engine.reading.snapshot import Snapshot
 from bus.engine.reading.start_position import gap_between, locate
 from bus.errors import BusError
 from bus.event import new_consumer_id
+from bus.frame import join_frames
 from bus.units import BEGINNING
 
 
@@ -34,7 +39,7 @@ class Stage(Enum):
     PAUSED = "not started, or the sink is full"
     DUE = "it has a turn to read"
     READING = "this is its turn"
-    WAITING = "for the next commit"
+    WAITING = "for the next commit, or for what is fetched"
     LIVE = "in a group"
     CLOSED = "over"
 
@@ -64,8 +69,9 @@ class PlainSubscription:
         self.consumer_id = new_consumer_id()
         self.namespace = namespace.name
         self.first_index = namespace.first
-        self.next_index = position.index
+        self.next_index = max(position.index, position.newest_until)
         self.gap = position.gap
+        self.redelivery: tuple[float, ...] = ()
         self.sink = sink
         self._source = namespace
         self._key = wanted.filter, wanted.format
@@ -74,6 +80,10 @@ class PlainSubscription:
         self._clock = _long_ago if wanted.expired else namespace.clock
         self._turns = turns
         self._closed = closed
+        self._snapshot: Snapshot | None = None
+        self._shown_to = position.index
+        if position.newest_until:
+            self._snapshot = Snapshot(namespace, wanted.filter, end=position.newest_until)
         self._stage = PAUSED
 
     def start(self) -> None:
@@ -103,9 +113,16 @@ class PlainSubscription:
         if not self.sink.writable:
             self._stage = PAUSED
             return
+        if self._snapshot is None and (coming := self._source.bring(self.next_index)):
+            self._stage = WAITING
+            coming.add_done_callback(lambda _: self._read_soon())
+            return
         self._stage = READING
         try:
-            self._read()
+            if self._snapshot is None:
+                self._read()
+            else:
+                self._read_snapshot(self._snapshot)
             self._go_on()
         except Exception as error:
             self.fail(as_bus_error(error, f"reading for {self!r}"))
@@ -118,11 +135,28 @@ class PlainSubscription:
             self.next_index = gap.next_index
         chunk = cut(batches, *self._key, start=self.next_index, limit=self._left, until=self._until, now=now)
         if chunk.data:
-            again = partial(self._read_again, self.next_index, chunk.next, now) if len(chunk.data) > MUCH else None
-            self.sink.write(chunk.data, again)
+            again = partial(self._read_again, self.next_index, chunk.next, now)
+            is_kept = len(chunk.data) <= MUCH or self._source.reads_later
+            self.sink.write(chunk.data, None if is_kept else again)
+            self._source.live.delivered += chunk.events
         self.next_index = chunk.next
         if self._left is not None:
             self._left -= chunk.events
+
+    def _read_snapshot(self, snapshot: Snapshot) -> None:
+        """Send a piece of what comes before everything else; wait if no more of it is known."""
+        events, following = snapshot.read(self._shown_to, limit=self._left, now=self._clock())
+        if events:
+            self.sink.write(join_frames([frame for _, frame in events], self._key[1]))
+            self._source.live.delivered += len(events)
+        if self._left is not None:
+            self._left -= len(events)
+        if following >= snapshot.end:
+            self._snapshot = None
+        elif following == self._shown_to and self._stage is READING:
+            self._stage = WAITING
+            snapshot.await_more(self._read_soon)
+        self._shown_to = following
 
     def _read_again(self, start: int, end: int, now: int) -> bytes:
         """The bytes of a chunk that was read before, at *now* (ns)."""
@@ -137,9 +171,11 @@ class PlainSubscription:
         if self._stage is not READING:
             return
         if self._left == 0:
-            self._finish("limit")
+            self.end("limit")
+        elif self._snapshot is not None:
+            self._read_soon()
         elif self._until is not None and self.next_index >= self._until:
-            self._finish("tail")
+            self.end("tail")
         elif self.next_index < self._source.next:
             self._read_soon()
         elif self._left is not None or self._until is not None or self._source.live.busy:
@@ -149,7 +185,8 @@ class PlainSubscription:
             self._stage = LIVE
             self._source.live.follow(self._key, self)
 
-    def _finish(self, reason: str) -> None:
+    def end(self, reason: str) -> None:
+        """End the stream; *reason* is told."""
         self.close()
         self.sink.end(reason)
 

@@ -30,14 +30,16 @@ class RoundRobin:
             self._call_next()
         self._due.append(piece)
 
-    async def run(self, work: Generator[None, None, T]) -> T:
-        """Do *work*, a piece in each turn, and return what comes of it."""
+    async def run(self, work: Generator[Future[None] | None, None, T]) -> T:
+        """Do *work*, a piece in each turn, and return what comes of it; it waits for a future that it yields."""
         while True:
             try:
-                next(work)
+                coming = next(work)
             except StopIteration as done:
                 result: T = done.value
                 return result
+            if coming:
+                await coming
             turn = self._loop.create_future()
             self.add(partial(_begin, turn))
             await turn

@@ -21,16 +21,22 @@ from bus.units import parse_time
 
 @dataclass(frozen=True, slots=True)
 class StartPosition:
-    """The index to go on from, and what is missing before it."""
+    """The index to go on from, and what is missing before it.
+
+    Before the index ``newest_until`` only the newest event of each subject is wanted.
+    """
 
     index: int
     gap: Gap | None = None
+    newest_until: int = 0
 
 
 def locate(namespace: Namespace, wanted: Subscribe) -> StartPosition:
     """Where the subscription *wanted* begins. Raises `UnknownEventError` for a start that never existed."""
     if wanted.resume_after is not None:
         return _resume(namespace, wanted.resume_after)
+    if wanted.start.kind is StartKind.LAST:
+        return StartPosition(namespace.first, newest_until=namespace.next)
     return begin(namespace, wanted.start)
 
 
@@ -65,6 +71,8 @@ def begin(namespace: Namespace, start: StartPoint) -> StartPosition:
                 raise UnknownEventError(f"start {start.index} is beyond the end: the next index is {namespace.next}")
             return _at(namespace, start.index)
         case StartKind.LAST:
+            raise InvalidParameterError("start last is one event of each subject: it goes with a subscription")
+        case StartKind.BACK:
             raise InvalidParameterError(f"start -{start.events} counts events back: it goes with a subscription")
 
 

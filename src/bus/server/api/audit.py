@@ -10,6 +10,7 @@ import msgspec
 
 from bus.access.principal import Principal
 from bus.server.http.client_address import ClientAddresses
+from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.units import format_time
 
@@ -17,6 +18,11 @@ log = logging.getLogger("bus.audit")
 
 LONGEST = 500
 """Characters of what is said of one request: subjects in it may be many."""
+
+
+def what_is_asked(request: Request) -> str:
+    """What a request does to the server itself, in the words of HTTP."""
+    return f"{request.head.method.decode()} {request.head.path}"
 
 
 class Entry(msgspec.Struct):

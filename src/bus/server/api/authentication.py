@@ -12,7 +12,6 @@ A token counts before a certificate. One that isn't known is never taken for non
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Protocol
 
 from bus.access.principal import Credentials, Principal
@@ -82,8 +81,7 @@ class TokenAuthenticator:
         if not credentials.from_cookie:
             return self._find_authorized(credentials.value)
         authorization, expires = self._sessions.open(credentials.value, now=time.time_ns())
-        principal = self._find_authorized(authorization)
-        return replace(principal, expires=min(expires, principal.expires or expires))
+        return self._find_authorized(authorization).within(expires)
 
     def _find_authorized(self, value: bytes) -> Principal:
         if value[: len(_BEARER)].lower() != _BEARER:
@@ -100,7 +98,7 @@ class TokenAuthenticator:
         found = self.tokens.again(principal) or (self._jwts.again(principal) if self._jwts else None)
         if found is None:
             raise UnauthorizedError(f"{principal} is not known any more: it was revoked")
-        return _unless_expired(found)
+        return _unless_expired(found if principal.session_ends is None else found.within(principal.session_ends))
 
     def __repr__(self) -> str:
         return f"<TokenAuthenticator by {self.tokens!r}>"

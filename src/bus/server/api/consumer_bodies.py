@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import TypeVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -11,13 +10,12 @@ from msgspec import UNSET, UnsetType
 from bus.engine.administration import ConsumerChange, Destination, Step
 from bus.engine.start import NEWEST
 from bus.errors import InvalidParameterError
+from bus.server.api.json_body import decode_body
 from bus.server.api.subscribe import MOST_COUNT, read_order, read_redelivery, read_start
 from bus.subject import Filter
-from bus.suggest import suggest
 from bus.units import LARGEST_NUMBER, parse_duration, parse_whole
 
 _STEP = re.compile(r"([+-])(\d+)", re.ASCII)
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`", re.DOTALL)
 
 
 class _Consumer(msgspec.Struct, forbid_unknown_fields=True):
@@ -38,12 +36,9 @@ class _Position(msgspec.Struct, forbid_unknown_fields=True):
     to: str | int
 
 
-_Body = TypeVar("_Body", _Consumer, _Position)
-
-
 def read_change(body: bytes, *, now: int) -> ConsumerChange:
     """What is to be so of a consumer; *now* is in ns. Raises `InvalidParameterError` or `InvalidSubjectError`."""
-    said = _decode(body, _Consumer)
+    said = decode_body(body, _Consumer)
     return ConsumerChange(
         filter=None if said.patterns is UNSET else Filter.parse(_listed(said.patterns)),
         start=read_start(str(said.start), now=now) if said.start != "" else NEWEST,
@@ -57,7 +52,7 @@ def read_change(body: bytes, *, now: int) -> ConsumerChange:
 
 def read_destination(body: bytes, *, now: int) -> Destination:
     """Where a consumer is to be moved; *now* is in ns. Raises `InvalidParameterError`."""
-    text = str(_decode(body, _Position).to)
+    text = str(decode_body(body, _Position).to)
     if not text:
         raise InvalidParameterError('"to" is empty: oldest, newest, an index, an event id, a time, +10 or -10')
     if step := _STEP.fullmatch(text):
@@ -79,21 +74,3 @@ def _read_redelivery(given: list[str] | str) -> tuple[float, ...]:
 
 def _read_count(given: int) -> int:
     return max(parse_whole(str(given), what="redelivery_count", least=-MOST_COUNT, most=MOST_COUNT), 0)
-
-
-def _decode(body: bytes, kind: type[_Body]) -> _Body:
-    if not body.strip():
-        raise InvalidParameterError(f"the body is empty: send JSON with {', '.join(kind.__struct_fields__)}")
-    try:
-        return msgspec.json.decode(body, type=kind)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
-        raise InvalidParameterError(_fault(error, kind)) from None
-
-
-def _fault(error: Exception, kind: type[_Body]) -> str:
-    """What is wrong with a body that isn't of this *kind*."""
-    if unknown := _UNKNOWN_FIELD.fullmatch(str(error)):
-        return f"field {unknown[1][:80]!a} is not known here: {suggest(unknown[1], kind.__struct_fields__)}"
-    if isinstance(error, msgspec.ValidationError):
-        return f"the body is JSON, but not what goes here: {error}"
-    return f"the body is not JSON: {error}"

@@ -25,7 +25,7 @@ from bus.consumer import ConsumerDescription
 from bus.engine.administration import ConsumerAdmin
 from bus.server.api.consumer_bodies import read_change, read_destination
 from bus.server.api.later import answer_later
-from bus.server.api.permits import Permits
+from bus.server.api.management_permits import ManagementPermits
 from bus.server.http.query import read_flag
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -44,7 +44,7 @@ _TEXT = format_headers({"Content-Type": TEXT})
 class ConsumerRoutes:
     """The paths below ``/v1/consumers``: what *permits* let somebody see or do of *consumers*."""
 
-    def __init__(self, consumers: ConsumerAdmin, permits: Permits) -> None:
+    def __init__(self, consumers: ConsumerAdmin, permits: ManagementPermits) -> None:
         self._consumers = consumers
         self._permits = permits
         self._encoded: tuple[Sequence[ConsumerDescription], bytes] = ((), b"")

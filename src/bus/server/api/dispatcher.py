@@ -10,6 +10,7 @@ The engine and what the routes need are joined here.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -19,13 +20,18 @@ from bus.engine.base import Engine
 from bus.engine.guard import as_bus_error
 from bus.engine.reading.round_robin import RoundRobin
 from bus.errors import StoppingError
+from bus.server.api.about import AboutRoute, ServerFacts
 from bus.server.api.audit import AuditLog
 from bus.server.api.consumers import ConsumerRoutes
+from bus.server.api.counting import Counting
+from bus.server.api.dashboard import DashboardRoutes
 from bus.server.api.events import EventRoutes
 from bus.server.api.gate import Gate
 from bus.server.api.heartbeat import Heartbeat
 from bus.server.api.metrics import MetricsRoute
 from bus.server.api.monitoring import MonitoringRoutes
+from bus.server.api.namespaces import NamespaceRoutes
+from bus.server.api.page_writes import PageWrites
 from bus.server.api.permits import Permits
 from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.routes import all_routes
@@ -34,6 +40,7 @@ from bus.server.api.sessions import SessionRoutes
 from bus.server.api.stored_events import StoredEventRoutes
 from bus.server.api.subscribe import Streams
 from bus.server.api.token_watch import TokenWatch
+from bus.server.api.watch import Watch, WatchRoute
 from bus.server.http import limits
 from bus.server.http.access_log import AccessLog
 from bus.server.http.body import BodySink, MakeSink
@@ -48,6 +55,7 @@ from bus.server.http.known_hosts import KnownHosts
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
 from bus.server.http.responder import MakeResponder, Responder
+from bus.tracing import Tracing
 
 
 class Dispatcher:
@@ -63,9 +71,12 @@ class Dispatcher:
         loop: asyncio.AbstractEventLoop,
         *,
         session_key: bytes,
+        facts: ServerFacts,
+        tracing: Tracing | None = None,
     ) -> None:
         self.cors = Cors(settings.cors_origins)
         self.max_body = settings.max_body
+        self.refusals: Counter[str] = Counter()
         self.incoming = Memory(settings.max_body_memory, "bodies")
         self.unread = Memory(limits.UNREAD_BYTES, "unread answers")
         self.connections: set[Connection] = set()
@@ -83,20 +94,26 @@ class Dispatcher:
         audit = AuditLog(clients)
         self._principal_limits = PrincipalLimits(clients, loop)
         self._permits = Permits(authenticator, engine.consumers, audit, self._principal_limits)
-        self._opener = Streams(engine, self._permits, self._heartbeat, clients, loop)
+        self._opener = Streams(engine, self._permits, self._heartbeat, clients, loop, tracing)
         self.make_responder: MakeResponder = AccessLog(clients).responder if settings.access_log else Responder
         self._admission = Admission(settings.max_connections, settings.max_connections_per_address, clients)
+        counting = Counting(engine, self.connections, self.streams, self.incoming)
+        page_writes = None if authenticator else PageWrites(clients, self.cors.origins)
         self.table = all_routes(
             EventRoutes(
                 engine, self._permits, self._opener,
-                longest=self.max_body, memory=self.incoming, duty=duty, loop=loop,
+                longest=self.max_body, memory=self.incoming, duty=duty, loop=loop, tracing=tracing,
             ),
-            MonitoringRoutes(engine, self._permits),
-            MetricsRoute(engine, self.connections, self.streams, self.incoming),
-            ConsumerRoutes(engine.consumers, self._permits),
+            MonitoringRoutes(engine),
+            MetricsRoute(engine, counting, self.refusals, facts.version),
+            NamespaceRoutes(engine, self._permits.managing),
+            ConsumerRoutes(engine.consumers, self._permits.managing),
             ScheduleRoutes(engine.schedules, self._permits),
             StoredEventRoutes(engine.events, self._permits),
             SessionRoutes(sessions, tickets, clients),
+            AboutRoute(facts, engine, counting, page_writes),
+            WatchRoute(Watch(counting, loop), self._permits, self._heartbeat, loop),
+            DashboardRoutes(),
         )  # fmt: skip
         self._client_limits = ClientLimits(
             clients, requests=settings.limit_requests, bytes=settings.limit_bytes,
@@ -113,6 +130,7 @@ class Dispatcher:
             audit,
             self._principal_limits,
             tickets,
+            page_writes,
             checks,
         )
 

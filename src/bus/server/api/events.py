@@ -7,28 +7,31 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
 
-from bus.engine.base import Engine
+from bus.engine.base import Engine, Publishing
+from bus.errors import InvalidParameterError
 from bus.server.api.acknowledge import acknowledge
 from bus.server.api.later import answer_later
 from bus.server.api.permits import Permits
-from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events
+from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events, read_expected
 from bus.server.api.publish_ndjson import NdjsonUpload
 from bus.server.api.schedules import read_due, schedule
 from bus.server.api.subscribe import Streams
 from bus.server.api.timeouts import Timeouts
+from bus.server.api.tracing import TracedPublishing, accept_later, caller_of
 from bus.server.api.upload_turns import UploadTurns
 from bus.server.api.waiting import read_wait
 from bus.server.http.duty_cycle import DutyCycle
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
+from bus.tracing import Tracing
 
 
 class EventRoutes:
     """Hands the events of requests to *engine* as *permits* allow, and its own through *streams*.
 
     Lines of an upload are at most *longest* bytes; what is held of them counts in *memory*.
-    The work of uploads rests as *duty* says.
+    The work of uploads rests as *duty* says. What is published is told to *tracing*, if somebody traces.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class EventRoutes:
         memory: Memory,
         duty: DutyCycle,
         loop: AbstractEventLoop,
+        tracing: Tracing | None = None,
     ) -> None:
         self._engine = engine
         self._permits = permits
@@ -50,24 +54,38 @@ class EventRoutes:
         self._turns = UploadTurns(loop, duty)
         self._timeouts = Timeouts(loop)
         self._loop = loop
+        self._tracing = tracing
 
     def publish(self, request: Request, responder: Responder) -> None:
         """Store what is in the body, then answer 202, or wait for what others make of it."""
         if (query := request.head.raw_query) and (wait := read_wait(query)):
-            publish_and_wait(self._engine, self._permits, self._timeouts, request, responder, wait, now=time.time_ns())
+            publish_and_wait(
+                self._publishing(request), self._permits, self._timeouts, request, responder, wait, now=time.time_ns()
+            )
         else:
             events, now = read_events(request.body), time.time_ns()
             self._permits.check_events(request, responder, events)
-            if (request.head.raw_query or events[0].deliver_at) and (due := read_due(request, events, now=now)):
+            expected = read_expected(request) if query else None
+            if (query or events[0].deliver_at) and (due := read_due(request, events, now=now)):
+                if expected:
+                    raise InvalidParameterError("nobody knows yet where the log will end: give a time or expect")
+                if self._tracing is not None:
+                    accept_later(self._tracing, request.head, events[0])
                 answer_later(responder, schedule(self._engine.schedules, events[0], responder, due=due, now=now))
             else:
-                self._engine.publish(events, Accepting(responder), now=now)
+                self._publishing(request).publish(events, Accepting(responder), expected=expected, now=now)
+
+    def _publishing(self, request: Request) -> Publishing:
+        if self._tracing is None:
+            return self._engine
+        return TracedPublishing(self._engine, self._tracing, caller_of(request.head))
 
     def take_lines(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> NdjsonUpload:
         """Who publishes the lines of *request*, which are yet to come."""
         check_upload(request)
         return NdjsonUpload(
-            self._engine, responder, longest=self._longest, chunked=request.head.version == b"1.1", read_on=read_on,
+            self._publishing(request), responder,
+            longest=self._longest, chunked=request.head.version == b"1.1", read_on=read_on,
             judge=partial(self._permits.judge_lines, request, responder), turns=self._turns, memory=self._memory,
             loop=self._loop,
         )  # fmt: skip

@@ -18,6 +18,7 @@ from bus.errors import BusError, ForbiddenError, UnauthorizedError
 from bus.server.api.audit import AuditLog
 from bus.server.api.authentication import Authenticator
 from bus.server.api.needs import check_need
+from bus.server.api.page_writes import PageWrites
 from bus.server.api.principal_limits import PrincipalLimits
 from bus.server.api.route import Need, Route, RouteTable
 from bus.server.http.connection_limits import Admission
@@ -25,8 +26,9 @@ from bus.server.http.cross_origin import SAFE_METHODS, check_page
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 
-NOTHING = Need.NOTHING
-"""A name of its own: until Python 3.12, to look one up in its class takes a quarter of what the rest does."""
+NOTHING, SIGN_OUT = Need.NOTHING, Need.SIGN_OUT
+"""What nobody is asked for who that is. Names of their own: until Python 3.12, to look one up in its class takes a
+quarter of what the rest does."""
 
 Check = Callable[[Request, Responder], None]
 """Raises a `BusError` if a request may not pass, whatever it is for."""
@@ -47,11 +49,13 @@ class Gate:
         audit: AuditLog,
         limits: PrincipalLimits,
         tickets: Tickets,
+        page_writes: PageWrites | None,
         checks: Sequence[Check] = (),
     ) -> None:
         self._audit = audit
         self._checks = tuple(checks)
         self._limits = limits
+        self._page_writes = page_writes
         self._tickets = tickets
         self._table = table
         self._authenticator = authenticator
@@ -94,8 +98,11 @@ class Gate:
     def _check_page(
         self, request: Request, route: Route | None, responder: Responder, *, origins: Sequence[str]
     ) -> None:
+        changes = _changes(request, route)
         try:
-            check_page(request, origins, changes=_changes(request, route))
+            check_page(request, origins, changes=changes)
+            if changes and self._page_writes:
+                self._page_writes.check(request, responder)
         except ForbiddenError as error:
             self._note(request, responder, error)
             raise
@@ -103,7 +110,7 @@ class Gate:
     def _identify(self, authenticator: Authenticator, request: Request, route: Route, responder: Responder) -> None:
         """Tell *request* whom it is from, and refuse what nobody of that one's rights may do there."""
         needs = route.needs
-        if needs is NOTHING:
+        if needs is NOTHING or needs is SIGN_OUT:
             return
         try:
             if route.takes_tickets and (ticket := request.parameter("ticket")):

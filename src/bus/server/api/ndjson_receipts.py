@@ -7,7 +7,7 @@ expected ─▶ known ─▶ its turn ─┬─▶ written, in chunks
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 
 from bus.errors import BusError
@@ -63,6 +63,11 @@ class Receipts:
         """Bytes kept for a client that doesn't take them."""
         return self._backlog.size
 
+    @property
+    def refusals(self) -> Counter[str]:
+        """How often each error was told."""
+        return self._responder.connection.refusals
+
     def expect(self, lines: int) -> RunAnswer:
         """So many lines will be answered together, after those before."""
         answer = RunAnswer(lines)
@@ -71,6 +76,7 @@ class Receipts:
         return answer
 
     def refuse(self, answer: RunAnswer, error: BusError) -> None:
+        self.refusals[error.code] += answer.lines
         self.give(answer, encode_refusal(error) * answer.lines)
 
     def give(self, answer: RunAnswer, data: bytes) -> None:
@@ -130,6 +136,7 @@ class Receipts:
         """Everything is answered: say why the body can't be read on, or that this is all."""
         failure, self._failure = self._failure, None
         if failure and (self._begun or self._backlog):
+            self.refusals[failure.code] += 1
             self._pass_on(encode_refusal(failure))
         elif failure:
             self._responder.fail(failure)

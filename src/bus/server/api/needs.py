@@ -16,12 +16,13 @@ from bus.server.api.route import Need
 _LEAST: Mapping[Need, tuple[str, Callable[[Rights], bool]]] = {
     Need.METRICS: ("read the metrics", lambda rights: rights.may_measure),
     Need.INSPECT: ("look at this", lambda rights: rights.has_something),
+    Need.WATCH: ("look at this", lambda rights: rights.has_something or rights.may_measure),
     Need.SUBSCRIBE: ("subscribe", lambda rights: bool(rights.subscribe) or rights.may_request),
     Need.CONSUME: ("subscribe", lambda rights: bool(rights.subscribe)),
     Need.ACKNOWLEDGE: ("acknowledge", lambda rights: bool(rights.subscribe or rights.consumers)),
     Need.PUBLISH: ("publish", lambda rights: bool(rights.publish) or rights.reply),
     Need.SIGN_IN: ("sign in", lambda rights: True),
-    Need.MANAGE: ("manage consumers", lambda rights: bool(rights.manage or rights.manage_consumers)),
+    Need.MANAGE: ("manage this", lambda rights: bool(rights.manage or rights.manage_consumers)),
 }
 """What is done, in words, and whether rights hold anything of that kind."""
 

@@ -1,9 +1,10 @@
-"""Permits: whether the principal of a request may do what it asks. A refusal is written down, and says what is missing.
+"""Permits: whether the principal of a request may publish, read and settle what it asks for.
 
     authenticated ─▶ its subjects, patterns, consumer, inbox within its rights? ─┬─▶ done
                                                                                  └─▶ 403, or 401 without a token
 
-What is refused is refused before anybody has looked whether it exists, so that a refusal tells nothing of that.
+A refusal is written down, and says what is missing. What is refused is refused before anybody has looked whether it
+exists, so that a refusal tells nothing of that. What changes or shows the server itself is in `management_permits`.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from collections.abc import Iterable, Sequence
 
 from bus.access.claims import Claims
 from bus.access.principal import EVERYBODY, Principal
-from bus.consumer import ConsumerDescription
-from bus.engine.administration import ConsumerAdmin
+from bus.engine.administration import ConsumerAdmin, StoredEvent
 from bus.engine.base import Acknowledge, Subscribe, unknown_consumer_id, unknown_event_id
-from bus.errors import BusError, InvalidSubjectError, UnauthorizedError, UnknownConsumerError
+from bus.errors import BusError, InvalidSubjectError, UnauthorizedError
 from bus.event import Draft
-from bus.server.api.audit import AuditLog
+from bus.frame import read_frame
+from bus.server.api.audit import AuditLog, what_is_asked
 from bus.server.api.authentication import Authenticator, refusal
+from bus.server.api.management_permits import ManagementPermits
+from bus.server.api.needs import check_need
 from bus.server.api.principal_limits import PrincipalLimits
+from bus.server.api.route import Need
 from bus.server.api.stream_rights import OwnedStream, StreamRights
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
@@ -42,10 +46,10 @@ class Permits:
     ) -> None:
         self._audit = audit
         self._authenticator = authenticator
-        self._consumers = consumers
         self._claims = Claims()
         self._limits = limits
         self.streams = StreamRights(limits.held)
+        self.managing = ManagementPermits(consumers, audit)
 
     # -- publishing
 
@@ -133,20 +137,31 @@ class Permits:
             return None
         return refusal(principal, "read this inbox", "it belongs to who made it")
 
-    def check_event(self, request: Request, responder: Responder, event_id: str, subject: str) -> None:
-        """Raise `UnknownEventError` unless the stored event, which has this subject, may be read."""
-        principal = request.principal
-        if principal is not EVERYBODY and not principal.rights.may_subscribe(subject):
-            error = unknown_event_id(event_id)
-            self._note(responder, principal, _what(request), error)
+    def check_page(self, request: Request, responder: Responder, wanted: Filter) -> None:
+        """Raise `ForbiddenError` or `UnauthorizedError` unless all that *wanted* takes may be read."""
+        if error := self._refusal_to_read(request.principal, Subscribe(filter=wanted)):
+            self._note(responder, request.principal, f"look at {wanted}", error)
             raise error
+
+    def readable(
+        self, request: Request, responder: Responder, event_id: str, found: Sequence[StoredEvent]
+    ) -> Sequence[StoredEvent]:
+        """Those of *found* that may be read. Raises `UnknownEventError` if there is none, as if nothing was found."""
+        rights = request.principal.rights
+        within = [event for event in found if rights.may_subscribe(read_frame(event.frame).subject)]
+        if not within:
+            error = unknown_event_id(event_id)
+            if found:
+                self._note(responder, request.principal, what_is_asked(request), error)
+            raise error
+        return within
 
     def admit(self, stream: OwnedStream) -> None:
         """Let a stream be that was just opened, or raise what `check_subscribe` does."""
         if stream.principal is not EVERYBODY:
             self._judge(stream)
             responder = stream.sink.responder
-            self._limits.check_stream(stream.principal, responder, stream.wanted.consumer)
+            self._limits.check_stream(stream.principal, responder, stream.consumer)
             stream.owner = self._limits.owner_of(stream.principal, responder)
             self.streams.add(stream)
 
@@ -162,10 +177,13 @@ class Permits:
         assert self._authenticator is not None, "without a token file nobody owns a stream"
         try:
             stream.principal = self._authenticator.identify_again(stream.principal)
-            if refused := self._refusal_to_read(stream.principal, stream.wanted):
+            if stream.wanted is None:
+                check_need(stream.principal, Need.WATCH)
+            elif refused := self._refusal_to_read(stream.principal, stream.wanted):
                 raise refused
         except BusError as error:
-            self._note(stream.sink.responder, stream.principal, f"read on {stream.wanted.filter}", error)
+            what = stream.wanted.filter if stream.wanted else "the server's counts"
+            self._note(stream.sink.responder, stream.principal, f"read on {what}", error)
             raise
 
     # -- settling
@@ -185,94 +203,11 @@ class Permits:
             self._note(responder, principal, f"{ack.action} for {ack.consumer_id}", error)
             raise error
 
-    # -- looking and managing
-
-    def check_namespace(self, request: Request, responder: Responder, name: str) -> None:
-        """Raise `ForbiddenError` or `UnauthorizedError` unless something may be done in the namespace *name*."""
-        if not request.principal.rights.may_know(name):
-            error = refusal(request.principal, f"look at namespace {name[:80]!a}", "no pattern of it is within")
-            self._note(responder, request.principal, _what(request), error)
-            raise error
-
-    async def check_consumer(self, request: Request, responder: Responder, name: str) -> None:
-        """Raise `ForbiddenError` or `UnauthorizedError` unless the durable consumer *name* may be looked at."""
-        if not await self._is_granted(request.principal, name, manage=False):
-            self._refuse_consumer(request, responder, name, "it is neither among its consumers nor within its manage")
-
-    async def check_management(self, request: Request, responder: Responder, name: str) -> None:
-        """As `check_consumer`, for whoever changes it; what may be done is written down as well."""
-        if not await self._is_granted(request.principal, name, manage=True):
-            self._refuse_consumer(request, responder, name, "it isn't within its manage")
-        self.note_management(request, responder)
-
-    def check_schedule(self, request: Request, responder: Responder, subject: str | None) -> None:
-        """Raise `ForbiddenError` or `UnauthorizedError` unless a schedule of *subject* may be managed.
-
-        Of one that isn't there, whose subject is None, only those learn who may manage all.
-        """
-        rights = request.principal.rights
-        if not (rights.admin if subject is None else rights.may_manage_events(subject)):
-            error = refusal(request.principal, "do this with a schedule", "its subject isn't within its manage")
-            self._note(responder, request.principal, _what(request), error)
-            raise error
-
-    def check_purge(self, request: Request, responder: Responder, wanted: Filter | None) -> None:
-        """Raise `ForbiddenError` or `UnauthorizedError` unless all that *wanted* takes may be deleted; write it down.
-
-        Of an event that isn't there, whose filter is None, only those learn who may manage all.
-        """
-        rights = request.principal.rights
-        patterns = () if wanted is None else [pattern.text for pattern in wanted.patterns]
-        if not (rights.admin or (patterns and all(map(rights.manage.contains, patterns)))):
-            error = refusal(request.principal, "delete these events", "they aren't within its manage")
-            self._note(responder, request.principal, _what(request), error)
-            raise error
-        self.note_management(request, responder)
-
-    def note_management(self, request: Request, responder: Responder) -> None:
-        """Write down that somebody changes something that it may change."""
-        self._audit.write(responder, request.principal, _what(request), allowed=True, why="within its manage")
-
-    async def check_change(self, request: Request, responder: Responder, name: str, patterns: Sequence[str]) -> None:
-        """As `check_management`, for whoever makes it or has it read *patterns*, which have to be within as well."""
-        may_manage = request.principal.rights.may_manage
-        if not (may_manage(name) or may_manage(name, [*await self._patterns_of(name), *patterns] or None)):
-            self._refuse_consumer(request, responder, name, "it, or what it is to read, isn't within its manage")
-        self._audit.write(responder, request.principal, _what(request), allowed=True, why="within its manage")
-
-    async def _patterns_of(self, name: str) -> Sequence[str]:
-        """What the consumer *name* reads, nothing if there is none."""
-        try:
-            return await self._consumers.patterns(name)
-        except UnknownConsumerError:
-            return ()
-
-    async def _is_granted(self, principal: Principal, name: str, *, manage: bool) -> bool:
-        """Whether *principal* may, by the name of the consumer or else by what it reads."""
-        granted = principal.rights.may_manage if manage else principal.rights.may_see
-        if granted(name) or not principal.rights.manage:
-            return granted(name)
-        return granted(name, await self._patterns_of(name) or None)
-
-    def _refuse_consumer(self, request: Request, responder: Responder, name: str, why: str) -> None:
-        error = refusal(request.principal, f"do this with consumer {name[:80]!a}", why)
-        self._note(responder, request.principal, _what(request), error)
-        raise error
-
-    def visible(self, request: Request, consumers: Sequence[ConsumerDescription]) -> Sequence[ConsumerDescription]:
-        """Those of *consumers* that who asks may look at."""
-        rights = request.principal.rights
-        return consumers if rights.admin else [one for one in consumers if rights.may_see(one.name, one.patterns)]
-
     def _note(self, responder: Responder, principal: Principal, what: str, error: BusError) -> None:
         self._audit.write(responder, principal, what, allowed=False, why=error.message)
 
     def __repr__(self) -> str:
         return f"<Permits by {self._authenticator!r}>"
-
-
-def _what(request: Request) -> str:
-    return f"{request.head.method.decode()} {request.head.path}"
 
 
 def _refusal_to_publish(principal: Principal, subject: str) -> BusError | None:
@@ -293,7 +228,3 @@ def _is_readable(subject: str) -> bool:
     except InvalidSubjectError:
         return False
     return True
-
-
-def _first_error(found: Iterable[Draft | BusError]) -> BusError:
-    return next(one for one in found if isinstance(one, BusError))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import cast
 
 from bus.drafts import decode_draft, decode_drafts
-from bus.engine.base import Engine, Outcome
+from bus.engine.base import Expected, Outcome, Publishing
 from bus.errors import BusError, InvalidParameterError
 from bus.event import Draft, Receipt, new_inbox
 from bus.server.api.permits import Permits
@@ -17,6 +17,7 @@ from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_accepted
 from bus.subject import is_inbox
+from bus.units import parse_whole
 from bus.wire import Durability
 
 _ARRAY = re.compile(rb"[ \t\r\n]*\[")
@@ -46,11 +47,23 @@ class Accepting:
 def check_upload(request: Request) -> None:
     """Raise `InvalidParameterError` if the events of an NDJSON publish are to be waited for."""
     for name in request.query:
-        raise InvalidParameterError(f"{name} goes with one event, not with NDJSON")
+        others = " or an array" if name in ("expect", "expect_subject") else ""
+        raise InvalidParameterError(f"{name} goes with one event{others}, not with NDJSON")
+
+
+def read_expected(request: Request) -> Expected | None:
+    """Where the publisher expects the log to end, None if that doesn't matter. Raises `InvalidParameterError`."""
+    last, of_subject = (_read_index(request, name) for name in ("expect", "expect_subject"))
+    return None if last is None and of_subject is None else Expected(last, of_subject)
+
+
+def _read_index(request: Request, name: str) -> int | None:
+    text = request.parameter(name)
+    return parse_whole(text, what=name, least=0) if text else None
 
 
 def publish_and_wait(
-    engine: Engine,
+    engine: Publishing,
     permits: Permits,
     timeouts: Timeouts,
     request: Request,
@@ -70,4 +83,4 @@ def publish_and_wait(
         draft.response_subject = new_inbox()
     permits.check_events(request, responder, (draft,))
     make = ReplyWaiting if wait.reply else ConfirmWaiting
-    make(engine, timeouts, responder, wait).begin(draft, now=now)
+    make(engine, timeouts, responder, wait).begin(draft, expected=read_expected(request), now=now)

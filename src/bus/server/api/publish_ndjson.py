@@ -10,12 +10,13 @@ Lines that come in together for one namespace go to the engine as one run; it st
 from __future__ import annotations
 
 from asyncio import AbstractEventLoop
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from typing import cast
 
 from bus.drafts import decode_lines
-from bus.engine.base import Engine, Outcome
+from bus.engine.base import Outcome, Publishing
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Draft, Receipt
@@ -45,7 +46,7 @@ class NdjsonUpload:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Publishing,
         responder: Responder,
         *,
         longest: int,
@@ -162,18 +163,19 @@ class _Run:
 
     def stored(self, outcomes: Sequence[Outcome], durability: Durability) -> None:
         self._turns.end(self._size)
-        self._receipts.give(self._answer, _encode(outcomes))
+        self._receipts.give(self._answer, _encode(outcomes, self._receipts.refusals))
 
     def failed(self, error: BusError) -> None:
         self._turns.end(self._size)
         self._receipts.refuse(self._answer, error)
 
 
-def _encode(outcomes: Sequence[Outcome]) -> bytes:
-    """A line for each outcome."""
+def _encode(outcomes: Sequence[Outcome], refusals: Counter[str]) -> bytes:
+    """A line for each outcome; those refused are counted among *refusals*."""
     receipts = [outcome for outcome in outcomes if isinstance(outcome, Receipt)]
     if len(receipts) == len(outcomes):
         return encode_receipts(receipts)
+    refusals.update(outcome.code for outcome in outcomes if isinstance(outcome, BusError))
     return b"".join(
         [encode_refusal(found) if isinstance(found, BusError) else encode_receipts([found]) for found in outcomes]
     )
@@ -186,7 +188,8 @@ def _runs(drafts: Sequence[Draft | BusError]) -> Iterator[list[Draft] | BusError
             yield from cast(Iterator[BusError], group)
             continue
         run = cast(list[Draft], list(group))
-        yield from (run[begin : begin + LONGEST_RUN] for begin in range(0, len(run), LONGEST_RUN))
+        for begin in range(0, len(run), LONGEST_RUN):
+            yield run[begin : begin + LONGEST_RUN]
 
 
 def _namespace_of(draft: Draft | BusError) -> str | None:

@@ -32,17 +32,19 @@ class Need(StrEnum):
     NOTHING = "nothing"
     METRICS = "metrics"
     INSPECT = "inspect"
+    WATCH = "watch"
     SUBSCRIBE = "subscribe"
     CONSUME = "consume"
     ACKNOWLEDGE = "acknowledge"
     PUBLISH = "publish"
     SIGN_IN = "sign in"
+    SIGN_OUT = "sign out"
     MANAGE = "manage"
 
     @property
     def changes(self) -> bool:
         """Whether it is more than looking: a consumer's deliveries wait for an acknowledgement."""
-        return self in (Need.CONSUME, Need.ACKNOWLEDGE, Need.PUBLISH, Need.SIGN_IN, Need.MANAGE)
+        return self not in (Need.NOTHING, Need.METRICS, Need.INSPECT, Need.WATCH, Need.SUBSCRIBE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Route:
     ``once`` all are passed over. A query that ``usual`` takes does so, at a glance. ``needs_by_query`` says what it
     needs where that depends on the parameters. ``take_lines`` takes bodies of NDJSON. A ``probe`` is answered also when
     the connections are used up.
-    With ``takes_tickets`` a ticket may stand for a token.
+    With ``takes_tickets`` a ticket may stand for a token. ``for_people`` is taken instead by a person who opens the
+    address in a browser and asks for no subject.
     """
 
     method: bytes
@@ -67,6 +70,7 @@ class Route:
     take_lines: TakeLines | None = None
     takes_tickets: bool = False
     probe: bool = False
+    for_people: Route | None = None
 
     def need_of(self, request: Request) -> Need:
         """What *request* needs. Raises `InvalidParameterError` if its query can't be read."""
@@ -106,7 +110,10 @@ class RouteTable:
     def find(self, request: Request) -> Route | None:
         """The route of *request*, which is told what stands in its path; None if there is none."""
         methods = self._fixed.get(request.head.path) or self._methods_by_pattern(request)
-        return methods.get(request.head.method)
+        route = methods.get(request.head.method)
+        if route and route.for_people and request.head.wants_page and not request.parameter("subject"):
+            return route.for_people
+        return route
 
     def _methods_by_pattern(self, request: Request) -> Methods:
         for pattern, methods in self._patterns:

@@ -103,7 +103,7 @@ class ScheduleRoutes:
 
     async def _cancel(self, request: Request, responder: Responder) -> None:
         found = await self._find(request, responder)
-        self._permits.note_management(request, responder)
+        self._permits.managing.note_management(request, responder)
         await self._schedules.cancel(found.id)
         responder.respond(204)
 
@@ -114,12 +114,12 @@ class ScheduleRoutes:
         """Whoever sets one has to be allowed to publish its events, and to manage what it takes the place of."""
         recurring = decode_as(_recurring_decoder, request.body).recurring()
         check_payload(recurring.draft.payload)
-        self._permits.check_schedule(request, responder, recurring.draft.subject or "")
+        self._permits.managing.check_schedule(request, responder, recurring.draft.subject or "")
         self._permits.check_events(request, responder, [recurring.draft])
         with suppress(UnknownScheduleError):
             found = await self._schedules.describe_one(_id(request))
-            self._permits.check_schedule(request, responder, found.subject)
-        self._permits.note_management(request, responder)
+            self._permits.managing.check_schedule(request, responder, found.subject)
+        self._permits.managing.note_management(request, responder)
         _respond(responder, await self._schedules.set(_id(request), recurring, now=time.time_ns()))
 
     async def _find(self, request: Request, responder: Responder) -> ScheduleDescription:
@@ -127,9 +127,9 @@ class ScheduleRoutes:
         try:
             found = await self._schedules.describe_one(_id(request))
         except UnknownScheduleError:
-            self._permits.check_schedule(request, responder, None)
+            self._permits.managing.check_schedule(request, responder, None)
             raise
-        self._permits.check_schedule(request, responder, found.subject)
+        self._permits.managing.check_schedule(request, responder, found.subject)
         return found
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from bus.server.http.client_address import ClientAddresses
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_headers
+from bus.units import SECOND_NS
 from bus.wire import JSON
 
 
@@ -33,8 +34,10 @@ class SessionRoutes:
         authorization = request.credentials.value
         if not authorization or request.credentials.from_cookie:
             raise UnauthorizedError("a session is begun with a token: send it as Authorization: Bearer bus_…")
-        session = self._sessions.begin(authorization, now=time.time_ns())
-        self._set(request, responder, session, seconds=SESSION_SECONDS)
+        now = time.time_ns()
+        ends = request.principal.within(now + SESSION_SECONDS * SECOND_NS).expires or now
+        session = self._sessions.begin(authorization, ends=ends)
+        self._set(request, responder, session, seconds=max((ends - now) // SECOND_NS, 0))
 
     def end(self, request: Request, responder: Responder) -> None:
         """Have the browser forget the cookie."""
@@ -50,7 +53,7 @@ class SessionRoutes:
         authorization, now = request.credentials.value, time.time_ns()
         if request.credentials.from_cookie:
             authorization, _ = self._sessions.open(authorization, now=now)
-        ticket = self._tickets.issue(authorization, now=now)
+        ticket = self._tickets.issue(authorization, owner=request.principal.name, now=now)
         body = msgspec.json.encode({"ticket": ticket, "expires_in": TICKET_SECONDS})
         responder.respond(201, format_headers({"Content-Type": JSON, "Cache-Control": "no-store"}), body)
 

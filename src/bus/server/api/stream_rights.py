@@ -23,19 +23,27 @@ ENDED_REMEMBERED = 4096
 
 @dataclass(slots=True, eq=False)
 class OwnedStream:
-    """One stream and whose it is; ``owner`` is as whom that one counts where streams are counted."""
+    """One stream and whose it is; ``owner`` is as whom that one counts where streams are counted.
+
+    ``wanted`` is None if it is of the server's counts.
+    """
 
     consumer_id: str
     principal: Principal
-    wanted: Subscribe
+    wanted: Subscribe | None
     sink: StreamSink
     owner: str = ""
+
+    @property
+    def consumer(self) -> str | None:
+        """The durable consumer that it takes part in."""
+        return self.wanted.consumer if self.wanted else None
 
     def may_be_settled_by(self, principal: Principal) -> bool:
         """Whether *principal* may say what becomes of what it delivered: its owner, or who may use the consumer."""
         if self.principal.name == principal.name or principal.rights.admin:
             return True
-        return self.wanted.consumer is not None and principal.rights.may_consume(self.wanted.consumer)
+        return self.consumer is not None and principal.rights.may_consume(self.consumer)
 
 
 NEVER = 1 << 64
@@ -58,7 +66,7 @@ class StreamRights:
     def add(self, stream: OwnedStream) -> None:
         self._open[stream.sink.connection] = stream
         self._by_id[stream.consumer_id] = stream
-        self._held.begin(stream.owner, stream.wanted.consumer)
+        self._held.begin(stream.owner, stream.consumer)
         self._note_expiry(stream)
 
     def _note_expiry(self, stream: OwnedStream) -> None:
@@ -70,7 +78,7 @@ class StreamRights:
         stream = self._open.pop(connection, None)
         if stream:
             del self._by_id[stream.consumer_id]
-            self._held.end(stream.owner, stream.wanted.consumer)
+            self._held.end(stream.owner, stream.consumer)
             self._ended[stream.consumer_id] = stream
             if len(self._ended) > ENDED_REMEMBERED:
                 del self._ended[next(iter(self._ended))]

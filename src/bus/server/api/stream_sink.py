@@ -16,13 +16,13 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from struct import pack
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
-from bus.engine.base import MUCH, Subscription
+from bus.engine.base import MUCH, Gap
 from bus.errors import BusError
 from bus.frame import Format
 from bus.server.api.large_writes import KeptPieces, Pieces
@@ -48,8 +48,32 @@ _KEEPALIVE: Final = (
 )
 
 
+class Source(Protocol):
+    """What a stream is fed by."""
+
+    def resume(self) -> None:
+        """The connection takes more."""
+
+    def close(self) -> None:
+        """Nobody takes what comes of it any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stream that is opened: its id, what it is of, what ``open`` tells, and what it lacks at the beginning.
+
+    It is *named* in a header of its own if something can be said of it by its id.
+    """
+
+    id: str
+    of: str
+    about: Mapping[str, Any]
+    gap: Gap | None = None
+    named: bool = False
+
+
 class StreamSink:
-    """Takes what one subscription has for its subscriber."""
+    """Takes what one source has for its subscriber."""
 
     __slots__ = (
         "_chunked",
@@ -58,8 +82,9 @@ class StreamSink:
         "_notices",
         "_pieces",
         "_pipe",
-        "_subscription",
+        "_source",
         "connection",
+        "id",
         "responder"
     )  # fmt: skip
 
@@ -72,14 +97,16 @@ class StreamSink:
         self._pieces: Pieces | None = None
         self._pipe = responder.pipe()
         self._notices: list[bytes] = []
-        self._subscription: Subscription | None = None
+        self._source: Source | None = None
+        self.id = ""
 
     # -- the beginning
 
-    def open(self, subscription: Subscription, *, heartbeat: float) -> None:
-        """Send the head, and what goes before the first event."""
-        self._subscription = subscription
-        log.debug("stream %s: opened on %s", subscription.consumer_id, subscription.namespace)
+    def open(self, source: Source, opened: Opened) -> None:
+        """Send the head, and what goes before the first event of *source*."""
+        self._source = source
+        self.id = opened.id
+        log.debug("stream %s: opened on %s", opened.id, opened.of)
         responder = self.responder
         responder.close = True
         responder.on_lost = self._lost
@@ -88,31 +115,25 @@ class StreamSink:
         self._watch_peer()
         if not self._chunked:
             self._set_linger(_RESET)
-        responder.begin(200, self._headers(subscription))
-        if opening := self._opening(subscription, heartbeat):
+        responder.begin(200, self._headers(opened))
+        if opening := self._opening(opened):
             responder.write(b"".join(self._framed(opening)))
 
-    def _headers(self, subscription: Subscription) -> str:
+    def _headers(self, opened: Opened) -> str:
         coding = {"Transfer-Encoding": "chunked"} if self._chunked else {}
+        name = {CONSUMER_ID: opened.id} if opened.named else {}
         return format_headers({
             "Content-Type": NDJSON if self._form is Format.NDJSON else SSE,
             "Cache-Control": "no-store",
             "X-Accel-Buffering": "no",
-            CONSUMER_ID: subscription.consumer_id,
+            **name,
             **coding,
         })  # fmt: skip
 
-    def _opening(self, subscription: Subscription, heartbeat: float) -> bytes:
-        """Who the subscriber is, where it begins, and what it missed."""
-        about = {
-            "consumer_id": subscription.consumer_id,
-            "namespace": subscription.namespace,
-            "first_index": subscription.first_index,
-            "next_index": subscription.next_index,
-            "heartbeat": int(heartbeat) if heartbeat == int(heartbeat) else heartbeat,
-        }
-        opening = b"" if self._form is Format.NDJSON else encode_event("open", about, retry_ms=RETRY_MS)
-        return opening + (self._notice("gap", asdict(subscription.gap)) if subscription.gap else b"")
+    def _opening(self, opened: Opened) -> bytes:
+        """What the subscriber is told of its stream, and what it missed."""
+        opening = b"" if self._form is Format.NDJSON else encode_event("open", dict(opened.about), retry_ms=RETRY_MS)
+        return opening + (self._notice("gap", asdict(opened.gap)) if opened.gap else b"")
 
     # -- what the engine sends
 
@@ -141,8 +162,8 @@ class StreamSink:
     def _go_on(self) -> None:
         if self._pieces:
             self._send_pieces()
-        if self._subscription and self.writable:
-            self._subscription.resume()
+        if self._source and self.writable:
+            self._source.resume()
 
     def _send_pieces(self) -> None:
         """Send pieces as far as the connection takes them; what was to be told meanwhile comes behind the last."""
@@ -175,6 +196,10 @@ class StreamSink:
     # -- the end
 
     def end(self, reason: str) -> None:
+        """Only what was sent whole is complete: a stream in the middle of something long breaks off."""
+        if self._pieces:
+            self.interrupt(reason)
+            return
         self._log_end(f"complete, {reason}")
         if self._form is not Format.NDJSON:
             self._send(encode_event("done", {"reason": reason}))
@@ -187,11 +212,16 @@ class StreamSink:
     def fail(self, error: BusError) -> None:
         self._log_end(error.message)
         if not self._pieces:
-            line = " ".join(error.message.split())
-            is_line = self._form is Format.NDJSON
-            self._send(self._notice("error", {"message": line}) if is_line else encode_event("error", line))
-        self._subscription = None
+            self._send(self._farewell(error))
+        self._source = None
         asyncio.get_running_loop().call_later(FAREWELL_SECONDS, self._hang_up)
+
+    def _farewell(self, error: BusError) -> bytes:
+        self.connection.refusals[error.code] += 1
+        line = " ".join(error.message.split())
+        if self._form is Format.NDJSON:
+            return self._notice("error", {"message": line, "code": error.code})
+        return encode_event("error", line, code=error.code)
 
     def interrupt(self, why: str) -> None:
         self._log_end(why)
@@ -199,13 +229,13 @@ class StreamSink:
 
     def shut_down(self) -> None:
         """The server stops: break off, so that the subscriber comes back."""
-        self._close_subscription()
+        self._close_source()
         self.interrupt("the server stops")
 
     def break_off(self, error: BusError) -> None:
         """The stream can't go on, for a reason the engine doesn't know."""
         try:
-            self._close_subscription()
+            self._close_source()
         finally:
             self.fail(error)
 
@@ -213,15 +243,15 @@ class StreamSink:
         """The subscriber is gone."""
         self._log_end("its client is gone")
         self._forget_pieces()
-        self._close_subscription()
+        self._close_source()
 
-    def _close_subscription(self) -> None:
-        if self._subscription:
-            self._subscription.close()
+    def _close_source(self) -> None:
+        if self._source:
+            self._source.close()
 
     def _log_end(self, why: str) -> None:
-        if self._subscription:
-            log.debug("stream %s: ended: %s", self._subscription.consumer_id, why)
+        if self._source:
+            log.debug("stream %s: ended: %s", self.id, why)
 
     def _hang_up(self) -> None:
         self._forget_pieces()
@@ -245,4 +275,4 @@ class StreamSink:
             peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, how)
 
     def __repr__(self) -> str:
-        return f"<StreamSink as {self._form} of {self._subscription!r}>"
+        return f"<StreamSink as {self._form} of {self._source!r}>"

@@ -6,6 +6,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from bus.access.principal import Principal
 from bus.engine.base import AckMode, Engine, Subscribe, Subscription
@@ -18,12 +19,14 @@ from bus.server.api.large_writes import KeptPieces
 from bus.server.api.permits import Permits
 from bus.server.api.route import Need
 from bus.server.api.stream_rights import OwnedStream
-from bus.server.api.stream_sink import StreamSink
+from bus.server.api.stream_sink import Opened, StreamSink
+from bus.server.api.traced_sink import TracedSink
 from bus.server.http.client_address import ClientAddresses
 from bus.server.http.query import read_flag, read_id
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.subject import Filter
+from bus.tracing import Tracing
 from bus.units import LARGEST_NUMBER, SECOND_NS, parse_duration, parse_time, parse_whole
 from bus.wire import NDJSON
 
@@ -34,7 +37,7 @@ MOST_COUNT = 10**9
 class Streams:
     """Opens streams on an engine for *clients* as *permits* allow, and has *heartbeat* show that they live.
 
-    When it is ``stopping`` it opens no more.
+    When it is ``stopping`` it opens no more. What consumers are sent is told to *tracing*, if somebody traces.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Streams:
         heartbeat: Heartbeat,
         clients: ClientAddresses,
         loop: AbstractEventLoop,
+        tracing: Tracing | None = None,
     ) -> None:
         self.stopping = False
         self._clients = clients
@@ -52,6 +56,7 @@ class Streams:
         self._heartbeat = heartbeat
         self._loop = loop
         self._kept = KeptPieces()
+        self._tracing = tracing
 
     def open(self, request: Request, responder: Responder, *, now: int) -> None:
         """Answer a GET with a stream, as soon as the answers before it are written. *now* is in ns.
@@ -68,12 +73,17 @@ class Streams:
         responder.await_turn(lambda: self._open(wanted, request.principal, responder))
 
     def _open(self, wanted: Subscribe, principal: Principal, responder: Responder) -> None:
-        sink = StreamSink(responder, wanted.format, kept=self._kept)
+        sink = self._sink(wanted, responder)
         opening = StreamOpening(
             sink, responder, self._heartbeat, self._loop, admit=partial(self._admit, wanted, principal)
         )
         responder.on_lost = opening.give_up
         self._engine.subscribe(wanted, sink, opening)
+
+    def _sink(self, wanted: Subscribe, responder: Responder) -> StreamSink:
+        if self._tracing is None or wanted.ack is not AckMode.MANUAL:
+            return StreamSink(responder, wanted.format, kept=self._kept)
+        return TracedSink(responder, wanted, kept=self._kept, tracing=self._tracing)
 
     def _admit(self, wanted: Subscribe, principal: Principal, consumer_id: str, sink: StreamSink) -> None:
         self._permits.admit(OwnedStream(consumer_id, principal, wanted, sink))
@@ -130,9 +140,23 @@ class StreamOpening:
         except BusError:
             subscription.close()
             raise
-        self._sink.open(subscription, heartbeat=self._heartbeat.seconds)
+        self._sink.open(subscription, _opened(subscription, heartbeat=self._heartbeat.seconds))
         self._heartbeat.begin(self._sink, now=self._loop.time())
         subscription.start()
+
+
+def _opened(subscription: Subscription, *, heartbeat: float) -> Opened:
+    """Who the subscriber is, where it begins, and what it missed."""
+    about: dict[str, Any] = {
+        "consumer_id": subscription.consumer_id,
+        "namespace": subscription.namespace,
+        "first_index": subscription.first_index,
+        "next_index": subscription.next_index,
+        "heartbeat": int(heartbeat) if heartbeat == int(heartbeat) else heartbeat,
+    }
+    if subscription.redelivery:
+        about["redelivery"] = subscription.redelivery
+    return Opened(subscription.consumer_id, subscription.namespace, about, subscription.gap, named=True)
 
 
 def need_to_subscribe(request: Request) -> Need:
@@ -170,7 +194,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
 
 
 def read_start(text: str, *, now: int, what: str = "start") -> StartPoint:
-    """``oldest``, ``newest``, an index, ``-N``, an RFC 3339 time, an age or an event id; *now* is in ns.
+    """``oldest``, ``newest``, ``last``, an index, ``-N``, an RFC 3339 time, an age or an event id; *now* is in ns.
 
     Raises `InvalidParameterError` that names *what* it is.
     """
@@ -178,10 +202,12 @@ def read_start(text: str, *, now: int, what: str = "start") -> StartPoint:
         return StartPoint(StartKind.NEWEST)
     if text == "oldest":
         return StartPoint(StartKind.OLDEST)
+    if text == "last":
+        return StartPoint(StartKind.LAST)
     if text.isdecimal():
         return StartPoint(StartKind.INDEX, index=max(parse_whole(text, what=what), 1))
     if text[0] == "-" and text[1:].isdecimal():
-        return StartPoint(StartKind.LAST, events=parse_whole(text[1:], what=f"{what} -", least=1, most=MOST_COUNT))
+        return StartPoint(StartKind.BACK, events=parse_whole(text[1:], what=f"{what} -", least=1, most=MOST_COUNT))
     if text.startswith("e_"):
         return StartPoint(StartKind.AFTER, event_id=read_id(text, what))
     return _read_moment(text, now, what)
@@ -199,7 +225,7 @@ def _read_moment(text: str, now: int, what: str) -> StartPoint:
     except BusError:
         raise InvalidParameterError(
             f"{what} {text[:80]!a} can't be read: "
-            "oldest, newest, an event id, an index, -10 for the last ten, a time or an age like 15m"
+            "oldest, newest, last, an event id, an index, -10 for the last ten, a time or an age like 15m"
         ) from None
 
 

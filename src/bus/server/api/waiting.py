@@ -16,7 +16,7 @@ from typing import NamedTuple, cast
 
 import msgspec
 
-from bus.engine.base import AwaitedConfirmations, Engine, Outcome
+from bus.engine.base import AwaitedConfirmations, Expected, Outcome, Publishing
 from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
 from bus.event import Draft, Receipt
 from bus.server.api.timeouts import Timeouts
@@ -76,7 +76,7 @@ class WaitingPublisher(ABC):
 
     __slots__ = ("_early", "_receipt", "_tick", "_timeouts", "engine", "responder", "wait")
 
-    def __init__(self, engine: Engine, timeouts: Timeouts, responder: Responder, wait: Wait) -> None:
+    def __init__(self, engine: Publishing, timeouts: Timeouts, responder: Responder, wait: Wait) -> None:
         self.engine = engine
         self.wait = wait
         self._early: Callable[[], None] | None = None
@@ -85,12 +85,15 @@ class WaitingPublisher(ABC):
         self._tick = 0
         self._timeouts = timeouts
 
-    def begin(self, draft: Draft, *, now: int) -> None:
-        """Publish *draft*, and wait from when it is stored. *now* is in ns. Raises what `Engine.publish` does."""
+    def begin(self, draft: Draft, *, expected: Expected | None, now: int) -> None:
+        """Publish *draft* if the log ends as *expected*, and wait from when it is stored. *now* is in ns.
+
+        Raises what `Engine.publish` does.
+        """
         self.responder.on_lost = self.stop
         try:
             self.prepare(draft)
-            self.engine.publish([draft], self, now=now)
+            self.engine.publish([draft], self, expected=expected, now=now)
         except Exception:
             self.stop()
             raise
@@ -189,7 +192,7 @@ class ConfirmWaiting(WaitingPublisher):
 
     __slots__ = ("_confirmations", "_consumers")
 
-    def __init__(self, engine: Engine, timeouts: Timeouts, responder: Responder, wait: Wait) -> None:
+    def __init__(self, engine: Publishing, timeouts: Timeouts, responder: Responder, wait: Wait) -> None:
         super().__init__(engine, timeouts, responder, wait)
         self._confirmations: AwaitedConfirmations | None = None
         self._consumers: Sequence[str] = ()

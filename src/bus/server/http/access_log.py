@@ -95,7 +95,8 @@ class LoggedResponder(Responder, eq=False, kw_only=True):
         return counted
 
     def finish(self) -> None:
-        self._leave_line()
+        if not self.done:
+            self._leave_line()
         super().finish()
 
     def lost(self) -> None:

@@ -11,6 +11,7 @@ connection ends. A ``deadline`` is when it is looked at again, by the clock of t
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from typing import Protocol, cast
 
@@ -28,6 +29,7 @@ class Application(RequestHandler, Protocol):
     """What stands behind all connections."""
 
     cors: Cors
+    refusals: Counter[str]
     unread: Memory
 
     def connected(self, connection: Connection) -> None:
@@ -41,14 +43,15 @@ class Connection(asyncio.Protocol):
     """One client's connection."""
 
     __slots__ = (
-        "_answers", "_application", "_flow", "_loop", "_reader", "cors", "deadline", "draining", "stream", "transport",
-        "writable",
+        "_answers", "_application", "_flow", "_loop", "_reader", "cors", "deadline", "draining", "refusals", "stream",
+        "transport", "writable",
     )  # fmt: skip
 
     def __init__(self, application: Application, loop: asyncio.AbstractEventLoop) -> None:
         self.cors = application.cors
         self.deadline = loop.time() + limits.HEAD_SECONDS
         self.draining = False
+        self.refusals = application.refusals
         self.stream: Callable[[], None] | None = None
         self.transport: asyncio.Transport
         self.writable = True

@@ -11,7 +11,8 @@ _EXPOSED = ", ".join(
 )
 _PREFLIGHT = (
     "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE, OPTIONS\r\n"
-    f"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Cache-Control, Last-Event-ID, {_EXPOSED}\r\n"
+    f"Access-Control-Allow-Headers: Content-Type, Accept, Authorization, Cache-Control, Last-Event-ID, "
+    f"traceparent, tracestate, {_EXPOSED}\r\n"
     "Access-Control-Max-Age: 86400\r\n"
 )
 

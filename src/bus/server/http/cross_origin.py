@@ -41,6 +41,13 @@ def check_page(request: Request, origins: Sequence[str], *, changes: bool) -> No
         )
 
 
+def is_own_page(head: Head) -> bool:
+    """Whether it comes from a page of the server's own origin."""
+    if site := head.header(b"sec-fetch-site"):
+        return site == "same-origin"
+    return bool(head.origin) and _is_of_host(head)
+
+
 def _is_embedded(head: Head) -> bool:
     """Whether it is a GET for an image, a frame or the like of another page, whose answer nobody can use."""
     if head.method != b"GET" or head.header(b"sec-fetch-site") not in _ELSEWHERE:
@@ -57,4 +64,9 @@ def _is_cross_origin(head: Head, origins: Sequence[str]) -> bool:
     site = head.header(b"sec-fetch-site")
     if site or not head.origin:
         return site in _ELSEWHERE and head.origin not in origins
-    return head.origin not in origins and head.origin.partition("://")[2] != head.header(b"host")
+    return head.origin not in origins and not _is_of_host(head)
+
+
+def _is_of_host(head: Head) -> bool:
+    """Whether its page's origin has the name by which the client reached the server."""
+    return head.origin.partition("://")[2] == head.header(b"host")

@@ -21,8 +21,11 @@ ACKNOWLEDGES = b"PUT"
 _SECRET = re.compile(rb"\r\n(authorization|cookie):([\t -~\x80-\xff]*)(?=\r\n[^\t ])", re.IGNORECASE)
 _SESSION = re.compile(rb"(?:^|;)[ \t]*%b=([\w=-]+)" % COOKIE.encode())
 
+_TICKET = re.compile(rb"(?:^|&)(?:ticket=|[^=&]*%)")
+"""A parameter that is a ticket, or may be one: its name is escaped."""
+
 _known_heads: dict[bytes, Head] = {}
-"""Heads read lately, by their bytes without ``Authorization`` and ``Cookie``, the oldest first."""
+"""Heads read lately, by their bytes without ``Authorization`` and ``Cookie``, the oldest first; none has a ticket."""
 
 
 class HeadReader:
@@ -101,7 +104,7 @@ def _read_known(head: bytes) -> Head:
     if known is not None:
         return known
     read = read_head(head)
-    if len(head) <= LONGEST_REMEMBERED and read.method != ACKNOWLEDGES:
+    if len(head) <= LONGEST_REMEMBERED and read.method != ACKNOWLEDGES and not _TICKET.search(read.raw_query):
         if len(_known_heads) >= REMEMBERED_HEADS:
             del _known_heads[next(iter(_known_heads))]
         _known_heads[head] = read

@@ -95,8 +95,10 @@ USER_TIMEOUT_MS = 60_000
 """How long what was sent may go unacknowledged by the peer's kernel. Keepalive doesn't ask while something is under
 way, and retransmission alone gives up after a quarter of an hour."""
 
-SWEEP_SECONDS = 1.0
-"""How often deadlines are looked at: one timer for all connections instead of one for each request."""
+SWEEP_SECONDS = 0.5
+"""How often deadlines and files are looked at: one timer for all connections instead of one for each request.
+
+A revoked token counts no more within a second, so half of that is left for reading the file and judging streams."""
 
 KEEPALIVE_SECONDS = 30
 """Of silence on a stream after which the kernel asks whether its client is still there, three times, 10 s apart."""

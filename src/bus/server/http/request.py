@@ -47,7 +47,8 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     """Everything a request says before its body, and what follows from it.
 
     ``coding`` is how the body is compressed, empty if it isn't; ``expects`` is what the client waits for before it
-    sends the body. ``at_once`` says that the body is nothing but its bytes, so that it can be cut out when it is there.
+    sends the body. ``at_once`` says that the body is nothing but its bytes, so that it can be cut out when it is there,
+    ``wants_page`` that a person asks with a browser.
     """
 
     version: bytes
@@ -61,6 +62,7 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     origin: str
     from_page: bool
     wants_problem: bool
+    wants_page: bool
     is_ndjson: bool
     method: bytes = b""
     path: str = ""
@@ -165,6 +167,7 @@ class _SectionReader:
     def _head(self, version: bytes) -> Head:
         headers = self._headers
         accept = headers.get(b"accept", b"")
+        wants_problem = b"application/json" in accept or PROBLEM.encode() in accept
         chunked = _is_chunked(headers, version)
         is_ndjson = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == NDJSON.encode()
         length, expects = _length(headers), _expects(headers, version)
@@ -180,7 +183,8 @@ class _SectionReader:
             expects=expects,
             origin=headers.get(b"origin", b"").decode("latin-1"),
             from_page=b"origin" in headers or b"sec-fetch-site" in headers,
-            wants_problem=b"application/json" in accept or PROBLEM.encode() in accept,
+            wants_problem=wants_problem,
+            wants_page=b"text/html" in accept and not wants_problem,
             is_ndjson=is_ndjson,
         )
 

@@ -7,6 +7,7 @@ found: parts of it are kept until those before it are written.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -18,12 +19,16 @@ from bus.server.http.cors import Cors
 from bus.server.http.request import Head
 from bus.server.http.response import encode_error, encode_head
 
+_BODILESS = (204, 304)
+"""Statuses of answers that have no body, nor a length (RFC 9110, section 8.6)."""
+
 
 class Carrier(Protocol):
     """What a responder knows of the connection that carries it.
 
     ``stream`` is called when a stream may go on; ``deadline`` is when the connection is looked at again, by
-    the loop's clock; ``draining`` says that this answer is the last; ``cors`` is what web pages may do.
+    the loop's clock; ``draining`` says that this answer is the last; ``cors`` is what web pages may do, ``refusals``
+    how often each error was told.
     """
 
     transport: asyncio.Transport
@@ -32,6 +37,7 @@ class Carrier(Protocol):
     draining: bool
     deadline: float
     cors: Cors
+    refusals: Counter[str]
 
     def flush(self) -> None:
         """Write what is due."""
@@ -78,7 +84,7 @@ class Responder(msgspec.Struct, eq=False):
         cors = self.connection.cors
         headers += cors.headers(head.origin, preflight=preflight) if head and head.origin else cors.vary
         self.close = self.close or self.connection.draining
-        length = None if status == 204 else len(body)
+        length = None if status in _BODILESS else len(body)
         self.due += encode_head(status, headers, length=length, close=self.close)
         if body and not (head and head.method == b"HEAD"):
             self.due += body
@@ -107,6 +113,7 @@ class Responder(msgspec.Struct, eq=False):
             self._cut(as_bus_error(again, self.what))
 
     def _refuse(self, error: BusError) -> None:
+        self.connection.refusals[error.code] += 1
         self.close |= isinstance(error, MalformedError)
         headers, body = encode_error(error, as_problem=self.head is not None and self.head.wants_problem)
         self.respond(error.status, headers, body)
@@ -147,8 +154,9 @@ class Responder(msgspec.Struct, eq=False):
         self.connection.flush()
 
     def lost(self) -> None:
-        """The connection is gone."""
-        if self.on_lost and not self.done:
+        """The connection is gone, and with it the answer: whoever completes it later does so for nobody."""
+        was_done, self.done = self.done, True
+        if self.on_lost and not was_done:
             try:
                 self.on_lost()
             except Exception as error:

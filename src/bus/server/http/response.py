@@ -14,6 +14,7 @@ from bus.errors import (
     UnauthorizedError,
     UnavailableError,
     UnsupportedEncodingError,
+    WrongIndexError,
 )
 from bus.event import Receipt
 from bus.wire import (
@@ -75,6 +76,8 @@ def encode_error(error: BusError, *, as_problem: bool) -> tuple[str, bytes]:
     headers: dict[str, str | int] = {"Content-Type": PROBLEM if as_problem else TEXT}
     if isinstance(error, DuplicateKeyError | TimedOutError) and error.receipt:
         headers |= receipt_headers(error.receipt)
+    if isinstance(error, WrongIndexError):
+        headers[EVENT_INDEX] = error.actual
     if isinstance(error, UnauthorizedError):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, MethodNotAllowedError):

@@ -63,6 +63,7 @@ class Scheduler:
         self._transactions = Transactions(store, loop)
         self._changed = asyncio.Event()
         self._stopping = False
+        self._ending: BusError = StoppingError("the server is stopping: try again when it is back")
         self._task: Task[None] | None = None
         if store.exists:
             self._start()
@@ -80,7 +81,7 @@ class Scheduler:
     async def run(self, work: Callable[[ScheduleStore], T]) -> T:
         """Do *work* on the store, and look anew at what is due. Raises a `StorageError` and what *work* raises."""
         if self._stopping:
-            raise StoppingError("the server is stopping: try again when it is back")
+            raise self._ending
         found = await self._transactions.run(work)
         self._start()
         self._changed.set()
@@ -150,14 +151,21 @@ class Scheduler:
 
     # -- the end
 
-    def stop(self, idle: Callable[[], None]) -> None:
-        """Append no more; call *idle* when what is under way is settled."""
-        self._stopping = True
+    def stop(self, idle: Callable[[], None], *, ending: BusError | None = None) -> None:
+        """Append no more; call *idle* when what is under way is settled.
+
+        *ending* is what those are told who come later, unless it is that the server stops.
+        """
+        self._stopping, self._ending = True, ending or self._ending
         self._changed.set()
         if self._task is None:
             idle()
         else:
             self._task.add_done_callback(lambda _: idle())
+
+    async def finish(self) -> None:
+        """Wait for what was asked of the store before it stopped."""
+        await self._transactions.run(lambda store: None)
 
     def close(self) -> None:
         """Close the store. Nothing may be under way."""

@@ -10,7 +10,7 @@ import msgspec
 
 from bus.engine.administration import Recurring, Scheduled, ScheduleDescription, SchedulePage
 from bus.engine.base import unknown_namespace
-from bus.engine.embedded.checked_draft import check_draft
+from bus.engine.draft_checks import check_draft
 from bus.engine.embedded.schedules.recurrence import Recurrence
 from bus.engine.embedded.schedules.schedule import KeptSchedule, Late, new_schedule_id
 from bus.engine.embedded.schedules.scheduler import Scheduler
@@ -45,8 +45,9 @@ class Schedules:
             raise InvalidParameterError("deliver_at is out of range: 100 years from now is the most")
         name, scheduler = self._check(draft, now=now)
         schedule = KeptSchedule(new_schedule_id(), max(due, 0), msgspec.json.encode(draft))
+        durability = self._durability(name)
         await scheduler.run(partial(_put, schedule=schedule))
-        return Scheduled(schedule.id, schedule.event().id or "", self._durability(name))
+        return Scheduled(schedule.id, schedule.event().id or "", durability)
 
     async def set(self, name: str, recurring: Recurring, *, now: int) -> ScheduleDescription:
         if not _NAME.fullmatch(name):
@@ -96,9 +97,10 @@ class Schedules:
         begin, place = _read_page(after)
         left = LOOKED_AT
         for name in sorted(self._schedulers):
-            if name < begin or self._schedulers[name].is_empty:
+            scheduler = self._schedulers.get(name)  # its namespace may be deleted while others are looked at
+            if name < begin or scheduler is None or scheduler.is_empty:
                 continue
-            rows = await self._schedulers[name].run(
+            rows = await scheduler.run(
                 partial(ScheduleStore.page, after=place if name == begin else Place(-1, 0), limit=left)
             )
             for row, schedule in rows:
@@ -121,8 +123,8 @@ class Schedules:
         return found
 
     async def _find(self, schedule_id: str, among: Iterable[Scheduler]) -> tuple[Scheduler, KeptSchedule] | None:
-        for scheduler in among:
-            if scheduler.is_empty:
+        for scheduler in list(among):
+            if scheduler.is_empty or scheduler.namespace.name not in self._schedulers:
                 continue
             if schedule := await scheduler.run(lambda store: store.find(schedule_id)):
                 return scheduler, schedule

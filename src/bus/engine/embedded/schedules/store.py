@@ -204,8 +204,8 @@ class ScheduleStore:
 
     def next_due(self) -> int | None:
         """When the first schedule is due, in ns; None if nothing waits."""
-        (due,) = self._execute("SELECT min(due) FROM schedule WHERE due < ?", (NEVER,)).fetchone()
-        return due if due is None else int(due)
+        first = self._execute("SELECT min(due) FROM schedule WHERE due < ?", (NEVER,)).fetchone()[0]
+        return None if first is None else int(first)
 
     def begin(self, *, now: int, next_index: int, most: int) -> list[Begun]:
         """At most *most* of those that are due at *now*, which from now on are begun before *next_index*."""

@@ -32,7 +32,7 @@ class Transactions:
         self._store = store
         self._loop = loop
         self._gathered: list[_Gathered] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="schedules")
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="schedules")
         self._under_way = False
 
     async def run(self, work: Callable[[ScheduleStore], T]) -> T:
@@ -49,7 +49,7 @@ class Transactions:
     def _begin(self) -> None:
         gathered, self._gathered = self._gathered, []
         self._under_way = True
-        doing = self._loop.run_in_executor(self._thread, _do, self._store, gathered)
+        doing = self._loop.run_in_executor(self._executor, _do, self._store, gathered)
         doing.add_done_callback(lambda done: self._done(gathered, done))
 
     def _done(self, gathered: Sequence[_Gathered], done: Future[list[object]]) -> None:
@@ -65,7 +65,7 @@ class Transactions:
 
     def close(self) -> None:
         """Wait for what is under way, and close the store."""
-        self._thread.shutdown(wait=True)
+        self._executor.shutdown(wait=True)
         self._store.close()
 
     def __repr__(self) -> str:

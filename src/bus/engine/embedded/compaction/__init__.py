@@ -1,0 +1,1 @@
+"""Compaction: of the events that stand for the same thing, the newest is kept."""

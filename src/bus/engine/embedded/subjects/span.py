@@ -1,0 +1,55 @@
+"""Where the subjects lie that patterns may take, in the order of their bytes.
+
+app.a   app.b.x   app.b.y   app.c         app.b.*: only what lies between app.b. and what follows it is read
+          └───────────┘
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+
+from bus.subject import Filter, Pattern
+
+_LIKE = "SELECT subject FROM subject WHERE subject >= ? AND subject < ? AND CAST(subject AS TEXT) GLOB ?"
+_BEHIND = b"\xff"
+"""Comes behind all that UTF-8 may go on with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From ``start`` on, and before ``end``."""
+
+    start: bytes
+    end: bytes
+
+    @classmethod
+    def of(cls, *patterns: Pattern) -> Span:
+        """The span of all *patterns*."""
+        prefixes = [_literal(pattern) for pattern in patterns]
+        return cls(min(prefixes), max(prefixes) + _BEHIND)
+
+
+def _literal(pattern: Pattern) -> bytes:
+    """What comes before the first wildcard."""
+    text, _, _ = pattern.text.removesuffix(">").partition("*")
+    return text.encode()
+
+
+def matching_subjects(database: sqlite3.Connection, wanted: Filter, *, most: int) -> set[bytes] | None:
+    """The subjects that *wanted* takes; None if there are more than *most*."""
+    found: set[bytes] = set()
+    for pattern in wanted.patterns:
+        span = Span.of(pattern)
+        rows = database.execute(_LIKE, (span.start, span.end, as_glob(pattern)))
+        for (subject,) in rows:
+            if wanted.matches(subject):
+                found.add(subject)
+            if len(found) > most:
+                return None
+    return found
+
+
+def as_glob(pattern: Pattern) -> str:
+    """What SQLite compares subjects with; its `*` takes dots as well. No other character means anything to it."""
+    return f"{pattern.text[:-1]}*" if pattern.text.endswith(">") else pattern.text
