@@ -33,7 +33,8 @@ wrk (Bus), redis-benchmark (Redis) and a loop over raw sockets (NATS, for which 
 everything else but the Python clients by raw sockets that count events, so that no client is measured instead of a
 server. The share of a processor that server and load used is in `benchmarks/results.json` for each figure.
 
-Bus and the Python clients run on the Python named below. Debian's is built with profile-guided optimisation; one that
+Bus is compiled, as its wheels and images are; `python -m benchmarks` measures a checkout as it is. It and the Python
+clients run on the Python named below. Debian's is built with profile-guided optimisation; one that
 isn't, as pyenv builds it unless told otherwise, makes Bus about a fifth slower. Choose one with
 `make bench PYTHON=/usr/bin/python3 VENV=.venv-bench`.
 """
@@ -114,8 +115,8 @@ def lines(results: Results) -> list[Line]:
 
 def page(results: Results) -> str:
     """The whole page as Markdown."""
-    sections = [_setting, _table, _clients, _costs, _curves, _missed]
-    parts = [_INTRODUCTION, *(section(results) for section in sections)]
+    sections = [_setting, _table, _clients, _nats_clients, _costs, _curves, _missed]
+    parts = [_INTRODUCTION, *filter(None, (section(results) for section in sections))]
     return "\n".join(part.strip("\n") + "\n" for part in parts)
 
 
@@ -172,6 +173,18 @@ def _clients(results: Results) -> str:
 def _efforts(line: Line) -> str:
     cells = [_effort(line.cells.get(line.name(peer))) for peer in ("bus", "nats", "redis")]
     return f"| {line.row.title} | {'synced' if line.synced else 'unsynced'} | {' | '.join(cells)} |"
+
+
+def _nats_clients(results: Results) -> str:
+    """What the processors do for an event of JetStream, for the client of NATS that is in Bus and for nats-py."""
+    own = [line for line in lines(results) if line.row.key.startswith("nats-")]
+    if not own:
+        return ""
+    head = (
+        "### What an event of JetStream costs its clients\n\nMicroseconds of a processor for each event, in the "
+        "program and in nats-server.\n\n| work | program, nats-server |\n|---|---|"
+    )
+    return "\n".join([head, *(f"| {line.row.title} | {_effort(line.cells.get(line.name('nats')))} |" for line in own)])
 
 
 def _effort(measured: Measured | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from benchmarks.loads import clients, deliver, exchange, publish
+from benchmarks.loads import clients, deliver, exchange, nats_clients, publish
 from benchmarks.peers.base import VOLATILE_SUBJECT, Running
 from benchmarks.stats import Figures
 
@@ -181,5 +181,18 @@ def table(*, quick: bool = False) -> tuple[Row, ...]:
             partial(clients.subscribe, events=many // 10),
             {("rate", False): ahead()},
             syncs=(False,),
+        ),
+        *(
+            Row(key, title, measure, {}, syncs=(False,), counted=alone)
+            for key, title, measure in (
+                ("nats-publish", "JetStream by the client of Bus, publish, 1,000 at once", nats_clients.publish),
+                ("nats-publish-py", "the same by nats-py", nats_clients.publish_nats_py),
+                (
+                    "nats-consume",
+                    "JetStream by the client of Bus, events pushed in order",
+                    partial(nats_clients.consume, events=many // 10),
+                ),
+                ("nats-consume-py", "the same by nats-py", partial(nats_clients.consume_nats_py, events=many // 10)),
+            )
         ),
     )

@@ -121,7 +121,7 @@ def visit_server(path: Path, visit: Visit) -> None:
     root.addHandler(visitor)
     root.setLevel(logging.INFO)
     try:
-        serve(Settings.read({"path": str(path), "namespaces": "app", "addr": "127.0.0.1:0"}, {}))
+        serve(Settings.read({"path": str(path), "namespaces": "app", "addr": "127.0.0.1:0"}, {}), version="walks")
     finally:
         root.removeHandler(visitor)
     assert visitor.visiting is not None, "the server didn't start"

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import bus
 from benchmarks.peers.base import OTHER_SUBJECT, SUBJECT, Exchange, Upload, event
 from benchmarks.wires import Wire
+from bus.build import BUILD
 
 _ID = re.compile(rb"^id: (\S+)$", re.M)
 _CONSUMER = re.compile(rb"X-BUS-CONSUMER-ID: (\S+)", re.I)
@@ -46,7 +47,7 @@ class Bus:
         connection.request("GET", "/healthz")
         connection.getresponse().read()
         connection.close()
-        return bus.__version__
+        return f"{bus.__version__} ({BUILD})"
 
     def exchange(self, event: bytes, connection: int = 0) -> Exchange:
         return Exchange(b"", post(event), b"HTTP/1.1 202")
