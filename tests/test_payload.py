@@ -61,7 +61,7 @@ def _fits_doubles(value: Any) -> bool:
     return True
 
 
-UNTIMED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+UNTIMED = settings(suppress_health_check=[HealthCheck.too_slow])
 
 
 @UNTIMED

@@ -21,6 +21,8 @@ LEFT_OUT = (
     "serve",
     "wake",
     "subscribe",
+    "trace",
+    "spans",
 )  # between a client, a stream, its events and its worker; mkdocs.yml leaves it out, too
 _REFERS = re.compile(r"see \[Client\.\w+\]\[bus\.Client\.\w+\]")
 _SECTION = r"^{}:\n((?: {{4,}}.*\n|\n)+)"

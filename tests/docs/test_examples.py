@@ -12,6 +12,10 @@ from tests.docs.blocks import ROOT
 from tests.support import PATIENCE, ServerProcess, clean_environment
 
 PRINTS = {
+    "account": [
+        "4 processes withdrew 10 from 205, 20 times in all",
+        "5 is left, and it was never overdrawn",
+    ],
     "pub_sub": [
         "app.users.created Alice",
         "app.users.created Bob",

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from bus.consumer import ConsumerConnection, ConsumerDescription, Move, PendingDeliveries, PendingDelivery
-from bus.engine.administration import DeadLetter, NamespaceStats, ScheduleDescription
+from bus.engine.administration import DeadLetter, ScheduleDescription
 from bus.errors import (
     BusError,
     ConfigError,
@@ -22,6 +22,9 @@ from bus.errors import (
     WrongKeyError,
 )
 from bus.event import Dead
+from bus.namespace import NamespaceDescription
+from bus.overview import ClusterNode, GrantedRights, LogLine, ServerCounts, ServerDescription
+from bus.server.api.changes import Changes
 from bus.server.api.openapi import read_openapi
 from tests.docs.blocks import ROOT
 
@@ -75,7 +78,7 @@ def test_the_fields_are_those_of_the_description() -> None:
 @pytest.mark.parametrize(
     ("name", "struct"),
     [
-        ("Namespace", NamespaceStats),
+        ("Namespace", NamespaceDescription),
         ("Consumer", ConsumerDescription),
         ("PendingDeliveries", PendingDeliveries),
         ("PendingDelivery", PendingDelivery),
@@ -84,6 +87,12 @@ def test_the_fields_are_those_of_the_description() -> None:
         ("DeadLetter", DeadLetter),
         ("Dead", Dead),
         ("Schedule", ScheduleDescription),
+        ("Changes", Changes),
+        ("Server", ServerDescription),
+        ("ServerCounts", ServerCounts),
+        ("GrantedRights", GrantedRights),
+        ("LogLine", LogLine),
+        ("ClusterNode", ClusterNode),
     ],
 )
 def test_what_is_answered_has_the_fields_of_the_description(name: str, struct: type[msgspec.Struct]) -> None:

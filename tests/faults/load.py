@@ -14,6 +14,7 @@ import msgspec
 
 from bus.wire import EVENT_ID, EVENT_INDEX, NDJSON
 from tests.support import PATIENCE, ServerProcess, request
+from tests.threads import side_by_side
 
 FAILED = 503
 TRIES_AFTER_FAILURE = 10
@@ -97,17 +98,8 @@ def publishing(server: ServerProcess, journal: Journal, *, publishers: int = 16,
 
     *padding* is how many bytes each event is made longer by.
     """
-    stopping = threading.Event()
-    arguments = [(server.port, journal, publisher, padding, stopping) for publisher in range(publishers)]
-    threads = [threading.Thread(target=_publish, args=each) for each in arguments]
-    for thread in threads:
-        thread.start()
-    try:
+    with side_by_side(_publish, [(server.port, journal, publisher, padding) for publisher in range(publishers)]):
         yield
-    finally:
-        stopping.set()
-        for thread in threads:
-            thread.join()
 
 
 def _publish(port: int, journal: Journal, publisher: int, padding: int, stopping: threading.Event) -> None:

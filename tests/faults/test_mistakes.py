@@ -20,7 +20,7 @@ from tests.faults.mistakes.planting import (
     plant_together,
 )
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1600)
 
 
 def _name(mistake: Mistake) -> str:

@@ -68,5 +68,9 @@ def read_trace(path: Path) -> list[Call]:
 
 
 def strace(output: Path, *options: str) -> Sequence[str]:
-    """What to put before a command to trace it into *output*; ``-y`` names the files of descriptors."""
-    return ["strace", "-y", "-o", str(output), *options]
+    """What to put before a command to trace it into *output*; ``-y`` names the files of descriptors.
+
+    What Python compiles isn't kept: only the first of several runs would make those files and directories, and the
+    calls of its trace would be counted otherwise than those of the next.
+    """
+    return ["strace", "-y", "-E", "PYTHONDONTWRITEBYTECODE=1", "-o", str(output), *options]

@@ -50,8 +50,18 @@ def is_doomed(index: int) -> bool:
 def delete(log: Log) -> None:
     """Delete what is doomed."""
     for segment in log.segments:
-        if rewritten := log.rewrite(segment, lambda batch: {*filter(is_doomed, range(batch.first, batch.next))}):
+        if rewritten := log.rewrite((segment,), lambda batch: {*filter(is_doomed, range(batch.first, batch.next))}):
             log.replace(rewritten)
+            log.finish(rewritten)
+
+
+def merge(log: Log) -> None:
+    """Make one segment of all that are closed."""
+    closed = [segment for segment in log.segments if not segment.active]
+    rewritten = log.rewrite(closed, lambda batch: (), fill=1 << 20, condense=True)
+    assert rewritten and len(rewritten.origins) > 1
+    log.replace(rewritten)
+    log.finish(rewritten)
 
 
 def cipher_of(secret: str) -> Cipher | None:
@@ -63,7 +73,7 @@ def open_log(directory: Path, secret: str) -> Log:
 
 
 def run(directory: Path, secret: str = "") -> None:
-    """Open, fill several segments, drop the oldest, close; open again, go on, and leave without closing."""
+    """Open, fill several segments, drop the oldest, close; open again, go on, merge, and leave without closing."""
     with open_log(directory, secret) as log:
         for counts in ((1,), (3,), (2,), (4,), (1,), (3,), (1, 2)):
             append(log, *counts)
@@ -77,7 +87,11 @@ def run(directory: Path, secret: str = "") -> None:
     log = open_log(directory, secret)
     append(log, 2)
     say(f"kept {log.next - 1}")
-    log.roll()
+    for _ in range(2):
+        log.roll()
+        append(log, 1)
+        say(f"kept {log.next - 1}")
+    merge(log)
     append(log, 1)
     say(f"kept {log.next - 1}")
 

@@ -35,6 +35,18 @@ DAMAGE = "tests/server/test_damage.py"
 DELETION = "tests/storage/test_deletion.py"
 SCHEDULER = "tests/engine/schedules/test_scheduler.py"
 BOUNDS = "tests/server/test_bounds.py"
+SUBJECT_TABLE = "tests/engine/embedded/subjects/test_table.py"
+FROM_LAST = "tests/server/test_consumers_from_last.py"
+SUBJECT_CALLS = "tests/faults/test_subject_calls.py"
+REWRITING = "tests/storage/test_rewriting.py"
+COMPACTING = "tests/engine/embedded/compaction/test_compaction.py"
+CONDITIONAL = "tests/engine/embedded/test_conditional_publishing.py"
+NAMESPACE_TABLE = "tests/engine/embedded/test_namespace_table.py"
+NAMESPACE_ADMIN = "tests/engine/embedded/test_namespace_admin.py"
+NAMESPACES = "tests/server/test_namespace_changes.py"
+KEPT = "tests/cli/test_kept_namespaces.py"
+STORED_EVENTS = "tests/server/test_stored_events.py"
+NEWEST_FIRST = "tests/engine/reading/test_newest_first.py"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +90,7 @@ MISTAKES = (
     ),
     Mistake(
         "a place beyond the end of the log is corrected in memory only",
-        "engine/embedded/durable_consumers.py",
+        "engine/embedded/consumers/durable_consumers.py",
         (("            self._rewrite(fitting)\n", ""),),
         (SHORTER,),
     ),
@@ -319,13 +331,13 @@ MISTAKES = (
     ),
     Mistake(
         "a consumer's place is written without what is pending",
-        "engine/embedded/durable_consumer.py",
+        "engine/embedded/consumers/durable_consumer.py",
         (('pending=sorted(pending + burying, key=attrgetter("index"))', "pending=[]"),),
         (CONSUMERS,),
     ),
     Mistake(
         "a new consumer gets events before it is written down",
-        "engine/embedded/durable_consumers.py",
+        "engine/embedded/consumers/durable_consumers.py",
         (("        self.write(self.state_of(durable))\n        self._durables", "        self._durables"),),
         (CONSUMERS,),
     ),
@@ -604,7 +616,7 @@ MISTAKES = (
     ),
     Mistake(
         "replies that were read count as unread",
-        "engine/embedded/inboxes.py",
+        "engine/inboxes.py",
         (("inbox.next - inbox.read >= INBOX_REPLIES", "inbox.next - 1 >= INBOX_REPLIES"),),
         ("tests/server/test_replies.py::test_a_requester_that_reads_its_inbox_gets_replies_without_end",),
     ),
@@ -639,6 +651,20 @@ MISTAKES = (
         ("tests/engine/embedded/test_adaptive_committer.py",),
     ),
     Mistake(
+        "a commit waits for as long as publishers come",
+        "engine/embedded/gather_window.py",
+        ((" and self._clock() < self._closes:", ":"),),
+        (
+            "tests/engine/embedded/test_gather_window.py::test_nobody_waits_for_longer_than_the_patience_however_many_come",
+        ),
+    ),
+    Mistake(
+        "each turn of the loop has a sync of its own",
+        "engine/embedded/group_commit.py",
+        (("    patience = PATIENCE\n", "    patience = 0.0\n"),),
+        ("tests/engine/embedded/test_group_commit.py::test_a_commit_waits_for_more_publishers_only_if_it_is_synced",),
+    ),
+    Mistake(
         "a slow disk holds the loop",
         "engine/embedded/sync_speed.py",
         (("if self.mean > SLOW_SYNC:", "if False:"),),
@@ -664,13 +690,13 @@ MISTAKES = (
     ),
     Mistake(
         "the place of a consumer is believed without its checksum",
-        "engine/embedded/consumer_store.py",
+        "engine/embedded/consumers/consumer_store.py",
         (("(self._version == 1 or crc32c(row.state) == row.crc)", "True"),),
-        ("tests/engine/embedded/test_consumer_store.py",),
+        ("tests/engine/embedded/consumers/test_consumer_store.py",),
     ),
     Mistake(
         "a delay ends with a restart of the server",
-        "engine/embedded/durable_consumer.py",
+        "engine/embedded/consumers/durable_consumer.py",
         (("if delivery.state is DELAYED else 0", "if False else 0"),),
         ("tests/server/test_durable.py::test_a_delay_goes_on_over_a_restart",),
     ),
@@ -729,13 +755,13 @@ MISTAKES = (
     ),
     Mistake(
         "a move is answered before it is on disk",
-        "engine/embedded/consumer_admin.py",
+        "engine/embedded/consumers/consumer_admin.py",
         (("self._consumers.write(replace(state, cursor=index, pending=burying, idle=0.0))", "str(burying)"),),
         (f"{MOVES}::test_it_goes_on_where_it_is_told",),
     ),
     Mistake(
         "a change is answered before it is on disk",
-        "engine/embedded/consumer_admin.py",
+        "engine/embedded/consumers/consumer_admin.py",
         (
             (
                 "        self._consumers.write(replace(self._consumers.state_of(durable, terms=terms), idle=0.0))\n",
@@ -746,54 +772,44 @@ MISTAKES = (
     ),
     Mistake(
         "what is known of consumers is answered before it is synced",
-        "engine/embedded/consumer_store.py",
+        "engine/embedded/consumers/consumer_store.py",
         (("PRAGMA synchronous = FULL", "PRAGMA synchronous = NORMAL"),),
         ("tests/faults/test_consumer_calls.py::test_each_answer_comes_after_a_sync_of_what_it_says",),
     ),
     Mistake(
         "an older checkpoint takes the place of a move",
-        "engine/embedded/consumer_store.py",
+        "engine/embedded/consumers/consumer_store.py",
         (("if turn >= self._turns.get(name, 0):", "if True:"),),
-        ("tests/engine/embedded/test_consumer_store.py",),
+        ("tests/engine/embedded/consumers/test_consumer_store.py",),
     ),
     Mistake(
         "who connects isn't written down, and the consumer is idle after a crash",
-        "engine/embedded/durable_consumers.py",
+        "engine/embedded/consumers/durable_consumers.py",
         (("        durable.show_life(now=self._loop.time())\n        self.changed(durable.consumer)\n", ""),),
         (MANAGED,),
     ),
     Mistake(
         "the time in which the server is down counts as idle",
-        "engine/embedded/durable_consumers.py",
+        "engine/embedded/consumers/durable_consumers.py",
         (("idle_since=self._loop.time())", "idle_since=0.0)"),),
         (MANAGED,),
     ),
     Mistake(
         "a manager has a consumer read what isn't within its rights",
-        "server/api/permits.py",
+        "server/api/management_permits.py",
         (("[*await self._patterns_of(name), *patterns] or None", "await self._patterns_of(name) or patterns or None"),),
         ("tests/server/test_matrix.py",),
     ),
     Mistake(
         "a segment that is written anew takes its place before it is on the disk",
-        "storage/deletion.py",
+        "storage/rewriting.py",
         (("    fresh.seal()\n", ""),),
         (f"{DELETION}::test_no_power_cut_loses_a_neighbour_or_brings_back_what_was_deleted",),
     ),
     Mistake(
         "a deletion is answered before the new name is on the disk",
-        "storage/log.py",
-        (
-            (
-                "        self._files.rename(fresh.path, place)\n        self._files.sync_directory(self._directory)\n",
-                "        self._files.rename(fresh.path, place)\n",
-            ),
-            (
-                "            write_sidecar(self._files, sidecar, encode_sidecar(fresh.header, fresh.extent,"
-                " fresh.index))\n",
-                "            pass\n",
-            ),
-        ),
+        "storage/rewriting.py",
+        (("    files.sync_directory(rewritten.segment.path.parent)\n", ""),),
         (f"{DELETION}::test_no_power_cut_loses_a_neighbour_or_brings_back_what_was_deleted",),
     ),
     Mistake(
@@ -807,5 +823,216 @@ MISTAKES = (
             ),
         ),
         ("tests/server/test_deletion.py::test_a_subscriber_passes_by",),
+    ),
+    Mistake(
+        "a segment that another one has all events of is removed before its sidecar",
+        "storage/rewriting.py",
+        (("for suffix in (SIDECAR_SUFFIX, LOG_SUFFIX)", "for suffix in (LOG_SUFFIX, SIDECAR_SUFFIX)"),),
+        (REWRITING,),
+    ),
+    Mistake(
+        "segments that another one has all events of stay when a log is opened",
+        "storage/recovery.py",
+        (("        if not self._read_only:\n            remove_covered(covered, self._files)\n", ""),),
+        (REWRITING,),
+    ),
+    Mistake(
+        "a reader takes a segment that became part of another one for lost",
+        "storage/log_reader.py",
+        (("            if found := self._covering(info):\n                return found\n", ""),),
+        (REWRITING,),
+    ),
+    Mistake(
+        "behind a damaged run of deleted events nothing is looked for",
+        "storage/scan.py",
+        (("skipped * (MOST_RUN if self.codec.has_runs else 1)", "skipped"),),
+        (REWRITING,),
+    ),
+    Mistake(
+        "a tombstone goes before what it deletes",
+        "engine/embedded/compaction/superseded.py",
+        (("identity and identity not in self.held and", "identity and"),),
+        (COMPACTING,),
+    ),
+    Mistake(
+        "a compaction forgets what the one before it had to leave",
+        "engine/embedded/compaction/progress.py",
+        (("self.cleaned, self.held = done.until, done.held", "self.cleaned = done.until"),),
+        (COMPACTING,),
+    ),
+    Mistake(
+        "a compaction takes events whose keys are in the duplicate window",
+        "engine/embedded/compaction/superseded.py",
+        (("if not batch.keyed or batch.next <= self.window:", "if True:"),),
+        (COMPACTING,),
+    ),
+    Mistake(
+        "a tombstone goes although events behind it were not looked at",
+        "engine/embedded/compaction/superseded.py",
+        (("if batch.first >= self.until or batch.is_run:", "if batch.is_run:"),),
+        (COMPACTING,),
+    ),
+    Mistake(
+        "dead letters supersede each other",
+        "engine/embedded/compaction/identities.py",
+        (("if name == NO_SUBJECT or name.startswith(self._letters):", "if name == NO_SUBJECT:"),),
+        (COMPACTING,),
+    ),
+    Mistake(
+        "a table of subjects is believed that is of other segments than the log has",
+        "engine/embedded/subjects/table.py",
+        (("self._known.of.segments == self._log.identity(upto)", "True"),),
+        (SUBJECT_CALLS,),
+    ),
+    Mistake(
+        "a table of subjects is written while segments are removed, which it counts still",
+        "engine/embedded/subjects/table.py",
+        (
+            (
+                "        if self._removals.under_way:\n            return\n        if self._broken",
+                "        if self._broken",
+            ),
+            ("if self._removals.under_way or self._upto < upto:", "if self._upto < upto:"),
+        ),
+        (f"{SUBJECT_TABLE}::test_nothing_is_written_while_some_of_the_log_is_removed",),
+    ),
+    Mistake(
+        "the newest event of a subject is deleted, and is the newest still",
+        "engine/embedded/subjects/store.py",
+        (("if row.last == fewer[row.subject].newest", "if False"),),
+        (SUBJECT_TABLE,),
+    ),
+    Mistake(
+        "a consumer that begins with the newest of each subject forgets over a restart that it does",
+        "engine/embedded/consumers/durable_consumer.py",
+        (("            newest_until=consumer.newest_until,\n", ""),),
+        (f"{FROM_LAST}::test_it_goes_on_over_crashes",),
+    ),
+    Mistake(
+        "a conditional publish looks at what is committed alone",
+        "engine/embedded/log_end.py",
+        (
+            ("return LogEnd(name, committed, next(", "return LogEnd(name, committed, committed or next("),
+            ("next - 1, last), expected.last", "next - 1, next - 1), expected.last"),
+        ),
+        (CONDITIONAL,),
+    ),
+    Mistake(
+        "a publisher is refused for an event that may be refused itself",
+        "engine/embedded/log_end.py",
+        (("if self.committed == expected:", "if self.committed == expected == self.gathered:"),),
+        (CONDITIONAL,),
+    ),
+    Mistake(
+        "who waits for where the log ends is stored wherever it ends",
+        "engine/embedded/log_namespace.py",
+        (("publisher, expected=expected, now=max(", "publisher, expected=None and expected, now=max("),),
+        (CONDITIONAL,),
+    ),
+    Mistake(
+        "the key of a conditional publish that is refused stays claimed",
+        "engine/embedded/log_namespace.py",
+        (("            if not met:\n", "            if met is None:\n"),),
+        (CONDITIONAL,),
+    ),
+    Mistake(
+        "the first of the batches that have gathered says where a subject ends",
+        "engine/embedded/log_end.py",
+        (("in reversed(gathered))", "in gathered)"),),
+        (CONDITIONAL,),
+    ),
+    Mistake(
+        "events that are taken in while others are refused are committed twice",
+        "engine/embedded/log_namespace.py",
+        (("            if not self._scheduled:\n                self._schedule()", "            self._schedule()"),),
+        (CONDITIONAL,),
+    ),
+    Mistake(
+        "an event between two pages is on neither",
+        "engine/reading/newest_first.py",
+        (("_next(namespace, window.events[0][0])", "_next(namespace, window.events[0][0] - 1)"),),
+        (NEWEST_FIRST,),
+    ),
+    Mistake(
+        "a page may cost any number of reads",
+        "engine/reading/newest_first.py",
+        (("while look > 0 and end", "while end"),),
+        (NEWEST_FIRST,),
+    ),
+    Mistake(
+        "the table of namespaces takes its place before it is on the disk",
+        "engine/embedded/namespace_table.py",
+        (("        file.write(0, encode(rows))\n        file.sync()\n", "        file.write(0, encode(rows))\n"),),
+        (f"{NAMESPACE_TABLE}::test_it_is_as_before_or_as_it_was_to_be_whenever_the_power_is_cut",),
+    ),
+    Mistake(
+        "a namespace is answered before the new name of its table is on the disk",
+        "engine/embedded/namespace_table.py",
+        (("    files.rename(new, path)\n    files.sync_directory(path.parent)\n", "    files.rename(new, path)\n"),),
+        ("tests/faults/test_namespace_calls.py::test_each_answer_comes_after_a_sync_of_the_table",),
+    ),
+    Mistake(
+        "a table of namespaces is believed without its checksum",
+        "engine/embedded/namespace_table.py",
+        (("if crc32c(lines) != int(head[2], 16):", "if False:"),),
+        (f"{NAMESPACE_TABLE}::test_damage_is_noticed",),
+    ),
+    Mistake(
+        "a namespace is deleted from the table before its directory is",
+        "engine/embedded/namespace_admin.py",
+        (
+            (
+                "            self._directory.remove_log(name)\n        self._table.remove(name)\n",
+                "            self._table.remove(name)\n            self._directory.remove_log(name)\n",
+            ),
+        ),
+        (f"{NAMESPACE_ADMIN}::test_a_deletion_that_a_disk_stops_is_finished_by_another_attempt",),
+    ),
+    Mistake(
+        "a namespace that can't be opened is made all the same",
+        "engine/embedded/namespace_admin.py",
+        (("            await self._in_thread(lambda: self._take_back(name, before))\n", ""),),
+        (f"{NAMESPACE_ADMIN}::test_one_that_can_not_be_opened_is_not_made",),
+    ),
+    Mistake(
+        "a namespace that was deleted leaves its consumers' names in the file",
+        "engine/embedded/namespace_admin.py",
+        (("        self._served.erase()\n", ""),),
+        (f"{NAMESPACES}::test_what_is_deleted_is_gone_with_its_bytes",),
+    ),
+    Mistake(
+        "what a table says of a namespace takes the place of what another says already",
+        "transfer/directory_target.py",
+        (("if row.name not in there and", "if"),),
+        (f"{KEPT}::test_what_the_other_directory_says_stays",),
+    ),
+    Mistake(
+        "a log is written where the next server removes it",
+        "transfer/directory_target.py",
+        (("if row and row.state is State.DELETED:", "if False:"),),
+        (f"{KEPT}::test_a_log_that_no_server_would_read_is_not_written",),
+    ),
+    Mistake(
+        "of several events with one id the first is picked",
+        "server/api/stored_events.py",
+        (("    if len(found) > 1:\n", "    if False:\n"),),
+        (f"{STORED_EVENTS}::test_none_of_several_is_picked_unless_its_namespace_is_said",),
+    ),
+    Mistake(
+        "whoever asks for an id learns where else there is one",
+        "server/api/permits.py",
+        (
+            (
+                "        within = [event for event in found if rights.may_subscribe",
+                "        within = [event for event in found if rights or rights.may_subscribe",
+            ),
+        ),
+        (f"{STORED_EVENTS}::test_only_those_learn_of_an_event_who_may_know_of_it",),
+    ),
+    Mistake(
+        "a deletion leaves the active segment as it is",
+        "engine/embedded/deletion.py",
+        (("        if await asyncio.to_thread(_has_some", "        if False and await asyncio.to_thread(_has_some"),),
+        ("tests/server/test_deletion.py::test_what_a_pattern_takes_is_deleted_and_its_bytes_are_nowhere",),
     ),
 )

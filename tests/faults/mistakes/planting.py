@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 PATIENCE = 300.0
 """Seconds that the tests of one mistake may take; a mistake may well make one hang."""
 
-LONG_PATIENCE = 840.0
+LONG_PATIENCE = 1500.0
 """Seconds for all tests of all mistakes together."""
 
 _PASSED, _FAILED = 0, 1
