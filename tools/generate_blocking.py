@@ -16,7 +16,17 @@ ROOT = Path(__file__).resolve().parent.parent
 CLIENT = ROOT / "src" / "bus" / "client"
 RUFF = str(Path(sys.executable).with_name("ruff"))
 
-MODULES = ("client", "consumers", "delivery", "handling", "namespaces", "schedules", "stored_events", "worker")
+MODULES = (
+    "client",
+    "consumers",
+    "delivery",
+    "handling",
+    "namespaces",
+    "schedules",
+    "stored_events",
+    "tracing",
+    "worker",
+)
 
 WORDS = (
     (r"^# ruff: noqa: ASYNC.*\n", ""),
@@ -35,7 +45,12 @@ TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
     "consumers": (),
     "namespaces": (),
     "schedules": (),
-    "stored_events": (),
+    "stored_events": (
+        (
+            "            for event in page.events:\n                yield event\n",
+            "            yield from page.events\n",
+        ),
+    ),
     "client": (
         ("programs with an asyncio event loop", "programs without an event loop"),
         ("A Bus server, seen from one event loop.", "A Bus server, to be shared by any number of threads."),
@@ -93,6 +108,10 @@ TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "delivery": (("a program with an event loop", "a program with threads"),),
     "handling": (("called with each event and awaited;", "called with each event;"),),
+    "tracing": (
+        ("        max_connections: int,\n", ""),
+        (", max_connections=max_connections", ""),
+    ),
     "worker": (
         ("several at once, each in a task.", "several at once, each in a thread."),
         ("    Cancelling `run` cancels what is running; those events go to others at once.\n", ""),
