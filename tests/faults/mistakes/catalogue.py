@@ -749,8 +749,8 @@ MISTAKES = (
     ),
     Mistake(
         "what is pending outlives a move",
-        "engine/consumer/hand_out.py",
-        (("        self._pending.forget_before(self._namespace.next)\n", ""),),
+        "engine/consumer/consumer.py",
+        (("        self.pending.forget_before(self.namespace.next)\n", ""),),
         (MOVES, MANAGED),
     ),
     Mistake(
