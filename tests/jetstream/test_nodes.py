@@ -19,9 +19,12 @@ def _nodes(bus: ServerProcess) -> dict[str, ClusterNode]:
 
 
 def _wait_for_state(bus: ServerProcess, name: str, state: str) -> dict[str, ClusterNode]:
-    """What is told once the node is said to be in *state*; its leaders notice in their own time."""
+    """What is told once the node is said to be in *state*; its leaders notice in their own time.
+
+    Nobody tells of it while those that are left elect others for what it led.
+    """
     deadline = time.monotonic() + PATIENCE
-    while (found := _nodes(bus))[name].state != state:
+    while name not in (found := _nodes(bus)) or found[name].state != state:
         assert time.monotonic() < deadline, found
         time.sleep(0.1)
     return found

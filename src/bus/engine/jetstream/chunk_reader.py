@@ -26,9 +26,11 @@ CHUNK_BYTES = 256 * 1024
 CHUNK_EVENTS = 1024
 CHUNKS_KEPT = 64
 
-ATTEMPTS = 10
-PAUSE = 0.02
-"""How often what is missing is asked for, and the seconds between: a follower may be some ms behind."""
+ATTEMPTS = 40
+PAUSE = 0.01
+"""How often what is missing is asked for, and the seconds between: a follower may be some ms behind.
+
+NATS chooses who answers at random, so one good copy among three is missed by all in one of ten million times."""
 
 PATIENCE = 15.0
 """Seconds for which a stream without a leader, or a lost connection, is waited for."""
@@ -148,7 +150,7 @@ class ChunkReader:
             except (NotDeliveredError, UnknownOutcomeError):
                 if self._loop.time() > deadline:
                     raise
-                await asyncio.sleep(10 * PAUSE)
+                await asyncio.sleep(20 * PAUSE)
 
     async def _ask(self, index: int) -> Chunk:
         told: Future[Chunk | NatsError] = self._loop.create_future()
