@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -16,8 +16,8 @@ from bus.suggest import suggest
 
 T = TypeVar("T")
 
-_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_UNKNOWN_FIELD = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\[(\d+)\]`)?", re.DOTALL)
+_LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\[(\d+)\]`)?", re.DOTALL)
 
 
 class _Received(Draft, kw_only=True):
@@ -33,12 +33,12 @@ class _Received(Draft, kw_only=True):
         return Draft(*[getattr(self, name) for name in _FIELDS])
 
 
-_FIELDS = Draft.__struct_fields__
-_draft_decoder = msgspec.json.Decoder(Draft)
-_received_decoder = msgspec.json.Decoder(_Received)
-_raw_decoder = msgspec.json.Decoder(msgspec.Raw)
-_drafts_decoder = msgspec.json.Decoder(list[Draft])
-_received_batch_decoder = msgspec.json.Decoder(list[_Received])
+_FIELDS: Final = Draft.__struct_fields__
+_draft_decoder: Final = msgspec.json.Decoder(Draft)
+_received_decoder: Final = msgspec.json.Decoder(_Received)
+_raw_decoder: Final = msgspec.json.Decoder(msgspec.Raw)
+_drafts_decoder: Final = msgspec.json.Decoder(list[Draft])
+_received_batch_decoder: Final = msgspec.json.Decoder(list[_Received])
 
 
 def decode_draft(body: bytes) -> Draft:

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import accumulate, pairwise
+from typing import Final
 
 import msgspec
 
@@ -32,13 +33,13 @@ from bus.frame_fields import (
 )
 from bus.payload import one_line
 
-_LINES = 4
-_DATA_LINE = 2
-_DATA = b"data: "
-NULL_PAYLOAD = b'"payload":null'
+_LINES: Final = 4
+_DATA_LINE: Final = 2
+_DATA: Final = b"data: "
+NULL_PAYLOAD: Final = b'"payload":null'
 """What frames have whose payload is null; others may have it in their payloads."""
 
-_encode_value = msgspec.json.Encoder().encode
+_encode_value: Final = msgspec.json.Encoder().encode
 
 
 class Format(StrEnum):
@@ -120,17 +121,19 @@ def join_frames(frames: Sequence[bytes], form: Format) -> bytes:
         case Format.NDJSON:
             return lines_in(b"".join(frames))
         case Format.CORE:
-            return b"".join([_core_of(frame) if has_younger_fields(frame) else frame for frame in frames])
+            data = b"".join(frames)
+            return b"".join(map(_core_of, frames)) if has_younger_fields(data) else data
 
 
 def has_younger_fields(frames: bytes) -> bool:
     """Whether one of *frames* may have a field that is not among the core ones; a payload may pass for one."""
+    # ``in`` takes its operand for a number first, and catches the error; ``find`` doesn't, and is three times as fast.
     return (
-        b'"headers":' in frames
-        or b'"ttl":' in frames
-        or b'"attempts":' in frames
-        or b'"error":' in frames
-        or b'"dead":' in frames
+        frames.find(b'"headers":') >= 0
+        or frames.find(b'"ttl":') >= 0
+        or frames.find(b'"attempts":') >= 0
+        or frames.find(b'"error":') >= 0
+        or frames.find(b'"dead":') >= 0
     )
 
 
@@ -173,6 +176,8 @@ def read_event_line(line: bytes) -> FrameFields:
 
 def _core_of(frame: bytes) -> bytes:
     """*frame* with the core fields alone, which every client knows."""
+    if not has_younger_fields(frame):
+        return frame
     fields = read_frame(frame)
     fields.headers, fields.ttl, fields.attempts = None, "", 0
     return b"id: %b\nevent: msg\ndata: %b\n\n" % (fields.id.encode(), msgspec.json.encode(fields))

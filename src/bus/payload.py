@@ -24,27 +24,28 @@ from array import array
 from itertools import accumulate
 from math import inf
 from operator import add
+from typing import Final
 
 import msgspec
 
 from bus.errors import InvalidEventError
 
-DEEPEST_PAYLOAD = 256
+DEEPEST_PAYLOAD: Final = 256
 
-SHORT = 2 * DEEPEST_PAYLOAD
+SHORT: Final = 2 * DEEPEST_PAYLOAD
 """Bytes up to which a payload has no room for brackets enough."""
 
-_LONG_NUMBER = b"0" * 200
+_LONG_NUMBER: Final = b"0" * 200
 """Digits in a row below which a number with a two-digit exponent stays within a double."""
 
-_LINE_BREAKS = b"\r\n"
+_LINE_BREAKS: Final = b"\r\n"
 _CR, _LF = _LINE_BREAKS
 
-_BRACKETS = b'[]{}"'
-_NOT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
-_BITS = bytes.maketrans(b"[{]}", b"1100")
-_DIGITS_ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
-_NOT_NUMBERS = bytes(byte if byte in b"0123456789.eE+-" else 0x20 for byte in range(256))
+_BRACKETS: Final = b'[]{}"'
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(_BRACKETS))
+_BITS: Final = bytes.maketrans(b"[{]}", b"1100")
+_DIGITS_ALIKE: Final = bytes.maketrans(b"123456789E", b"000000000e")
+_NOT_NUMBERS: Final = bytes(byte if byte in b"0123456789.eE+-" else 0x20 for byte in range(256))
 
 
 def check_encoding(text: bytes) -> None:

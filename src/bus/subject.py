@@ -14,24 +14,25 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Final
 
 from bus.errors import ConfigError, InvalidSubjectError
 from bus.patterns import DEAD_SEGMENT as DEAD_SEGMENT
 from bus.patterns import Matcher
 
-INBOX_NAMESPACE = "_bus_"
+INBOX_NAMESPACE: Final = "_bus_"
 """The namespace of inboxes: replies that live in memory and never touch a log."""
 
-_INBOX_PREFIX = f"{INBOX_NAMESPACE}."
+_INBOX_PREFIX: Final = f"{INBOX_NAMESPACE}."
 
-is_usual_inbox = re.compile(rf"{INBOX_NAMESPACE}\.[0-9A-Za-z-]{{1,128}}", re.ASCII).fullmatch
+is_usual_inbox: Final = re.compile(rf"{INBOX_NAMESPACE}\.[0-9A-Za-z-]{{1,128}}", re.ASCII).fullmatch
 """Whether a text is the name of an inbox as Bus and its clients make them."""
 
-MAX_SUBJECT_BYTES = 256
-MAX_PATTERNS = 64
-_SEGMENT = re.compile(r"[\w-]+")
-_SUBJECT = re.compile(r"[\w-]+(?:\.[\w-]+)+")
-_REMEMBERED = 4096
+MAX_SUBJECT_BYTES: Final = 256
+MAX_PATTERNS: Final = 64
+_SEGMENT: Final = re.compile(r"[\w-]+")
+_SUBJECT: Final = re.compile(r"[\w-]+(?:\.[\w-]+)+")
+_REMEMBERED: Final = 4096
 
 
 @lru_cache(_REMEMBERED)

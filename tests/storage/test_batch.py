@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.storage import Batch, Cipher
-from bus.storage.batch import HEAD_SIZE, MAGIC, BatchCodec, read_batch_head
+from bus.storage.batch_codec import HEAD_SIZE, MAGIC, BatchCodec, read_batch_head
 
 from .support import make_batch
 

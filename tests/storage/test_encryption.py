@@ -9,7 +9,7 @@ import pytest
 
 from bus.errors import WrongKeyError
 from bus.storage import DISK, Cipher, DamagedLogError, Log, MemoryFiles, verify
-from bus.storage.batch import HEAD_SIZE
+from bus.storage.batch_codec import HEAD_SIZE
 from bus.storage.cipher import OVERHEAD, hash_id
 from bus.storage.header import HEADER_SIZE
 

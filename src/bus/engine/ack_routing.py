@@ -8,7 +8,7 @@ PUT ─▶ consumer id ─▶ member ─▶ Pending ─┬▶ confirmations (a p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,7 @@ from bus.errors import BusError, InvalidParameterError, UnknownEventError
 from bus.frame import inbox_of, read_frame
 from bus.subject import INBOX_NAMESPACE, Filter
 
-ENDED_REMEMBERED = 4096
+ENDED_REMEMBERED: Final = 4096
 """Plain streams that have ended whose consumer ids still count for confirmations."""
 
 

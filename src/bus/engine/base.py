@@ -115,15 +115,30 @@ class Subscribe:
     format: Format = Format.SSE
 
 
-class Acknowledge(msgspec.Struct, frozen=True, kw_only=True):
-    """What a consumer says of deliveries. ``delay`` is in seconds; ``reply`` is JSON for the requester."""
+class Acknowledge:
+    """What a consumer says of deliveries. *delay* is in seconds; *reply* is JSON for the requester."""
 
-    consumer_id: str
-    event_ids: tuple[str, ...]
-    action: Action = Action.ACK
-    delay: float | None = None
-    reason: str = ""
-    reply: msgspec.Raw | None = None
+    __slots__ = ("action", "consumer_id", "delay", "event_ids", "reason", "reply")
+
+    def __init__(
+        self,
+        *,
+        consumer_id: str,
+        event_ids: tuple[str, ...],
+        action: Action = Action.ACK,
+        delay: float | None = None,
+        reason: str = "",
+        reply: msgspec.Raw | None = None,
+    ) -> None:
+        self.consumer_id = consumer_id
+        self.event_ids = event_ids
+        self.action = action
+        self.delay = delay
+        self.reason = reason
+        self.reply = reply
+
+    def __repr__(self) -> str:
+        return f"<Acknowledge {self.action} of {len(self.event_ids)} events by {self.consumer_id}>"
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Final
 
 import msgspec
 
@@ -34,24 +35,24 @@ from bus.payload import one_line
 from bus.subject import INBOX_NAMESPACE
 from bus.units import format_time
 
-KEPT_SECONDS = 60.0
+KEPT_SECONDS: Final = 60.0
 """Seconds a reply waits for its reader, counted from the last one."""
 
-PIECE = 256 * 1024
+PIECE: Final = 256 * 1024
 """Bytes of replies that are joined for one write."""
 
-INBOX_REPLIES = 1024
+INBOX_REPLIES: Final = 1024
 """Replies of one inbox that may be unread."""
 
-KEPT_REPLIES = 64
-KEPT_REPLY_BYTES = 64 * 1024
+KEPT_REPLIES: Final = 64
+KEPT_REPLY_BYTES: Final = 64 * 1024
 """How much of what was read is kept for a reader whose connection broke while it was on its way."""
 
-TOTAL_BYTES = 64 * 1024 * 1024
-INBOX_SHARE = 4
+TOTAL_BYTES: Final = 64 * 1024 * 1024
+INBOX_SHARE: Final = 4
 """Bytes of all inboxes together, and which part of what is left of them one inbox may hold: a quarter."""
 
-INBOX_BYTES = 512
+INBOX_BYTES: Final = 512
 """What an inbox costs beside its replies."""
 
 

@@ -12,7 +12,7 @@ import time
 from abc import ABC, abstractmethod
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 
 from bus.engine.administration import Latencies
 from bus.engine.delivery.confirmations import Confirmations
@@ -25,11 +25,11 @@ from bus.latency import Latency
 from bus.storage.batch import Batch
 from bus.subject import Filter
 
-TAIL_BYTES = 2 * 1024 * 1024
+TAIL_BYTES: Final = 2 * 1024 * 1024
 """Frames kept in memory for those who read at the tail."""
 
-READ_BYTES = 256 * 1024
-READ_BATCHES = 64
+READ_BYTES: Final = 256 * 1024
+READ_BATCHES: Final = 64
 """How much is read at a time: less than half a millisecond's work, be the batches large or small."""
 
 

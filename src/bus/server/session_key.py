@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from bus.errors import ConfigError
-from bus.storage.files import UnfitFileError, open_regular
+from bus.storage.regular_files import UnfitFileError, open_regular
 
 KEY_BYTES = 32
 

@@ -16,7 +16,8 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from bus.storage.batch import Batch, BatchCodec
+from bus.storage.batch import Batch
+from bus.storage.batch_codec import BatchCodec
 from bus.storage.cipher import Cipher
 from bus.storage.files import FULL, File, FileSystem
 from bus.storage.header import HEADER_SIZE, Header

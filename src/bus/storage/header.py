@@ -12,7 +12,7 @@
               +---------------------------------------- - - ----------+-------+
 
 * ``ver`` stands in the same place in every version, so an unknown one is refused by name. It is 2 where runs of deleted
-  events are batches of their own (``batch.py``), else 1.
+  events are batches of their own (``batch_codec.py``), else 1.
 * ``flg``: bit 0, the bodies of this segment are encrypted; ``block`` is then their block size, else 0.
 * ``base``: index of the first event, the same as in the file's name.
 * ``salt``: makes the checksums and tags of this segment unlike those of any other.
@@ -33,7 +33,7 @@ from struct import Struct
 from crc32c import crc32c
 
 from bus.errors import LogVersionError, WrongKeyError
-from bus.storage.batch import BatchCodec
+from bus.storage.batch_codec import BatchCodec
 from bus.storage.cipher import Cipher, DecryptionError, digest, encrypted_size
 
 LOG_VERSION = 2

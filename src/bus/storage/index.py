@@ -20,7 +20,8 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from bus.storage.batch import Batch, BatchHead
+from bus.storage.batch import Batch
+from bus.storage.batch_codec import BatchHead
 from bus.storage.header import HEADER_SIZE
 
 STRETCH = 16 * 1024

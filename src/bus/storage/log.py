@@ -33,10 +33,11 @@ from bus.latency import Latency
 from bus.storage.active_segment import ActiveSegment
 from bus.storage.batch import Batch
 from bus.storage.cipher import Cipher
-from bus.storage.files import DISK, FULL, FileSystem, UnfitFileError
+from bus.storage.files import DISK, FULL, FileSystem
 from bus.storage.header import HEADER_SIZE, LOG_VERSION, PLAIN_VERSION, Header, segment_path
 from bus.storage.log_reader import LogReader, LogView
 from bus.storage.recovery import Recovered, recover
+from bus.storage.regular_files import UnfitFileError
 from bus.storage.rewriting import Rewritten, discard, finish, place
 from bus.storage.segment import SegmentInfo
 from bus.storage.sidecar import SIDECAR_SUFFIX, TEMPORARY

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 from bus.errors import DiskFullError, StorageError
 from bus.storage.active_segment import ActiveSegment
-from bus.storage.batch import MANY_BATCHES, Batch
+from bus.storage.batch import Batch
+from bus.storage.batch_codec import MANY_BATCHES
 from bus.storage.cipher import Cipher, digest, hash_id
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.deletion import Doomed

@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from bus.storage.batch import HEAD_SIZE, MAGIC, MOST_RUN, Batch, BatchCodec, BatchHead, read_batch_head
+from bus.storage.batch import MOST_RUN, Batch
+from bus.storage.batch_codec import HEAD_SIZE, MAGIC, BatchCodec, BatchHead, read_batch_head
 from bus.storage.files import File
 
 CHUNK = 1 << 20

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from bus.storage.batch import HEAD_SIZE, MANY_BATCHES, Batch, BatchCodec, read_batch_head
+from bus.storage.batch import Batch
+from bus.storage.batch_codec import HEAD_SIZE, MANY_BATCHES, BatchCodec, read_batch_head
 from bus.storage.damage import Damage, DamagedLogError
 from bus.storage.files import File
 from bus.storage.header import Header

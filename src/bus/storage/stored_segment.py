@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bus.storage.active_segment import ActiveSegment
-from bus.storage.batch import BatchCodec
+from bus.storage.batch_codec import BatchCodec
 from bus.storage.cipher import Cipher
 from bus.storage.damage import Damage, Torn
 from bus.storage.files import File, FileSystem

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bus.storage.files import check_regular
+from bus.storage.regular_files import check_regular
 
 _WAL_HEADER = 32
 

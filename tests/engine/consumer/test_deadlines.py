@@ -43,16 +43,18 @@ def test_each_deadline_that_holds_is_taken_once_when_it_is_over(steps: list[tupl
 
 
 def test_no_more_are_taken_than_asked_for_and_the_earliest_first() -> None:
-    deliveries = {index: Delivery(index, f"e{index}", state=DeliveryState.DELAYED) for index in range(10)}
+    deliveries = {index: Delivery(index, f"e{index}") for index in range(10)}
     deadlines = Deadlines(deliveries)
     for index, delivery in deliveries.items():
+        delivery.state = DeliveryState.DELAYED
         deadlines.set(delivery, 100.0 - index)
     assert [found.index for found in deadlines.take(now=1000, most=3)] == [9, 8, 7]
     assert len(deadlines.take(now=1000, most=100)) == 7
 
 
 def test_what_is_stale_has_a_bound() -> None:
-    deliveries = {1: Delivery(1, "e1", state=DeliveryState.IN_FLIGHT)}
+    deliveries = {1: Delivery(1, "e1")}
+    deliveries[1].state = DeliveryState.IN_FLIGHT
     deadlines = Deadlines(deliveries)
     for second in range(10_000):
         deadlines.set(deliveries[1], 1.0 + second)

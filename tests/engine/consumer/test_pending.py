@@ -11,7 +11,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from bus.engine.consumer.delivery import TIMED, Delivery, DeliveryState, GivenUp, KeptDelivery, Loss, Window
+from bus.engine.consumer.delivery import TIMED, Delivery, DeliveryState, GivenUp, Loss, Window
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.pending import LEAST_REDELIVERY, RETURN_SECONDS, Pending
 from bus.errors import NotOwnerError, UnknownEventError
 

@@ -75,7 +75,7 @@ MISTAKES = (
     ),
     Mistake(
         "a file of the data directory may be a link or a pipe",
-        "storage/files.py",
+        "storage/regular_files.py",
         (("        if kind != stat.S_IFREG:", "        if False:"), (" | os.O_NOFOLLOW | os.O_NONBLOCK", "")),
         (f"{DIRECTORY}::test_what_is_no_file_is_named_and_left_alone",),
     ),
@@ -180,7 +180,7 @@ MISTAKES = (
     ),
     Mistake(
         "the checksum leaves out the header of the batch",
-        "storage/batch.py",
+        "storage/batch_codec.py",
         (
             ("crc32c(fields + table,", "crc32c(table,"),
             ("crc32c(view[at + 8 : end]", "crc32c(view[at + HEAD_SIZE : end]"),
@@ -189,13 +189,13 @@ MISTAKES = (
     ),
     Mistake(
         "the checksum leaves out the place in the file",
-        "storage/batch.py",
+        "storage/batch_codec.py",
         (("self.seed ^ offset)", "self.seed)"), ("seed ^ (offset + at))", "seed)")),
         ("tests/storage/test_batch.py",),
     ),
     Mistake(
         "the last batch is not counted when it ends where the file does",
-        "storage/batch.py",
+        "storage/batch_codec.py",
         (("or end > size or not count", "or end >= size or not count"),),
         (RECOVERY,),
     ),
@@ -444,7 +444,12 @@ MISTAKES = (
     Mistake(
         "an expectation counts only until the body comes",
         "server/http/request_reader.py",
-        (("        check_expectation(head)\n", "        if not self.buffer:\n            check_expectation(head)\n"),),
+        (
+            (
+                "        check_expectation(head.section)\n",
+                "        if not self.buffer:\n            check_expectation(head.section)\n",
+            ),
+        ),
         (f"{REQUESTS}::test_what_is_no_request_is_refused_and_the_connection_closed",),
     ),
     Mistake(
@@ -641,7 +646,7 @@ MISTAKES = (
     Mistake(
         "what a member leaves behind goes to the next one in one write",
         "engine/consumer/hand_out.py",
-        (("TURN_BYTES = 256 * 1024\n", "TURN_BYTES = 1 << 40\n"),),
+        (("TURN_BYTES: Final = 256 * 1024\n", "TURN_BYTES = 1 << 40\n"),),
         ("tests/engine/consumer/test_hand_out.py",),
     ),
     Mistake(

@@ -15,13 +15,15 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from typing import Final
 
 from bus.engine.base import Acknowledge, Action, Gap, Settled, Sink, Subscribe
 from bus.engine.consumer.alarm import Alarm
 from bus.engine.consumer.all_settled import all_settled
-from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, GivenUp, KeptDelivery
+from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, GivenUp
 from bus.engine.consumer.feed import Feed
 from bus.engine.consumer.hand_out import HandOut
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.lag import Lag
 from bus.engine.consumer.owner import ConsumerOwner
 from bus.engine.consumer.past_events import PastEvents
@@ -37,14 +39,14 @@ from bus.errors import BusError, NotOwnerError, UnknownEventError
 
 log = logging.getLogger("bus.engine")
 
-LONGEST_SHOWN = 200
+LONGEST_SHOWN: Final = 200
 """Characters of a reason, which a worker may have written, that the log shows."""
 
-TURN_EXPIRED = 512
+TURN_EXPIRED: Final = 512
 """Deadlines that are looked at in one turn of the loop."""
 
 
-TIMED_EVERY = 0.01
+TIMED_EVERY: Final = 0.01
 """Seconds between two acknowledgements that are timed at least."""
 
 
@@ -56,7 +58,7 @@ class Turn(Enum):
     NEVER = "closed"
 
 
-ACK = Action.ACK
+ACK: Final = Action.ACK
 NONE, DUE, NEVER = Turn
 """Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
 

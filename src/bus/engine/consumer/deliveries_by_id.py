@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bisect import insort
 from operator import attrgetter
+from typing import Final
 
 from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, Window
 
-_index = attrgetter("index")
+_index: Final = attrgetter("index")
 
 
 class DeliveriesById:

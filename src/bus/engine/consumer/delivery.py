@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-
-import msgspec
+from typing import Final
 
 
 class DeliveryState(StrEnum):
@@ -16,11 +15,15 @@ class DeliveryState(StrEnum):
     AWAITED = "awaited"
 
 
-HELD, READY, IN_FLIGHT, DELAYED, AWAITED = DeliveryState
+HELD: Final = DeliveryState.HELD
+READY: Final = DeliveryState.READY
+IN_FLIGHT: Final = DeliveryState.IN_FLIGHT
+DELAYED: Final = DeliveryState.DELAYED
+AWAITED: Final = DeliveryState.AWAITED
 """Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
 
 
-TIMED = (IN_FLIGHT, DELAYED, AWAITED)
+TIMED: Final = (IN_FLIGHT, DELAYED, AWAITED)
 """The states that end by themselves."""
 
 
@@ -35,7 +38,9 @@ class Loss(IntEnum):
     CROWD = 2
 
 
-UNLOST, SINGLE, CROWD = Loss
+UNLOST: Final = Loss.NONE
+SINGLE: Final = Loss.SINGLE
+CROWD: Final = Loss.CROWD
 
 
 @dataclass(slots=True, eq=False)
@@ -79,30 +84,35 @@ class Window:
         return f"<Window of {self.owner}: {len(self.flying)} in flight>"
 
 
-NOBODY = Window("")
+NOBODY: Final = Window("")
 """The window of what was never delivered since the server started."""
 
 
-class Delivery(msgspec.Struct, eq=False):
-    """``since`` is when it was last delivered, ``due`` when its state ends by itself.
+class Delivery:
+    """One event on its way: its *index*, its id, and its *key* where the order is by keys.
 
+    ``since`` is when it was last delivered, ``due`` when its state ends by itself.
     ``owner`` and ``worker`` are the connection and the process that had it last; a word of theirs after ``listen``
     shows that they are well. ``queued`` tells that it waits for its turn among those that are ready.
     """
 
-    index: int
-    event_id: str
-    state: DeliveryState = READY
-    attempts: int = 0
-    owner: Window = NOBODY
-    worker: str = ""
-    loss: Loss = UNLOST
-    alone: bool = False
-    key: str = ""
-    since: float = 0.0
-    due: float = 0.0
-    listen: float = 0.0
-    queued: bool = False
+    __slots__ = (
+        "alone", "attempts", "due", "event_id", "index", "key", "listen", "loss", "owner", "queued", "since", "state",
+        "worker",
+    )  # fmt: skip
+
+    def __init__(self, index: int, event_id: str, *, attempts: int = 0, key: str = "") -> None:
+        self.index = index
+        self.event_id = event_id
+        self.key = key
+        self.state: DeliveryState = READY
+        self.attempts = attempts
+        self.owner = NOBODY
+        self.worker = ""
+        self.loss: Loss = UNLOST
+        self.alone = False
+        self.since = self.due = self.listen = 0.0
+        self.queued = False
 
     def returns_to(self, window: Window) -> bool:
         """Whether its lost attempt goes on with *window*: the process that had it is back."""
@@ -119,6 +129,9 @@ class Delivery(msgspec.Struct, eq=False):
             return self.owner.loss
         return self.loss
 
+    def __repr__(self) -> str:
+        return f"<Delivery of event {self.index}, {self.state}, attempts={self.attempts}>"
+
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
@@ -126,41 +139,3 @@ class GivenUp:
 
     delivery: Delivery
     reason: str
-
-
-class KeptDelivery(msgspec.Struct, frozen=True, array_like=True):
-    """A delivery as it is kept over restarts. ``due`` is the end of its delay, in ns since the epoch.
-
-    Files of version 1 have the first two alone.
-    """
-
-    index: int
-    attempts: int
-    worker: str = ""
-    loss: Loss = UNLOST
-    alone: bool = False
-    due: int = 0
-
-    @classmethod
-    def of(cls, delivery: Delivery, *, due: int) -> KeptDelivery:
-        """How *delivery* is to be taken up again if everything stops now; *due* is the end of its delay, if any."""
-        return cls(
-            index=delivery.index,
-            attempts=delivery.attempts,
-            worker=delivery.worker,
-            loss=delivery.loss_now,
-            alone=delivery.alone,
-            due=due,
-        )
-
-    def delivery(self, event_id: str, key: str) -> Delivery:
-        """The delivery, of the event of this id and key."""
-        return Delivery(
-            self.index,
-            event_id,
-            attempts=self.attempts,
-            worker=self.worker,
-            loss=self.loss,
-            alone=self.alone,
-            key=key,
-        )

@@ -12,22 +12,24 @@ from __future__ import annotations
 
 from asyncio import Future
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from bus.engine.base import MUCH
 from bus.engine.consumer.attempt_frames import first_attempt, made_again, nth_attempt
-from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery, Window
+from bus.engine.consumer.delivery import Delivery, GivenUp
 from bus.engine.consumer.feed import Feed
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.pending import Pending
 from bus.engine.consumer.subscription import ConsumerSubscription
 from bus.engine.namespace import Namespace
 from bus.frame import id_of, join_frames, read_frame
 from bus.subject import Filter
 
-MOST_PENDING = 10_000
+MOST_PENDING: Final = 10_000
 """Events a consumer may leave unsettled (held behind a key, delayed) before it is given no new ones."""
 
-TURN_BYTES = 256 * 1024
-TURN_EVENTS = 512
+TURN_BYTES: Final = 256 * 1024
+TURN_EVENTS: Final = 512
 """How much is handed out in one turn of the loop, at least one event."""
 
 
@@ -95,21 +97,22 @@ class HandOut:
     def _fill(self, subscription: ConsumerSubscription, room: int, size: int, now: float) -> list[bytes]:
         """The frames for *room* deliveries, or about *size* bytes of them: those that came back, then new ones."""
         frames: list[bytes] = []
-        while len(frames) < room and size > 0 and (frame := self._returned(subscription.window, now)):
+        while len(frames) < room and size > 0 and (frame := self._returned(subscription, now)):
             frames.append(frame)
             size -= len(frame)
         if len(frames) < room and size > 0 and self._pending.takes_new(subscription.window):
             self._add_new(frames, subscription, room, size, now)
         return frames
 
-    def _returned(self, window: Window, now: float) -> bytes:
-        """The next of the deliveries that are ready, with its attempt; empty when there is none for *window*."""
+    def _returned(self, subscription: ConsumerSubscription, now: float) -> bytes:
+        """The next of the deliveries that are ready, with its attempt; empty when there is none for *subscription*."""
+        window = subscription.window
         while found := self._pending.deliver(window, now=now):
             if isinstance(found, GivenUp):
                 self._given_up(found)
             elif frame := self._frame(found):
                 self.handed_again += 1
-                return nth_attempt(frame, found.attempts)
+                return nth_attempt(frame, found.attempts, subscription.format)
             else:  # that it said nothing of what isn't there any more is no silence
                 self._pending.windows.hear(window, now=now)
         return b""
@@ -119,6 +122,7 @@ class HandOut:
     ) -> None:
         """Add new events of those that were fetched to *frames*, as far as they may be handed out now."""
         feed, hand, window, until = self.feed, self._pending.hand, subscription.window, subscription.until
+        form = subscription.format
         left = MOST_PENDING - len(self._pending)
         while len(frames) < room and size > 0 and left > 0 and (found := feed.take()):
             index, frame = found
@@ -127,7 +131,7 @@ class HandOut:
                 return
             left -= 1
             if hand(index, id_of(frame), window, key=self._key_of(frame) if self._by_key else "", now=now):
-                frames.append(first_attempt(frame))
+                frames.append(first_attempt(frame, form))
                 size -= len(frame)
 
     def _frame(self, delivery: Delivery) -> bytes:

@@ -43,6 +43,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from heapq import heappop, heappush, nsmallest
+from typing import Final
 
 from bus.engine.consumer.deadlines import Deadlines
 from bus.engine.consumer.deliveries_by_id import DeliveriesById
@@ -58,21 +59,21 @@ from bus.engine.consumer.delivery import (
     Delivery,
     DeliveryState,
     GivenUp,
-    KeptDelivery,
     Window,
 )
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.key_order import KeyOrder
 from bus.engine.consumer.windows import Windows
 from bus.errors import NotOwnerError, UnknownEventError
 from bus.units import format_duration
 
-LEAST_REDELIVERY = 0.01
+LEAST_REDELIVERY: Final = 0.01
 """Seconds an attempt takes at least, or redelivering would be all that the server does."""
 
-RETURN_SECONDS = 2.0
+RETURN_SECONDS: Final = 2.0
 """How long the worker of a last attempt that was lost is awaited, before somebody else may bring its end."""
 
-RESTART_SECONDS = 10.0
+RESTART_SECONDS: Final = 10.0
 """The same after a restart of the server, when all workers are on their way back."""
 
 

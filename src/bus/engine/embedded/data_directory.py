@@ -25,7 +25,8 @@ from pathlib import Path
 from bus.config import EngineSettings
 from bus.errors import DirectoryLockedError, LogFailedError, StorageError
 from bus.namespace import Storage
-from bus.storage.files import DISK, UnfitFileError, open_regular
+from bus.storage.files import DISK
+from bus.storage.regular_files import UnfitFileError, open_regular
 from bus.subject import check_namespaces
 
 

@@ -43,7 +43,8 @@ from bus.engine.embedded.consumers.durable_consumers import DurableConsumers
 from bus.engine.embedded.data_directory import DataDirectory
 from bus.errors import ConfigError, ConflictError, CorruptLogError, LogVersionError, StorageError
 from bus.namespace import NamespaceSettings, Storage
-from bus.storage.files import DISK, FULL, FileSystem, UnfitFileError
+from bus.storage.files import DISK, FULL, FileSystem
+from bus.storage.regular_files import UnfitFileError
 
 log = logging.getLogger("bus.engine")
 

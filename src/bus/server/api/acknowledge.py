@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 from msgspec import Raw
 
@@ -17,11 +18,11 @@ from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.units import parse_duration
 
-MOST_EVENTS = 256
-MOST_DELAY = 7 * 86400.0
-LONGEST_REASON = 1000
+MOST_EVENTS: Final = 256
+MOST_DELAY: Final = 7 * 86400.0
+LONGEST_REASON: Final = 1000
 
-USUAL = re.compile(rb"consumer_id=([A-Za-z0-9_-]{1,128})&event_id=([A-Za-z0-9_-]{1,128})")
+USUAL: Final = re.compile(rb"consumer_id=([A-Za-z0-9_-]{1,128})&event_id=([A-Za-z0-9_-]{1,128})")
 """The query of most acknowledgements: one event, and no more than whose it is."""
 
 

@@ -55,7 +55,7 @@ class DashboardRoutes:
         file = read_page_file(name)
         if file is None:
             raise NotFoundError(f"the dashboard has no file {name[:80]!a}: it is at /ui/")
-        if file.tag in request.head.header(b"if-none-match"):
+        if file.tag in request.head.section.header(b"if-none-match"):
             responder.respond(304, f"ETag: {file.tag}\r\n{_ALWAYS}")
         else:
             _send(file, request, responder)
@@ -65,7 +65,7 @@ class DashboardRoutes:
 
 
 def _send(file: PageFile, request: Request, responder: Responder) -> None:
-    packs = "gzip" in request.head.header(b"accept-encoding")
+    packs = "gzip" in request.head.section.header(b"accept-encoding")
     coding = "Content-Encoding: gzip\r\n" if packs else ""
     headers = f"Content-Type: {file.media_type}\r\n{coding}ETag: {file.tag}\r\n{_ALWAYS}"
     responder.respond(200, headers, file.packed if packs else file.content)

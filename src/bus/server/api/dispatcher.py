@@ -164,19 +164,19 @@ class Dispatcher:
         self._gate.check_sender(request, responder)
         check_coding(request.head)
         make = self._sink_maker(request, responder)
-        if make and request.head.coding:
+        if make and request.head.section.coding:
             return Inflater(make, responder.connection, loop=self._loop)
         return make(responder.connection.read_on) if make else None
 
     def _sink_maker(self, request: Request, responder: Responder) -> MakeSink | None:
         """Makes who takes the body of *request* as it comes, None if it is to come whole."""
         route = self.table.find(request)
-        if request.head.is_ndjson and route and route.take_lines:
+        if request.head.section.is_ndjson and route and route.take_lines:
             self._gate.let_in(request, responder)
             make: MakeSink = partial(route.take_lines, request, responder)
             make = self._principal_limits.pace(make, request, responder)
             return self._client_limits.pace(make, request, responder)
-        return partial(self._keep, request, responder) if request.head.coding else None
+        return partial(self._keep, request, responder) if request.head.section.coding else None
 
     def _keep(self, request: Request, responder: Responder, read_on: Callable[[], None]) -> WholeBody:
         """Who keeps a compressed body; it never pauses."""

@@ -85,7 +85,7 @@ class EventRoutes:
         check_upload(request)
         return NdjsonUpload(
             self._publishing(request), responder,
-            longest=self._longest, chunked=request.head.version == b"1.1", read_on=read_on,
+            longest=self._longest, chunked=request.head.section.version == b"1.1", read_on=read_on,
             judge=partial(self._permits.judge_lines, request, responder), turns=self._turns, memory=self._memory,
             loop=self._loop,
         )  # fmt: skip

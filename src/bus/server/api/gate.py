@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from bus.access.principal import Credentials
 from bus.access.sessions import Tickets
@@ -26,7 +27,8 @@ from bus.server.http.cross_origin import SAFE_METHODS, check_page
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 
-NOTHING, SIGN_OUT = Need.NOTHING, Need.SIGN_OUT
+NOTHING: Final = Need.NOTHING
+SIGN_OUT: Final = Need.SIGN_OUT
 """What nobody is asked for who that is. Names of their own: until Python 3.12, to look one up in its class takes a
 quarter of what the rest does."""
 
@@ -72,7 +74,7 @@ class Gate:
         for check in self._checks:
             check(request, responder)
         route = self._table.find(request)
-        if request.head.from_page:
+        if request.head.section.from_page:
             self._check_page(request, route, responder, origins=self._origins)
         if self._admission.reserve:
             self.check_admission(request, responder)

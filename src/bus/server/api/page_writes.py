@@ -36,7 +36,7 @@ class PageWrites:
     def refused(self, request: Request, responder: Responder) -> str:
         """Why the server's own pages change nothing for the one who sends *request*, in a line; empty if they may."""
         head = request.head
-        if head.origin in self._origins or head.header(b"host") in self._hosts:
+        if head.section.origin in self._origins or head.section.header(b"host") in self._hosts:
             return ""
         client = self._clients.of(responder.connection, head)
         return READ_ONLY if client and not ip_address(client).is_loopback else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import cast
+from typing import Final, cast
 
 from bus.drafts import decode_draft, decode_drafts
 from bus.engine.base import Expected, Outcome, Publishing
@@ -20,7 +20,7 @@ from bus.subject import is_inbox
 from bus.units import parse_whole
 from bus.wire import Durability
 
-_ARRAY = re.compile(rb"[ \t\r\n]*\[")
+_ARRAY: Final = re.compile(rb"[ \t\r\n]*\[")
 
 
 def read_events(body: bytes) -> list[Draft]:

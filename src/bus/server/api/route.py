@@ -111,7 +111,7 @@ class RouteTable:
         """The route of *request*, which is told what stands in its path; None if there is none."""
         methods = self._fixed.get(request.head.path) or self._methods_by_pattern(request)
         route = methods.get(request.head.method)
-        if route and route.for_people and request.head.wants_page and not request.parameter("subject"):
+        if route and route.for_people and request.head.section.wants_page and not request.parameter("subject"):
             return route.for_people
         return route
 

@@ -91,7 +91,7 @@ class StreamSink:
     def __init__(self, responder: Responder, form: Format, *, kept: KeptPieces) -> None:
         self.connection = responder.connection
         self.responder = responder
-        self._chunked = responder.head is not None and responder.head.keep_alive
+        self._chunked = responder.head is not None and responder.head.section.keep_alive
         self._form = form
         self._kept = kept
         self._pieces: Pieces | None = None

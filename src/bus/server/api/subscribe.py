@@ -184,7 +184,7 @@ def read_subscribe(request: Request, *, now: int) -> Subscribe:
         limit=_read_number(request, "limit", most=LARGEST_NUMBER),
         follow=read_flag(request.parameter("follow"), "follow", default=True),
         expired=read_flag(request.parameter("expired"), "expired", default=False),
-        format=_read_format(request.head.headers.get(b"accept")),
+        format=_read_format(request.head.section.headers.get(b"accept")),
     )
     if wanted.consumer and wanted.ack is not AckMode.MANUAL:
         raise InvalidParameterError("a durable consumer acknowledges: give ack=manual with consumer")
@@ -236,7 +236,7 @@ def read_redelivery(text: str) -> tuple[float, ...] | None:
 
 
 def _read_resume(request: Request) -> str | None:
-    text = request.head.header(b"last-event-id") or request.parameter("last_event_id")
+    text = request.head.section.header(b"last-event-id") or request.parameter("last_event_id")
     return read_id(text, "Last-Event-ID") if text else None
 
 

@@ -28,7 +28,7 @@ MOST_LINKS = 128
 
 def caller_of(head: Head) -> Carrier:
     """The context that a request brings."""
-    found = {name: head.header(name.encode()) for name in (TRACEPARENT, TRACESTATE)}
+    found = {name: head.section.header(name.encode()) for name in (TRACEPARENT, TRACESTATE)}
     return {name: value for name, value in found.items() if value}
 
 

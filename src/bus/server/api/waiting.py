@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
-from typing import NamedTuple, cast
+from typing import Final, NamedTuple, cast
 
 import msgspec
 
@@ -28,9 +28,9 @@ from bus.subject import parse_subject
 from bus.units import parse_duration, parse_whole
 from bus.wire import Durability
 
-MOST_CONFIRMATIONS = 1000
+MOST_CONFIRMATIONS: Final = 1000
 
-_REMEMBERED = 256
+_REMEMBERED: Final = 256
 
 
 class Wait(NamedTuple):

@@ -213,7 +213,7 @@ def _encode(before: Counts | None, now: Counts, rights: Rights, form: Format) ->
 
 
 def _read_format(request: Request) -> Format:
-    return Format.NDJSON if NDJSON.encode() in (request.head.headers.get(b"accept") or b"") else Format.SSE
+    return Format.NDJSON if NDJSON.encode() in (request.head.section.headers.get(b"accept") or b"") else Format.SSE
 
 
 def _read_interval(text: str) -> float:

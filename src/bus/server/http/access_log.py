@@ -44,30 +44,31 @@ class AccessLog:
     def responder(self, connection: Carrier, head: Head | None, close: bool) -> Responder:
         """Who answers the request with *head*, or one that can't be read."""
         return LoggedResponder(
-            connection,
-            head,
-            close,
-            clock=self._clock,
-            address=self._clients.shown(connection, head),
-            began=self._clock(),
+            connection, head, close, clock=self._clock, address=self._clients.shown(connection, head)
         )
 
     def __repr__(self) -> str:
         return f"<AccessLog of {self._clients!r}>"
 
 
-class LoggedResponder(Responder, eq=False, kw_only=True):
-    """A responder that counts what it sends, and leaves a line at its end.
+class LoggedResponder(Responder):
+    """A responder that counts what it sends, and leaves a line at its end: with the *address* of its client, and how
+    long it took by the *clock* (seconds).
 
     ``status`` is 0 as long as there is no answer, ``who`` is empty as long as nobody is known to ask.
     """
 
-    clock: Callable[[], float]
-    address: str
-    began: float
-    who: str = ""
-    status: int = 0
-    sent: int = 0
+    __slots__ = ("_address", "_began", "_clock", "sent", "status", "who")
+
+    def __init__(
+        self, connection: Carrier, head: Head | None, close: bool, *, clock: Callable[[], float], address: str
+    ) -> None:
+        super().__init__(connection, head, close)
+        self.who = ""
+        self.status = self.sent = 0
+        self._clock = clock
+        self._address = address
+        self._began = clock()
 
     def known_as(self, name: str) -> None:
         self.who = name
@@ -106,12 +107,12 @@ class LoggedResponder(Responder, eq=False, kw_only=True):
 
     def _leave_line(self) -> None:
         method, path, query = _asked(self.head)
-        took = round((self.clock() - self.began) * 1000, 1)
+        took = round((self._clock() - self._began) * 1000, 1)
         log.info(
             "%s %s %s %s%s %s %d %sms",
-            self.address, self.who or "-", method, path, query, self.status or "-", self.sent, took,
+            self._address, self.who or "-", method, path, query, self.status or "-", self.sent, took,
             extra={"fields": {
-                "address": self.address, "principal": self.who or None, "method": method, "path": path, "query": query,
+                "address": self._address, "principal": self.who or None, "method": method, "path": path, "query": query,
                 "status": self.status or None, "bytes": self.sent, "ms": took,
             }},
         )  # fmt: skip

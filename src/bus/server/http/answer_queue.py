@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from enum import Enum, auto
+from typing import Final
 
 from bus.server.http import limits
 from bus.server.http.responder import Responder
@@ -24,7 +25,9 @@ class QueueState(Enum):
     ENDED = auto()
 
 
-OPEN, TAKING, ENDED = QueueState
+OPEN: Final = QueueState.OPEN
+TAKING: Final = QueueState.TAKING
+ENDED: Final = QueueState.ENDED
 """Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
 
 

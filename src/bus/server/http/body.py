@@ -33,12 +33,12 @@ class Body:
     __slots__ = ("_chunks", "_kept", "_left", "_most", "paused", "sink")
 
     def __init__(self, head: Head, *, sink: BodySink | None, most: int) -> None:
-        if sink is None and head.length > most:
+        if sink is None and head.section.length > most:
             raise too_large(most)
         self.sink = sink
         self.paused = False
-        self._left = head.length
-        self._chunks = ChunkReader() if head.chunked else None
+        self._left = head.section.length
+        self._chunks = ChunkReader() if head.section.chunked else None
         self._most = most
         self._kept = bytearray()
 

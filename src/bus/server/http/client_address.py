@@ -82,7 +82,7 @@ class ClientAddresses:
         peer = self.peer(connection)
         if not self._trusted or head is None:
             return peer
-        return self._resolve(peer, head.header(b"forwarded"), head.header(b"x-forwarded-for"))
+        return self._resolve(peer, head.section.header(b"forwarded"), head.section.header(b"x-forwarded-for"))
 
     def shown(self, connection: Carrier, head: Head | None) -> str:
         """As `of`, for logs; where a proxy names two, its own address."""
@@ -97,7 +97,10 @@ class ClientAddresses:
             return True
         if head is None or not (self._trusted and self.is_proxy(self.peer(connection))):
             return False
-        named: list[str] = head.header(b"x-forwarded-proto").split(",") + _PROTO.findall(head.header(b"forwarded"))[-1:]
+        named: list[str] = (
+            head.section.header(b"x-forwarded-proto").split(",")
+            + _PROTO.findall(head.section.header(b"forwarded"))[-1:]
+        )
         return named[-1].strip().lower() == "https"
 
     def _find_client(self, peer: str, forwarded: str, forwarded_for: str) -> str:

@@ -30,29 +30,32 @@ def check_page(request: Request, origins: Sequence[str], *, changes: bool) -> No
     Whoever is no browser says nothing of pages, and passes.
     """
     head = request.head
-    if not head.from_page or not changes:
+    if not head.section.from_page or not changes:
         return
     if _is_embedded(head):
         raise ForbiddenError("a page of another origin may not embed what takes part in a consumer")
     if "*" not in origins and _is_cross_origin(head, origins):
         raise ForbiddenError(
-            f"origin {(head.origin or 'of another site')[:80]!a} may not change anything here: "
+            f"origin {(head.section.origin or 'of another site')[:80]!a} may not change anything here: "
             "name it with --cors-origins if it should"
         )
 
 
 def is_own_page(head: Head) -> bool:
     """Whether it comes from a page of the server's own origin."""
-    if site := head.header(b"sec-fetch-site"):
+    if site := head.section.header(b"sec-fetch-site"):
         return site == "same-origin"
-    return bool(head.origin) and _is_of_host(head)
+    return bool(head.section.origin) and _is_of_host(head)
 
 
 def _is_embedded(head: Head) -> bool:
     """Whether it is a GET for an image, a frame or the like of another page, whose answer nobody can use."""
-    if head.method != b"GET" or head.header(b"sec-fetch-site") not in _ELSEWHERE:
+    if head.method != b"GET" or head.section.header(b"sec-fetch-site") not in _ELSEWHERE:
         return False
-    return head.header(b"sec-fetch-dest") not in ("", "empty") or head.header(b"sec-fetch-mode") == "no-cors"
+    return (
+        head.section.header(b"sec-fetch-dest") not in ("", "empty")
+        or head.section.header(b"sec-fetch-mode") == "no-cors"
+    )
 
 
 def _is_cross_origin(head: Head, origins: Sequence[str]) -> bool:
@@ -61,12 +64,12 @@ def _is_cross_origin(head: Head, origins: Sequence[str]) -> bool:
     Whether it is its own the browser says, which knows by what scheme and name it reached the server. One that doesn't
     is taken by the name alone.
     """
-    site = head.header(b"sec-fetch-site")
-    if site or not head.origin:
-        return site in _ELSEWHERE and head.origin not in origins
-    return head.origin not in origins and not _is_of_host(head)
+    site = head.section.header(b"sec-fetch-site")
+    if site or not head.section.origin:
+        return site in _ELSEWHERE and head.section.origin not in origins
+    return head.section.origin not in origins and not _is_of_host(head)
 
 
 def _is_of_host(head: Head) -> bool:
     """Whether its page's origin has the name by which the client reached the server."""
-    return head.origin.partition("://")[2] == head.header(b"host")
+    return head.section.origin.partition("://")[2] == head.section.header(b"host")

@@ -38,8 +38,8 @@ _GZIP_ONLY = 16 + zlib.MAX_WBITS
 
 def check_coding(head: Head) -> None:
     """Raise `UnsupportedEncodingError` if the body is compressed in a way that isn't known here."""
-    if head.coding not in (b"", GZIP):
-        coding = head.coding[:80].decode("latin-1")
+    if head.section.coding not in (b"", GZIP):
+        coding = head.section.coding[:80].decode("latin-1")
         raise UnsupportedEncodingError(
             f"Content-Encoding {coding!a} is not known here: send gzip, or the body as it is"
         )
@@ -184,7 +184,7 @@ class WholeBody:
         memory: Memory,
         handle: Callable[[Request, Responder], None],
     ) -> None:
-        if request.head.length > most:
+        if request.head.section.length > most:
             raise too_large(most)
         self._request = request
         self._responder = responder

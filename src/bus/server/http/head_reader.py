@@ -9,22 +9,23 @@ Acknowledgements name other events each time, so none of them is known: they are
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from bus.access.principal import NOTHING, Credentials
 from bus.access.sessions import COOKIE
 from bus.server.http.request import LONGEST_REMEMBERED, REMEMBERED_HEADS, Head, read_head
 from bus.server.http.similar_heads import SimilarHeads
 
-ACKNOWLEDGES = b"PUT"
+ACKNOWLEDGES: Final = b"PUT"
 """The method of acknowledgements, each of which names other events."""
 
-_SECRET = re.compile(rb"\r\n(authorization|cookie):([\t -~\x80-\xff]*)(?=\r\n[^\t ])", re.IGNORECASE)
-_SESSION = re.compile(rb"(?:^|;)[ \t]*%b=([\w=-]+)" % COOKIE.encode())
+_SECRET: Final = re.compile(rb"\r\n(authorization|cookie):([\t -~\x80-\xff]*)(?=\r\n[^\t ])", re.IGNORECASE)
+_SESSION: Final = re.compile(rb"(?:^|;)[ \t]*%b=([\w=-]+)" % COOKIE.encode())
 
-_TICKET = re.compile(rb"(?:^|&)(?:ticket=|[^=&]*%)")
+_TICKET: Final = re.compile(rb"(?:^|&)(?:ticket=|[^=&]*%)")
 """A parameter that is a ticket, or may be one: its name is escaped."""
 
-_known_heads: dict[bytes, Head] = {}
+_known_heads: Final[dict[bytes, Head]] = {}
 """Heads read lately, by their bytes without ``Authorization`` and ``Cookie``, the oldest first; none has a ticket."""
 
 

@@ -31,7 +31,7 @@ class KnownHosts:
 
     def check(self, request: Request, responder: Responder) -> None:
         """Raise `MisdirectedError` if *request* is for another host."""
-        host = request.head.header(b"host").lower()
+        host = request.head.section.header(b"host").lower()
         if not self._knows(host):
             raise MisdirectedError(
                 f"host {host[:80]!a} is not one of this server's: name it with --hosts if it should be"

@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
+from typing import Final
 from urllib.parse import unquote
 
 import httptools
-import msgspec
-from msgspec.structs import force_setattr, replace
 
-from bus.access.principal import EVERYBODY, NOTHING, Credentials, Principal
+from bus.access.principal import EVERYBODY, NOTHING, Credentials
 from bus.errors import (
     ExpectationFailedError,
     HeadTooLargeError,
@@ -31,20 +31,21 @@ from bus.server.http.query import Query, parse_query
 from bus.server.http.request_line import check_authority, read_line
 from bus.wire import NDJSON, PROBLEM
 
-_LENGTH = re.compile(rb"0|[1-9]\d{0,14}")
+_LENGTH: Final = re.compile(rb"0|[1-9]\d{0,14}")
 
-_NO_VALUES: Mapping[str, str] = MappingProxyType({})
+_NO_VALUES: Final[Mapping[str, str]] = MappingProxyType({})
 
-GZIP = b"gzip"
-CONTINUE = b"100-continue"
+GZIP: Final = b"gzip"
+CONTINUE: Final = b"100-continue"
 
-REMEMBERED_HEADS = 1024
-LONGEST_REMEMBERED = 1024
+REMEMBERED_HEADS: Final = 1024
+LONGEST_REMEMBERED: Final = 1024
 """Heads and header sections that are remembered, and bytes of the longest one that is."""
 
 
-class Head(msgspec.Struct, frozen=True, eq=False):
-    """Everything a request says before its body, and what follows from it.
+@dataclass(frozen=True, slots=True, eq=False)
+class Section:
+    """What the headers of a request say, and what follows from them.
 
     ``coding`` is how the body is compressed, empty if it isn't; ``expects`` is what the client waits for before it
     sends the body. ``at_once`` says that the body is nothing but its bytes, so that it can be cut out when it is there,
@@ -52,7 +53,7 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     """
 
     version: bytes
-    headers: dict[bytes, bytes]
+    headers: Mapping[bytes, bytes]
     keep_alive: bool
     length: int
     chunked: bool
@@ -64,36 +65,54 @@ class Head(msgspec.Struct, frozen=True, eq=False):
     wants_problem: bool
     wants_page: bool
     is_ndjson: bool
-    method: bytes = b""
-    path: str = ""
-    raw_query: bytes = b""
-    _query: Query | None = None
-
-    @property
-    def query(self) -> Query:
-        """The query's parameters, read when they are asked for first. Raises `InvalidParameterError`."""
-        query = self._query
-        if query is None:
-            query = parse_query(self.raw_query)
-            force_setattr(self, "_query", query)
-        return query
 
     def header(self, name: bytes) -> str:
         """The value of a header (lower-case name), empty if it isn't there."""
         return self.headers.get(name, b"").decode("latin-1")
 
 
-class Request(msgspec.Struct, eq=False):
+class Head:
+    """Everything a request says before its body: its line, and its header *section*."""
+
+    __slots__ = ("_query", "method", "path", "raw_query", "section")
+
+    def __init__(self, section: Section, method: bytes, path: str, raw_query: bytes) -> None:
+        self.section = section
+        self.method = method
+        self.path = path
+        self.raw_query = raw_query
+        self._query: Query | None = None
+
+    def asking(self, raw_query: bytes) -> Head:
+        """The same with another query."""
+        return Head(self.section, self.method, self.path, raw_query)
+
+    @property
+    def query(self) -> Query:
+        """The query's parameters, read when they are asked for first. Raises `InvalidParameterError`."""
+        query = self._query
+        if query is None:
+            query = self._query = parse_query(self.raw_query)
+        return query
+
+    def __repr__(self) -> str:
+        return f"<Head of {self.method.decode()} {self.path!a}>"
+
+
+class Request:
     """One request; ``body`` is filled in when all of it has come, unless it is taken as it comes, and ``path_values``
     where its route has names in its path, ``usual`` with the values of its query if that is as most at its route are.
     ``principal`` is whom it is from, once that is known by the ``credentials``."""
 
-    head: Head
-    body: bytes = b""
-    credentials: Credentials = NOTHING
-    path_values: Mapping[str, str] = _NO_VALUES
-    usual: tuple[bytes, ...] = ()
-    principal: Principal = EVERYBODY
+    __slots__ = ("body", "credentials", "head", "path_values", "principal", "usual")
+
+    def __init__(self, head: Head, body: bytes = b"", credentials: Credentials = NOTHING) -> None:
+        self.head = head
+        self.body = body
+        self.credentials = credentials
+        self.path_values: Mapping[str, str] = _NO_VALUES
+        self.principal = EVERYBODY
+        self.usual: tuple[bytes, ...] = ()
 
     @property
     def query(self) -> Query:
@@ -116,15 +135,10 @@ def read_head(head: bytes) -> Head:
         raise HeadTooLargeError(f"the headers are more than {HEADERS} or longer than {HEAD_BYTES} bytes")
     read_section = _read_known_section if len(section) <= LONGEST_REMEMBERED else _read_section
     path, _, query = target.partition(b"?")
-    return replace(
-        read_section(section, version),
-        method=method,
-        path=unquote(path.decode("latin-1")),
-        raw_query=query.partition(b"#")[0],
-    )
+    return Head(read_section(section, version), method, unquote(path.decode("latin-1")), query.partition(b"#")[0])
 
 
-def _read_section(section: bytes, version: bytes) -> Head:
+def _read_section(section: bytes, version: bytes) -> Section:
     return _SectionReader().read(section, version)
 
 
@@ -148,7 +162,7 @@ class _SectionReader:
         known = self._headers.get(name)
         self._headers[name] = value if known is None else known + b", " + value
 
-    def read(self, section: bytes, version: bytes) -> Head:
+    def read(self, section: bytes, version: bytes) -> Section:
         """What the section says, whatever the method and the target are."""
         try:
             self._parser.feed_data(b"GET / HTTP/%b\r\n%b" % (version, section))
@@ -162,9 +176,9 @@ class _SectionReader:
             check_authority(self._headers[b"host"], "the Host header")
         if b"authorization" in self._headers:
             raise MalformedError("the request has more than one Authorization header: it takes one")
-        return self._head(version)
+        return self._section(version)
 
-    def _head(self, version: bytes) -> Head:
+    def _section(self, version: bytes) -> Section:
         headers = self._headers
         accept = headers.get(b"accept", b"")
         wants_problem = b"application/json" in accept or PROBLEM.encode() in accept
@@ -172,7 +186,7 @@ class _SectionReader:
         is_ndjson = headers.get(b"content-type", b"").partition(b";")[0].strip().lower() == NDJSON.encode()
         length, expects = _length(headers), _expects(headers, version)
         coding = _coding(headers) if length or chunked else b""
-        return Head(
+        return Section(
             version=version,
             headers=headers,
             keep_alive=version == b"1.1" and b"close" not in _tokens(headers.get(b"connection", b"")),
@@ -224,9 +238,9 @@ def _is_chunked(headers: dict[bytes, bytes], version: bytes) -> bool:
     return True
 
 
-def check_expectation(head: Head) -> None:
+def check_expectation(section: Section) -> None:
     """Raise `ExpectationFailedError` if the client expects what isn't known here."""
-    if head.expects not in (b"", CONTINUE):
+    if section.expects not in (b"", CONTINUE):
         raise ExpectationFailedError("the only expectation known here is 100-continue")
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from asyncio import AbstractEventLoop
 from enum import Enum, auto
-from typing import Protocol
+from typing import Final, Protocol
 
 from bus.access.principal import Credentials
 from bus.engine.guard import as_bus_error
@@ -29,7 +29,7 @@ from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Head, Request, check_expectation
 from bus.server.http.responder import Carrier, MakeResponder, Responder
 
-NEVER = float("inf")
+NEVER: Final = float("inf")
 
 _EMPTY_LINES = re.compile(rb"\A(?:\r\n)+")
 
@@ -57,7 +57,9 @@ class ReadState(Enum):
     CLOSED = auto()
 
 
-HEAD, BODY, CLOSED = ReadState
+HEAD: Final = ReadState.HEAD
+BODY: Final = ReadState.BODY
+CLOSED: Final = ReadState.CLOSED
 """Names of their own: until Python 3.12, to look one up in its class takes longer than a step between them."""
 
 
@@ -167,9 +169,10 @@ class RequestReader:
         self._searched = 0
         self._credit -= 1
         head, credentials = self._heads.read(buffer[:body])
-        self._answers.waiting.append(responder := self._make_responder(self._carrier, head, not head.keep_alive))
-        end = body + head.length
-        if end > len(buffer) or head.length > self._most_at_once or not head.at_once:
+        section = head.section
+        self._answers.waiting.append(responder := self._make_responder(self._carrier, head, not section.keep_alive))
+        end = body + section.length
+        if end > len(buffer) or section.length > self._most_at_once or not section.at_once:
             self.buffer = buffer[body:]
             self._begin_body(Request(head, b"", credentials), responder)
             return True
@@ -199,7 +202,7 @@ class RequestReader:
 
     def _await_next(self, head: Head) -> None:
         """The request is complete: what comes now is the next one."""
-        self.state = HEAD if head.keep_alive else CLOSED
+        self.state = HEAD if head.section.keep_alive else CLOSED
         carrier = self._carrier
         carrier.deadline = NEVER if carrier.writable else self._loop.time() + limits.UNREAD_SECONDS
         if head.path != "/":
@@ -210,21 +213,21 @@ class RequestReader:
     def _begin_body(self, request: Request, responder: Responder) -> None:
         self._request = request
         head = request.head
-        check_expectation(head)
+        check_expectation(head.section)
         sink = self._handler.take_body(request, responder)
         self._body = Body(head, sink=sink, most=self._handler.max_body)
         self._flow.uploading = sink is not None
         if not sink:
-            self._handler.incoming.check(head.length)
+            self._handler.incoming.check(head.section.length)
         self.state = BODY
         self._carrier.deadline = self._loop.time() + limits.BODY_SECONDS
-        if head.expects and not self.buffer and not self._body.done:
+        if head.section.expects and not self.buffer and not self._body.done:
             responder.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._end_request_if_done()
 
     def _take_body(self) -> bool:
         assert self._body
-        if self._body.sink and self._request and self._request.head.is_ndjson:
+        if self._body.sink and self._request and self._request.head.section.is_ndjson:
             self._carrier.deadline = self._loop.time() + limits.UPLOAD_IDLE_SECONDS
         self.buffer = self._body.take(self.buffer)
         self._flow.paused = self._body.paused

@@ -11,8 +11,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-import msgspec
-
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, MalformedError
 from bus.server.http.cors import Cors
@@ -52,11 +50,11 @@ class Carrier(Protocol):
         """Refuse what is coming in, because there is no room for it."""
 
 
-class Responder(msgspec.Struct, eq=False):
+class Responder:
     """The answer to one request, written when its turn comes.
 
-    ``head`` is None for a request that could not be read; ``close`` ends the connection after the answer,
-    ``done`` says that the answer is complete, and ``due`` is what there is of it to write. ``on_lost`` is called if
+    *head* is None for a request that could not be read; *close* ends the connection after the answer. ``done`` says
+    that the answer is complete, and ``due`` is what there is of it to write. ``on_lost`` is called if
     nobody is there to take it, ``on_failure`` if it can't go on once its head is out (without it the connection is
     cut), ``on_writable`` when `takes_more` has become true, and ``when_first`` once, when all answers before this one
     are written.
@@ -64,16 +62,21 @@ class Responder(msgspec.Struct, eq=False):
     Whatever is done to answer is done through `run`, so that nothing that is raised leaves a client waiting.
     """
 
-    connection: Carrier
-    head: Head | None
-    close: bool
-    done: bool = False
-    on_lost: Callable[[], None] | None = None
-    on_failure: Callable[[BusError], None] | None = None
-    on_writable: Callable[[], None] | None = None
-    when_first: Callable[[], None] | None = None
-    due: bytes = b""
-    _begun: bool = False
+    __slots__ = (
+        "_begun", "close", "connection", "done", "due", "head", "on_failure", "on_lost", "on_writable", "when_first",
+    )  # fmt: skip
+
+    def __init__(self, connection: Carrier, head: Head | None, close: bool) -> None:
+        self.connection = connection
+        self.head = head
+        self.close = close
+        self.done = False
+        self.due = b""
+        self.on_failure: Callable[[BusError], None] | None = None
+        self.on_lost: Callable[[], None] | None = None
+        self.on_writable: Callable[[], None] | None = None
+        self.when_first: Callable[[], None] | None = None
+        self._begun = False
 
     def known_as(self, name: str) -> None:
         """The request is from the principal of this *name*; who logs answers notes it."""
@@ -82,7 +85,7 @@ class Responder(msgspec.Struct, eq=False):
         """Send a whole answer."""
         head = self.head
         cors = self.connection.cors
-        headers += cors.headers(head.origin, preflight=preflight) if head and head.origin else cors.vary
+        headers += cors.headers(head.section.origin, preflight=preflight) if head and head.section.origin else cors.vary
         self.close = self.close or self.connection.draining
         length = None if status in _BODILESS else len(body)
         self.due += encode_head(status, headers, length=length, close=self.close)
@@ -115,7 +118,7 @@ class Responder(msgspec.Struct, eq=False):
     def _refuse(self, error: BusError) -> None:
         self.connection.refusals[error.code] += 1
         self.close |= isinstance(error, MalformedError)
-        headers, body = encode_error(error, as_problem=self.head is not None and self.head.wants_problem)
+        headers, body = encode_error(error, as_problem=self.head is not None and self.head.section.wants_problem)
         self.respond(error.status, headers, body)
 
     def _cut(self, error: BusError) -> None:
@@ -126,7 +129,7 @@ class Responder(msgspec.Struct, eq=False):
         """Send the head of an answer whose body comes in pieces."""
         self._begun = True
         cors = self.connection.cors
-        headers += cors.headers(self.head.origin) if self.head and self.head.origin else cors.vary
+        headers += cors.headers(self.head.section.origin) if self.head and self.head.section.origin else cors.vary
         self.write(encode_head(status, headers, length=None, close=self.close))
 
     def write(self, data: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from typing import Final
 
 from bus.errors import (
     BusError,
@@ -30,8 +31,13 @@ from bus.wire import (
     encode_problem,
 )
 
-_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
-_DURABILITY = {durability: f"{DURABILITY}: {durability}\r\n" for durability in Durability}
+_JSON: Final = f"Content-Type: {JSON}\r\n"
+_ID: Final = f"{EVENT_ID}: "
+_CREATED_AT: Final = f"\r\n{EVENT_CREATED_AT}: "
+_INDEX: Final = f"\r\n{EVENT_INDEX}: "
+_COUNT: Final = f"\r\n{EVENT_COUNT}: "
+_STATUS_LINES: Final = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+_DURABILITY: Final = {durability: f"\r\n{DURABILITY}: {durability}\r\n" for durability in Durability}
 
 Headers = Mapping[str, str | int]
 
@@ -56,18 +62,15 @@ def receipt_headers(receipt: Receipt) -> dict[str, str | int]:
 
 def format_answered(receipt: Receipt) -> str:
     """The header lines of a 200 that is JSON and tells what others made of an event."""
-    return (
-        f"Content-Type: {JSON}\r\n{EVENT_ID}: {receipt.id}\r\n{EVENT_CREATED_AT}: {receipt.created_at}\r\n"
-        f"{EVENT_INDEX}: {receipt.index}\r\n"
-    )
+    return f"{_JSON}{_ID}{receipt.id}{_CREATED_AT}{receipt.created_at}{_INDEX}{receipt.index}\r\n"
 
 
 def format_accepted(receipts: Sequence[Receipt], durability: Durability) -> str:
     """The header lines of a 202 to a publish: they describe the last event."""
     last = receipts[-1]
     return (
-        f"{EVENT_ID}: {last.id}\r\n{EVENT_CREATED_AT}: {last.created_at}\r\n{EVENT_INDEX}: {last.index}\r\n"
-        f"{EVENT_COUNT}: {len(receipts)}\r\n{_DURABILITY[durability]}"
+        f"{_ID}{last.id}{_CREATED_AT}{last.created_at}{_INDEX}{last.index}{_COUNT}{len(receipts)}"
+        f"{_DURABILITY[durability]}"
     )
 
 
@@ -103,4 +106,4 @@ class _Date:
         self.line = time.strftime("Date: %a, %d %b %Y %H:%M:%S GMT\r\n", time.gmtime(second))
 
 
-_date = _Date()
+_date: Final = _Date()

@@ -8,16 +8,15 @@ PUT /?consumer_id=c_3f&event_id=e_2a HTTP/1.1\\r\\nHost: bus\\r\\n\\r\\n
 from __future__ import annotations
 
 import re
-
-from msgspec.structs import replace
+from typing import Final
 
 from bus.access.principal import Credentials
 from bus.server.http.request import Head
 
-LONGEST_SIMILAR = 1024
+LONGEST_SIMILAR: Final = 1024
 """Bytes of a head that is compared with the next."""
 
-_PLAIN = re.compile(rb"[!-\"$-~]*")
+_PLAIN: Final = re.compile(rb"[!-\"$-~]*")
 """What a value may be: no blank ends the query, and no fragment."""
 
 
@@ -52,7 +51,7 @@ class SimilarHeads:
         end = len(head) - len(behind)
         if not _PLAIN.fullmatch(head, len(before), end):
             return None
-        return replace(self._read, raw_query=head[self._query : end], _query=None), self._credentials
+        return self._read.asking(head[self._query : end]), self._credentials
 
     def __repr__(self) -> str:
         return f"<SimilarHeads to {self._read.method.decode()} {self._read.path!a}>"

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.engine.administration import DeadLetter
-from bus.engine.consumer.delivery import KeptDelivery
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.embedded.consumers.consumer_recovery import corrections, fit
 from bus.engine.embedded.consumers.consumer_store import ConsumerState
 

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from bus.engine.consumer.delivery import KeptDelivery, Loss
+from bus.engine.consumer.delivery import Loss
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.embedded.consumers.consumer_store import STORE_VERSION, ConsumerState, ConsumerStore
 from bus.errors import LogVersionError, StorageError, WrongKeyError
 from bus.storage.cipher import hash_id

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.engine.consumer.delivery import CROWD, SINGLE, UNLOST, KeptDelivery, Loss
+from bus.engine.consumer.delivery import CROWD, SINGLE, UNLOST, Loss
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.terms import Terms
 from bus.engine.jetstream.consumers.consumer_record import ConsumerRecord, DeliveryRecord, is_told_by, take_up
 from bus.engine.jetstream.consumers.leases import Lease

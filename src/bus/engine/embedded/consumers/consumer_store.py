@@ -32,10 +32,10 @@ from nacl.exceptions import CryptoError
 from nacl.secret import SecretBox
 
 from bus.engine.administration import DeadLetter
-from bus.engine.consumer.delivery import KeptDelivery
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.errors import BusError, LogVersionError, StorageError, WrongKeyError
 from bus.storage.cipher import hash_id
-from bus.storage.files import UnfitFileError, check_regular
+from bus.storage.regular_files import UnfitFileError, check_regular
 from bus.subject import Filter
 
 log = logging.getLogger("bus.engine")

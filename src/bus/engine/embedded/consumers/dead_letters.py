@@ -21,7 +21,8 @@ from bus.engine.administration import DeadLetter, Redriven
 from bus.engine.base import Outcome, Settled
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.dead_event import DELETED, dead_event, write_letter
-from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
+from bus.engine.consumer.delivery import Delivery, GivenUp
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.embedded.consumers.durable_consumer import DurableConsumer
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import BusError

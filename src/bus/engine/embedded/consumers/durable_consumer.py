@@ -9,7 +9,8 @@ from operator import attrgetter
 
 from bus.engine.administration import DeadLetter
 from bus.engine.consumer.consumer import Consumer
-from bus.engine.consumer.delivery import DELAYED, Delivery, KeptDelivery
+from bus.engine.consumer.delivery import DELAYED, Delivery
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.terms import Terms
 from bus.engine.embedded.consumers.consumer_store import ConsumerState
 from bus.engine.namespace import Namespace

@@ -15,7 +15,8 @@ import msgspec
 
 from bus.engine.base import Settled, Sink, Subscribe, unknown_namespace
 from bus.engine.consumer.consumer import Consumer
-from bus.engine.consumer.delivery import Delivery, GivenUp, KeptDelivery
+from bus.engine.consumer.delivery import Delivery, GivenUp
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.names import check_name, too_many, unknown_consumer
 from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.consumer.terms import Terms

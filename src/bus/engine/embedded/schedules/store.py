@@ -41,7 +41,7 @@ from nacl.secret import SecretBox
 
 from bus.engine.embedded.schedules.schedule import KeptSchedule
 from bus.errors import ConflictError, DiskFullError, LogFailedError, LogVersionError, StorageError, WrongKeyError
-from bus.storage.files import UnfitFileError, check_regular
+from bus.storage.regular_files import UnfitFileError, check_regular
 
 log = logging.getLogger("bus.engine")
 

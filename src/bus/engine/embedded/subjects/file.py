@@ -27,7 +27,8 @@ from bus.engine.embedded.subjects.rows import Covered, read_covered
 from bus.engine.embedded.subjects.sealed import SealedCopy
 from bus.engine.embedded.subjects.stretches import CREATE_STRETCHES
 from bus.errors import DiskFullError, StorageError
-from bus.storage.files import DISK, UnfitFileError, check_regular
+from bus.storage.files import DISK
+from bus.storage.regular_files import UnfitFileError, check_regular
 
 log = logging.getLogger("bus.engine")
 

@@ -199,9 +199,8 @@ class SubjectTable:
     @property
     def events(self) -> int | None:
         """How many events are left; None while they are being counted."""
-        if not self._current:
-            return None
-        self._count_noted()
+        if self._current:
+            self._count_noted()
         return self._known.events if self._current else None
 
     @property

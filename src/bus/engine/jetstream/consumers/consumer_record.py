@@ -7,7 +7,8 @@ import secrets
 import msgspec
 
 from bus.engine.administration import DeadLetter
-from bus.engine.consumer.delivery import SINGLE, UNLOST, KeptDelivery
+from bus.engine.consumer.delivery import SINGLE, UNLOST
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.terms import Terms
 from bus.engine.jetstream.consumers.leases import LEASE_SECONDS, Lease
 from bus.engine.jetstream.naming import Naming

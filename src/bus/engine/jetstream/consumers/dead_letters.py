@@ -20,7 +20,8 @@ import msgspec
 from bus.engine.administration import DeadLetter, Redriven
 from bus.engine.base import Settled
 from bus.engine.consumer.dead_event import DELETED, dead_event, write_letter
-from bus.engine.consumer.delivery import GivenUp, KeptDelivery
+from bus.engine.consumer.delivery import GivenUp
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.guard import as_bus_error
 from bus.engine.jetstream.consumers.consumer_record import ConsumerRecord, DeadRecord
 from bus.engine.jetstream.consumers.leased_consumer import Cluster, LeasedConsumer

@@ -6,7 +6,8 @@ import logging
 
 import msgspec
 
-from bus.engine.consumer.delivery import IN_FLIGHT, Delivery, KeptDelivery
+from bus.engine.consumer.delivery import IN_FLIGHT, Delivery
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.jetstream.consumers.consumer_record import ConsumerRecord, DeliveryRecord, is_told_by, take_up
 from bus.engine.jetstream.consumers.leases import Lease
 from bus.engine.jetstream.consumers.records import Records

@@ -20,7 +20,8 @@ from typing import Any, NamedTuple, Protocol
 from bus.engine.base import Settled
 from bus.engine.consumer.all_settled import all_settled
 from bus.engine.consumer.consumer import Consumer
-from bus.engine.consumer.delivery import AWAITED, DELAYED, IN_FLIGHT, READY, Delivery, DeliveryState, KeptDelivery
+from bus.engine.consumer.delivery import AWAITED, DELAYED, IN_FLIGHT, READY, Delivery, DeliveryState
+from bus.engine.consumer.kept_delivery import KeptDelivery
 from bus.engine.consumer.owner import ConsumerOwner
 from bus.engine.consumer.pending import RETURN_SECONDS
 from bus.engine.jetstream.consumers.consumer_record import ConsumerRecord, is_told_by
