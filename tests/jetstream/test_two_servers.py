@@ -74,13 +74,25 @@ def test_a_consumer_that_neither_has_is_404(pair: Pair) -> None:
     assert (answer.status, b"doesn't exist" in answer.body) == (404, True)
 
 
-def test_a_request_at_one_is_answered_at_the_other(pair: Pair) -> None:
+@pytest.mark.parametrize("reply", [b'{"result": 2}', b"null", b'"text"'])
+@pytest.mark.parametrize("by", [0, 1], ids=["the server that asks", "the server that delivers"])
+def test_a_request_at_one_is_delivered_at_the_other_and_answered_at_either(pair: Pair, by: int, reply: bytes) -> None:
     one, other = pair
     with subscribe(other, "app.add", ack="manual") as stream, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(request, one, "POST", "/?wait=reply&timeout=10s", b'{"subject": "app.add", "payload": 1}')
         (event,) = stream.take(1)
-        request(other, "PUT", _settle(stream, event), b'{"result": 2}')
-        assert asked.result().body == b'{"result": 2}'
+        assert request(pair[by], "PUT", _settle(stream, event), reply).status == 202
+        assert asked.result().body == reply
+
+
+def test_a_reason_and_a_delay_go_to_the_other(pair: Pair) -> None:
+    one, other = pair
+    with subscribe(one, "app.>", ack="manual", redelivery_count=1) as stream, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(request, other, "POST", "/?wait=reply&timeout=10s", b'{"subject": "app.add"}')
+        (event,) = stream.take(1)
+        refused = request(other, "PUT", _settle(stream, event) + "&action=reject&reason=too+late")
+        assert refused.status == 202
+        assert b"too late" in asked.result().body
 
 
 def test_a_publisher_at_one_hears_of_confirmations_at_the_other(pair: Pair) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from bus.engine.base import Acknowledge, Settled, unknown_consumer_id
+from bus.engine.base import Acknowledge, Action, Settled, unknown_consumer_id
 from bus.engine.guard import as_bus_error
 from bus.engine.jetstream.error_mapping import not_reached
 from bus.engine.jetstream.naming import Naming
@@ -26,6 +26,9 @@ from bus.nats import Client, DisconnectedError, Message, NatsError, NoResponders
 log = logging.getLogger("bus.engine")
 
 FORWARD_SECONDS = 5.0
+
+_NO_REPLY = msgspec.Raw()
+"""Left out where it is the default: JSON has none that is empty."""
 
 
 class _Reply(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -42,6 +45,32 @@ class _Acknowledged(msgspec.Struct, frozen=True):
     indexes: list[int]
 
 
+class _Forwarded(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An acknowledgement for a consumer of another server; its ``reply`` is JSON, or empty for none."""
+
+    consumer_id: str
+    event_ids: tuple[str, ...]
+    action: Action = Action.ACK
+    delay: float | None = None
+    reason: str = ""
+    reply: msgspec.Raw = _NO_REPLY
+
+    @classmethod
+    def of(cls, ack: Acknowledge) -> _Forwarded:
+        reply = _NO_REPLY if ack.reply is None else ack.reply
+        return cls(ack.consumer_id, ack.event_ids, ack.action, ack.delay, ack.reason, reply)
+
+    def acknowledge(self) -> Acknowledge:
+        return Acknowledge(
+            consumer_id=self.consumer_id,
+            event_ids=self.event_ids,
+            action=self.action,
+            delay=self.delay,
+            reason=self.reason,
+            reply=self.reply if bytes(self.reply) else None,
+        )
+
+
 class _Settled(msgspec.Struct, frozen=True):
     """What came of an acknowledgement: the code and text of an error, if there was one."""
 
@@ -52,7 +81,7 @@ class _Settled(msgspec.Struct, frozen=True):
 _encode = msgspec.json.Encoder().encode
 _decode_reply = msgspec.json.Decoder(_Reply).decode
 _decode_acknowledged = msgspec.json.Decoder(_Acknowledged).decode
-_decode_acknowledge = msgspec.json.Decoder(Acknowledge).decode
+_decode_forwarded = msgspec.json.Decoder(_Forwarded).decode
 _decode_settled = msgspec.json.Decoder(_Settled).decode
 
 
@@ -129,7 +158,7 @@ class Peers:
             settled(_told(answer, ack))
 
         subject = self._naming.between_servers("consumer", ack.consumer_id)
-        self._client.requests.send(subject, _encode(ack), done, seconds=FORWARD_SECONDS)
+        self._client.requests.send(subject, _encode(_Forwarded.of(ack)), done, seconds=FORWARD_SECONDS)
 
     def _heard_acknowledge(self, message: Message) -> None:
         def settled(error: BusError | None) -> None:
@@ -137,7 +166,7 @@ class Peers:
             self._tell(message.reply, _encode(answer))
 
         try:
-            self._settle(_decode_acknowledge(message.payload), settled)
+            self._settle(_decode_forwarded(message.payload).acknowledge(), settled)
         except Exception as error:
             settled(as_bus_error(error, "an acknowledgement from another server"))
 
