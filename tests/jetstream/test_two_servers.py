@@ -85,7 +85,7 @@ def test_a_request_at_one_is_delivered_at_the_other_and_answered_at_either(pair:
         assert asked.result().body == reply
 
 
-def test_a_reason_and_a_delay_go_to_the_other(pair: Pair) -> None:
+def test_a_reason_goes_to_the_other(pair: Pair) -> None:
     one, other = pair
     with subscribe(one, "app.>", ack="manual", redelivery_count=1) as stream, ThreadPoolExecutor(1) as pool:
         asked = pool.submit(request, other, "POST", "/?wait=reply&timeout=10s", b'{"subject": "app.add"}')
@@ -93,6 +93,18 @@ def test_a_reason_and_a_delay_go_to_the_other(pair: Pair) -> None:
         refused = request(other, "PUT", _settle(stream, event) + "&action=reject&reason=too+late")
         assert refused.status == 202
         assert b"too late" in asked.result().body
+
+
+def test_a_delay_goes_to_the_other(pair: Pair) -> None:
+    """With none it would come at once: an hour is longer than the event that is behind it takes."""
+    one, other = pair
+    with subscribe(one, "app.>", ack="manual") as stream:
+        for number in (1, 2):
+            request(other, "POST", "/", b'{"subject": "app.a", "payload": %d}' % number)
+        (first,) = stream.take(1)
+        assert request(other, "PUT", _settle(stream, first) + "&action=nack&delay=1h").status == 202
+        (second,) = stream.take(1)
+    assert json.loads(second.data)["payload"] == 2
 
 
 def test_a_publisher_at_one_hears_of_confirmations_at_the_other(pair: Pair) -> None:

@@ -21,10 +21,11 @@ class Asked(NamedTuple):
 
 
 class Said(NamedTuple):
-    """An answer."""
+    """An answer, and the one that follows it."""
 
     payload: bytes
     headers: bytes = b""
+    then: Said | None = None
 
 
 Answer = Callable[[Asked], Said | None]
@@ -70,6 +71,11 @@ async def connected(answer: Answer) -> AsyncIterator[Client]:
 def _tell(writer: asyncio.StreamWriter, said: Said | None, reply: bytes, sid: bytes) -> None:
     if said is None:
         return
+    _write(writer, said, reply, sid)
+    _tell(writer, said.then, reply, sid)
+
+
+def _write(writer: asyncio.StreamWriter, said: Said, reply: bytes, sid: bytes) -> None:
     if said.headers:
         whole = said.headers + said.payload
         writer.write(b"HMSG %b %b %d %d\r\n%b\r\n" % (reply, sid, len(said.headers), len(whole), whole))
