@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 import msgspec
 
+from bus.nats import Client, NatsError
 from bus.overview import ClusterNode, ServerDescription
 from tests.jetstream.conftest import StartBus
+from tests.nats.conftest import run_with
 from tests.nats.servers import Servers
 from tests.support import PATIENCE, ServerProcess, request
 
@@ -47,6 +50,27 @@ def test_a_node_that_is_gone_is_offline_until_it_is_back(nodes: Servers, start_b
     _wait_for_state(bus, gone, "offline")
     nodes.node(gone).start()
     _wait_for_state(bus, gone, "current")
+
+
+def test_a_node_is_offline_too_for_leaders_that_never_heard_of_it(nodes: Servers, start_bus: StartBus) -> None:
+    bus = start_bus(nodes)
+    gone = next(name for name, node in _nodes(bus).items() if not node.connected)
+    nodes.node(gone).kill()
+    _hand_over_everything(nodes)
+    _wait_for_state(bus, gone, "offline")
+
+
+def _hand_over_everything(nodes: Servers) -> None:
+    """Every stream that has a leader gets another one, among the nodes that are left."""
+    running = next(node for node in nodes.nodes if node.running)
+    (account,) = running.monitor("/jsz?streams=1")["account_details"]
+
+    async def hand_over(client: Client) -> None:
+        for stream in account["stream_detail"]:
+            with suppress(NatsError):
+                await client.requests.ask(f"$JS.API.STREAM.LEADER.STEPDOWN.{stream['name']}", seconds=2)
+
+    run_with(nodes.url, hand_over)
 
 
 def test_without_a_connection_no_node_is_known(nodes: Servers, start_bus: StartBus) -> None:

@@ -5,6 +5,7 @@ Source: NATS documentation, "JetStream wire API", and the schemas in https://git
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Literal
 
 from msgspec import Struct
@@ -55,7 +56,10 @@ class StreamConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PeerInfo(Struct, frozen=True):
-    """A replica that follows the leader. *active* is nanoseconds since it was heard of, *lag* operations behind."""
+    """A replica that follows the leader.
+
+    *active* is nanoseconds since its leader heard of it, 0 if this leader never has; *lag* operations behind.
+    """
 
     name: str = ""
     current: bool = False
@@ -69,6 +73,7 @@ class ClusterInfo(Struct, frozen=True):
 
     name: str = ""
     leader: str = ""
+    leader_since: datetime | None = None
     replicas: tuple[PeerInfo, ...] = ()
 
 
@@ -88,12 +93,20 @@ class StreamState(Struct, frozen=True):
 
 
 class StreamInfo(Struct, frozen=True):
-    """A stream as it is."""
+    """A stream as it is, at *ts* by its leader's clock."""
 
     config: StreamConfig
     state: StreamState
     created: str = ""
     cluster: ClusterInfo | None = None
+    ts: datetime | None = None
+
+    def silence_of(self, peer: PeerInfo) -> float:
+        """For how many seconds the leader has heard nothing of *peer*: of one it never heard of, since it leads."""
+        since = self.cluster.leader_since if self.cluster else None
+        if peer.active or peer.current or since is None or self.ts is None:
+            return peer.active / NANOSECONDS
+        return (self.ts - since).total_seconds()
 
 
 class ConsumerConfig(Struct, frozen=True, kw_only=True, omit_defaults=True):

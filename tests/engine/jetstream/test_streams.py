@@ -15,7 +15,7 @@ from bus.errors import UnavailableError
 from bus.nats import NANOSECONDS, ClusterInfo, PeerInfo, StreamConfig, StreamInfo, StreamState
 from tests.engine.jetstream.fake_nats import Asked, Said, connected
 
-LATELY, LONG_AGO = NANOSECONDS, 4 * NANOSECONDS
+LATELY, LONG_AGO, NEVER = NANOSECONDS, 4 * NANOSECONDS, 0
 
 
 @pytest.mark.parametrize(
@@ -27,6 +27,8 @@ LATELY, LONG_AGO = NANOSECONDS, 4 * NANOSECONDS
         ([LONG_AGO, LONG_AGO], False),
         ([LATELY, LATELY, LONG_AGO, LONG_AGO], True),
         ([LATELY, LONG_AGO, LONG_AGO, LONG_AGO], False),
+        ([LATELY, NEVER], True),
+        ([LONG_AGO, NEVER], False),
     ],
 )
 def test_a_leader_has_heard_of_a_majority_lately(heard: list[int], certain: bool) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from bus.nats import NANOSECONDS, ServerInfo, StreamInfo
+from bus.nats import ServerInfo, StreamInfo
 from bus.overview import ClusterNode, NodeState
 
-SILENT = 5 * NANOSECONDS
-"""Since when a leader has heard nothing of a node that counts as offline: NATS calls it that a minute later, and nodes
-talk every second."""
+SILENT_SECONDS = 5.0
+"""For how long a leader has heard nothing of a node that counts as offline: NATS calls it that a minute later, and
+nodes talk every second."""
 
 
 class _Node:
@@ -53,5 +53,5 @@ def nodes_of(connected: ServerInfo, streams: Iterable[StreamInfo]) -> list[Clust
             node.copies += 1
             node.behind = max(node.behind, peer.lag)
             node.current &= peer.current
-            node.offline |= peer.offline or peer.active > SILENT
+            node.offline |= peer.offline or stream.silence_of(peer) > SILENT_SECONDS
     return [found[name].described(name, connected) for name in sorted(found)]

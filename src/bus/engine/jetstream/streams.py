@@ -66,12 +66,12 @@ def leads_for_certain(info: StreamInfo) -> bool:
 
     A leader that was cut off takes itself for one until it hears of the next, and tells of an end that is long past. A
     follower stands for election 4 s after it last heard of its leader, at the earliest (Raft section 5.2; nats-server,
-    minElectionTimeout).
+    minElectionTimeout). One that this leader never heard of may have been told of another.
     """
     if info.cluster is None:
         return True
     followers = info.cluster.replicas
-    heard = sum(peer.active <= LEASE for peer in followers)
+    heard = sum(0 < peer.active <= LEASE for peer in followers)
     return 2 * (heard + 1) > len(followers) + 1
 
 
