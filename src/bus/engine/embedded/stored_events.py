@@ -43,7 +43,8 @@ class StoredEvents:
         namespace = self._named(wanted.namespace)
         if older_than is not None:
             before = find_time(namespace, older_than)
-        places = await namespace.subjects.places(wanted)
+        end = namespace.next if before is None else before
+        places = await namespace.subjects.places(wanted, end, events=limit)
         return await self._turns.run(newest_first(namespace, wanted, before=before, limit=limit, places=places))
 
     async def subjects(self, wanted: Filter, *, after: str, limit: int) -> SubjectPage:

@@ -66,7 +66,8 @@ class Subscribing:
                 await namespace.subjects.settled()
                 self._subscribe_now(wanted, sink, opening)
             else:
-                places = await namespace.subjects.places(wanted.filter)
+                back = wanted.start.events
+                places = await namespace.subjects.places(wanted.filter, namespace.next, events=back)
                 self._subscribe_now(await self.turns.run(settle_start(namespace, wanted, places)), sink, opening)
         except Exception as error:
             opening.refused(as_bus_error(error, "subscribing"))

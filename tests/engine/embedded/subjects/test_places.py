@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from asyncio import Future
-from collections.abc import Generator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.engine.base import Subscribe
+from bus.engine.embedded.subjects import store as subjects_store
 from bus.engine.embedded.subjects.file import SUBJECTS_FILE
 from bus.engine.embedded.subjects.store import SubjectStore
-from bus.engine.embedded.subjects.table import SubjectTable
+from bus.engine.embedded.subjects.table import FEW_SUBJECTS, SubjectTable
 from bus.engine.reading.matching_events import settle_start
 from bus.engine.reading.newest_first import newest_first
 from bus.engine.reading.places import EVERYWHERE, Place, Places
@@ -44,11 +45,19 @@ def done(pieces: Generator[Future[None] | None, None, T]) -> T:
             return found
 
 
-@given(st.lists(st.one_of(events, st.just("write")), max_size=12), patterns, st.integers(1, 12))
+@given(
+    steps=st.lists(st.one_of(events, st.just("write")), max_size=12),
+    pattern=patterns,
+    count=st.integers(1, 12),
+    few=st.sampled_from([0, 1, FEW_SUBJECTS]),
+    near=st.sampled_from([0, 5]),
+    back=st.integers(0, 9),
+)
 def test_the_last_events_are_those_that_will_be_delivered(
-    steps: list[list[tuple[str, int]] | str], pattern: str, count: int
+    steps: list[list[tuple[str, int]] | str], pattern: str, count: int, few: int, near: int, back: int
 ) -> None:
-    with ManualLoop() as loop:
+    with ManualLoop() as loop, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subjects_store, "NEAR_EVENTS", near)
         namespace, wanted, live = open_namespace(loop), Filter.parse([pattern]), list[int]()
         namespace.clock = lambda: NOW
         for step in steps:
@@ -58,15 +67,18 @@ def test_the_last_events_are_those_that_will_be_delivered(
             matching = enumerate(step, namespace.next)
             live += [index for index, (name, ends) in matching if ends > NOW and wanted.matches(name.encode())]
             store(namespace, batch(namespace.next, [name for name, _ in step], expires=[ends for _, ends in step]))
-        places = loop.run_until_complete(namespace.subjects.places(wanted))
+        table = namespace.subjects
+        places = loop.run_until_complete(table.places(wanted, namespace.next, events=count, few=few))
         asked = Subscribe(filter=wanted, start=StartPoint(StartKind.BACK, events=count))
         start = done(settle_start(namespace, asked, places)).start.index
         assert [index for index in live if index >= start] == live[-count:]
-        page = done(newest_first(namespace, wanted, before=None, limit=count, places=places))
-        whole = done(newest_first(namespace, wanted, before=None, limit=count))
+        before = max(namespace.next - back, 1)
+        places = loop.run_until_complete(table.places(wanted, before, events=count, few=few))
+        page = done(newest_first(namespace, wanted, before=before, limit=count, places=places))
+        whole = done(newest_first(namespace, wanted, before=before, limit=count))
         assert list(map(id_of, page.frames)) == list(map(id_of, whole.frames))
-        assert len(page.frames) == len(live[-count:])
-        namespace.subjects.close()
+        assert len(page.frames) == len([index for index in live if index < before][-count:])
+        table.close()
 
 
 def test_a_place_ends_where_it_is_looked_from() -> None:
@@ -75,31 +87,90 @@ def test_a_place_ends_where_it_is_looked_from() -> None:
     assert [places.before(index) for index in asked] == [(20, 30), (20, 25), (5, 10), (5, 10), (5, 6), (0, 0)]
 
 
-def test_what_is_rare_is_looked_for_only_where_it_may_be(tmp_path: Path) -> None:
-    with ManualLoop() as loop, Log.open(tmp_path) as log:
-        table = SubjectTable("app", log, SubjectStore(tmp_path / SUBJECTS_FILE, sync=False), loop)
-        table.open()
+class Filled:
+    """A table of 30,000 subjects *app.nX.Y*, each with one event, a thousand a batch."""
+
+    def __init__(self, directory: Path, log: Log, loop: ManualLoop) -> None:
+        self.path = directory / SUBJECTS_FILE
+        self.log = log
+        self._loop = loop
+        self.table = self._open()
         for number in range(30):
             stored = batch(log.next, [f"app.n{number}.{each}" for each in range(1000)])
             log.append(stored)
-            table.note([stored])
-            loop.run_until_complete(table.written())
-        found = loop.run_until_complete(table.places(Filter.parse(["app.n7.*,app.none"])))
-        assert found is EVERYWHERE, "they are many"
-        found = loop.run_until_complete(table.places(Filter.parse(["app.*.7,app.none"])))
-        assert found.before(NEVER) == (log.next, NEVER)
-        assert found.places[:-1] == [(0, log.next)], "each stretch has one, and those that touch are one place"
-        found = loop.run_until_complete(table.places(Filter.parse(["app.n7.7"])))
-        (place, _) = found.places
-        assert place.first <= 7008 < place.next and place.next - place.first <= 8192
-        table.close()
-        with sqlite3.connect(tmp_path / SUBJECTS_FILE) as database:
-            database.execute("UPDATE stretch SET subjects = zeroblob(length(subjects))")
-        database.close()
-        again = SubjectTable("app", log, SubjectStore(tmp_path / SUBJECTS_FILE, sync=False), loop)
-        again.open()
-        with pytest.raises(StorageError, match="a stretch is damaged"):
-            loop.run_until_complete(again.places(Filter.parse(["app.n7.7"])))
-        loop.run_until_complete(again.settled())
-        assert len(loop.run_until_complete(again.places(Filter.parse(["app.n7.7"]))).places) == 2
-        again.close()
+            self.table.note([stored])
+            loop.run_until_complete(self.table.written())
+
+    def reopen(self) -> None:
+        self.table = self._open()
+
+    def settle(self) -> None:
+        self._loop.run_until_complete(self.table.settled())
+
+    def _open(self) -> SubjectTable:
+        table = SubjectTable("app", self.log, SubjectStore(self.path, sync=False), self._loop)
+        table.open()
+        return table
+
+    def places(self, *patterns: str, few: int = 256, events: int = 1, end: int | None = None) -> Sequence[Place]:
+        wanted, end = Filter.parse(patterns), end or self.log.next
+        found = self._loop.run_until_complete(self.table.places(wanted, end, events=events, few=few))
+        return found.places
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[Filled]:
+    with ManualLoop() as loop, Log.open(tmp_path) as log:
+        found = Filled(tmp_path, log, loop)
+        yield found
+        found.table.close()
+
+
+@pytest.fixture
+def nothing_is_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subjects_store, "NEAR_EVENTS", 0)
+
+
+@pytest.mark.usefixtures("nothing_is_near")
+def test_what_is_rare_is_looked_for_only_where_it_may_be(filled: Filled) -> None:
+    unwritten = (filled.log.next, NEVER)
+    found = filled.places("app.*.7,app.none")
+    assert found == [(0, filled.log.next), unwritten], "each stretch has one, and those that touch are one place"
+    (place, last) = filled.places("app.n7.7")
+    assert place.first <= 7008 < place.next and place.next - place.first <= 8192
+    assert last == unwritten
+    (place, last) = filled.places("app.n7.*", few=1000)
+    assert place.first <= 7001 and place.next > 8000 and place.next - place.first <= 16384
+    assert filled.places("app.none.*") == [unwritten]
+
+
+@pytest.mark.usefixtures("nothing_is_near")
+def test_what_many_subjects_have_is_looked_for_from_the_newest_of_them_back(filled: Filled) -> None:
+    unwritten = (filled.log.next, NEVER)
+    assert filled.places("app.n7.*,app.none") == [(0, 8001), unwritten]
+    assert filled.places("app.n7.*,app.n3.>") == [(0, 8001), unwritten]
+    assert filled.places("app.>", few=29_999) == [(0, filled.log.next), unwritten]
+
+
+def test_what_is_near_is_looked_for_in_the_log(filled: Filled) -> None:
+    everywhere = EVERYWHERE.places
+    assert filled.places("app.*.7", events=30) == everywhere
+    assert filled.places("app.*.7", events=31) != everywhere, "there are no more"
+    assert filled.places("app.n7.*", events=1000) == everywhere
+    assert filled.places("app.n7.*", events=500, end=7501) == everywhere
+    assert filled.places("app.n7.*", events=501, end=7501) != everywhere
+    assert filled.places("app.n7.7") != everywhere, "one subject is found by its stretches"
+    assert filled.places("app.>", events=1_000_000) == everywhere, "they are dense"
+    assert filled.places("app.*") != everywhere, "these have two names more"
+
+
+def test_a_damaged_stretch_is_noticed_and_made_anew(filled: Filled) -> None:
+    filled.table.close()
+    with sqlite3.connect(filled.path) as database:
+        database.execute("UPDATE stretch SET subjects = zeroblob(length(subjects))")
+    database.close()
+    filled.reopen()
+    with pytest.raises(StorageError, match="a stretch is damaged"):
+        filled.places("app.n7.7")
+    filled.settle()
+    assert len(filled.places("app.n7.7")) == 2

@@ -11,7 +11,10 @@ from dataclasses import dataclass
 
 from bus.subject import Filter, Pattern
 
-_LIKE = "SELECT subject FROM subject WHERE subject >= ? AND subject < ? AND CAST(subject AS TEXT) GLOB ?"
+_TAKEN = "subject >= ? AND subject < ? AND CAST(subject AS TEXT) GLOB ? AND CAST(subject AS TEXT) NOT GLOB ?"
+_LIKE = f"SELECT subject FROM subject WHERE {_TAKEN}"
+_NEWEST = f"SELECT max(last) FROM subject WHERE {_TAKEN}"
+_BETWEEN = f"SELECT last FROM subject WHERE last >= ? AND last < ? AND {_TAKEN} ORDER BY last DESC LIMIT ?"
 _BEHIND = b"\xff"
 """Comes behind all that UTF-8 may go on with."""
 
@@ -40,14 +43,37 @@ def matching_subjects(database: sqlite3.Connection, wanted: Filter, *, most: int
     """The subjects that *wanted* takes; None if there are more than *most*."""
     found: set[bytes] = set()
     for pattern in wanted.patterns:
-        span = Span.of(pattern)
-        rows = database.execute(_LIKE, (span.start, span.end, as_glob(pattern)))
-        for (subject,) in rows:
+        for (subject,) in database.execute(_LIKE, _taken_by(pattern)):
             if wanted.matches(subject):
                 found.add(subject)
             if len(found) > most:
                 return None
     return found
+
+
+def newest_of(database: sqlite3.Connection, wanted: Filter) -> int:
+    """Index of the newest event of all subjects that *wanted* takes, or a few more; 0 if there is none."""
+    found = [database.execute(_NEWEST, _taken_by(pattern)).fetchone() for pattern in wanted.patterns]
+    return max(int(newest or 0) for (newest,) in found)
+
+
+def count_newest(database: sqlite3.Connection, wanted: Filter, start: int, end: int, *, most: int) -> int:
+    """How many of the newest events of subjects that *wanted* takes, or a few more, are at *start* or later.
+
+    They are before *end*, and *most* at most.
+    """
+    found: set[int] = set()
+    for pattern in wanted.patterns:
+        rows = database.execute(_BETWEEN, (start, end, *_taken_by(pattern), most))
+        found.update(last for (last,) in rows)
+    return min(len(found), most)
+
+
+def _taken_by(pattern: Pattern) -> tuple[object, ...]:
+    """The values for what takes the subjects of *pattern*; those of `x.*.y.>` may have more between x and y."""
+    span, dots = Span.of(pattern), pattern.text.count(".")
+    longer = "" if pattern.text.endswith(">") else "*.*" + ".*" * dots
+    return span.start, span.end, as_glob(pattern), longer
 
 
 def as_glob(pattern: Pattern) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from bus.engine.embedded.subjects.changes import Changes
 from bus.engine.embedded.subjects.file import SubjectFile
 from bus.engine.embedded.subjects.rows import Covered, SubjectRow, checked, stored
-from bus.engine.embedded.subjects.span import as_glob, matching_subjects
+from bus.engine.embedded.subjects.span import as_glob, count_newest, matching_subjects, newest_of
 from bus.engine.embedded.subjects.stretches import Stretch, add_stretch, places_of
 from bus.engine.reading.places import EVERYWHERE, Place, Places
 from bus.storage.rewriting import Gone
@@ -26,6 +26,12 @@ STEP = 256
 
 TURN_ROWS = 8192
 """Rows whose subjects are compared with patterns in one turn of the loop: about 3 ms of it."""
+
+NEAR_EVENTS = 32_768
+"""So many events are looked through in the log sooner than it is found out which of them are of interest."""
+
+MANY_EVENTS = 1000
+"""Where so many are near, those before them are dense enough as well."""
 
 _PUT = (
     "INSERT INTO subject (subject, events, last, time, crc) VALUES (?, ?, ?, ?, ?) ON CONFLICT (subject) DO UPDATE "
@@ -171,21 +177,30 @@ class SubjectStore(SubjectFile):
             self.writer, "WHERE subject >= ? AND subject < ? ORDER BY subject LIMIT ?", (start, end, limit)
         )
 
-    def places(self, wanted: Filter, *, most: int) -> Places:
-        """Where events that *wanted* takes may be, as far as that is written; the last place has no end.
+    def places(self, wanted: Filter, end: int, *, events: int, few: int) -> Places:
+        """Where the newest *events* before *end* may be that *wanted* takes; the last place is what isn't written yet.
 
-        Everywhere, if they are of more than *most* subjects. Raises a `StorageError`.
+        If they are near, that is everywhere. If *wanted* takes more than *few* subjects, it is everything before the
+        newest event of these. Raises a `StorageError`.
         """
         try:
             with self.lock:
-                subjects = matching_subjects(self.writer, wanted, most=most)
-                if subjects is None:
-                    return EVERYWHERE
                 (upto,) = self.writer.execute("SELECT upto FROM covered").fetchone()
-                places = [*places_of(self.writer, subjects), Place(upto, NEVER)]
-                return Places(places, subjects, upto)
+                if self._are_near(wanted, min(end, upto), events):
+                    return EVERYWHERE
+                subjects = matching_subjects(self.writer, wanted, most=few)
+                if subjects is None:
+                    return Places([Place(0, newest_of(self.writer, wanted) + 1), Place(upto, NEVER)])
+                return Places([*places_of(self.writer, subjects), Place(upto, NEVER)], subjects, upto)
         except sqlite3.Error as error:
             raise self.as_storage_error(error) from None
+
+    def _are_near(self, wanted: Filter, end: int, events: int) -> bool:
+        """Whether *events* that *wanted* takes lie shortly before *end*, or so many that it won't take long."""
+        enough = min(events, MANY_EVENTS)
+        if wanted.subjects:
+            return False
+        return count_newest(self.writer, wanted, end - NEAR_EVENTS, end, most=enough) == enough
 
     def count_outside(self, start: bytes, end: bytes) -> int:
         """How many rows there are but for those from the subject *start* on and before *end*."""

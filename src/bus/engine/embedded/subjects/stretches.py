@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import NamedTuple
 
 from crc32c import crc32c
@@ -19,6 +19,9 @@ from bus.engine.reading.places import Place
 
 MOST_EVENTS = 8192
 """Stretches of fewer events become one."""
+
+FEW_DIGESTS = 256
+"""So many are searched for one by one, which is quicker than to look at each digest of a stretch."""
 
 CREATE_STRETCHES = "CREATE TABLE stretch (first INTEGER PRIMARY KEY, next INTEGER, subjects BLOB, crc INTEGER)"
 
@@ -44,9 +47,11 @@ class Stretch(NamedTuple):
         """Whether both are small enough to be one."""
         return self.next == later.first and later.next - self.first <= MOST_EVENTS
 
-    def may_have(self, digests: Sequence[int]) -> bool:
+    def may_have(self, digests: Set[int]) -> bool:
         """Whether events of a subject with one of these *digests* may be in it."""
         found = array("I", self.subjects)
+        if len(digests) > FEW_DIGESTS:
+            return not digests.isdisjoint(found)
         places = ((bisect_left(found, digest), digest) for digest in digests)
         return any(place < len(found) and found[place] == digest for place, digest in places)
 
@@ -62,7 +67,7 @@ def add_stretch(database: sqlite3.Connection, later: Stretch) -> None:
 
 def places_of(database: sqlite3.Connection, subjects: Iterable[bytes]) -> list[Place]:
     """The stretches in which these *subjects* may have events, those that touch as one, oldest first."""
-    digests = list(map(crc32c, subjects))
+    digests = set(map(crc32c, subjects))
     found: list[Place] = []
     for row in database.execute("SELECT * FROM stretch ORDER BY first"):
         stretch = _checked(row)

@@ -69,9 +69,8 @@ A_MOMENT = 0.05
 FEW_EVENTS = 50_000
 """So many events are counted in one go, on the loop: some hundredths of a second."""
 
-
-FEW_SUBJECTS = 256
-"""Events of more subjects are looked for everywhere."""
+FEW_SUBJECTS = 4096
+"""Events of so many subjects are looked for where one of these is; those of more, from the newest of all back."""
 
 
 class SubjectTable:
@@ -269,15 +268,15 @@ class SubjectTable:
         with self._ending_with_the_file():
             return await self._in_thread(partial(self._store.by_subject, start, end, limit))
 
-    async def places(self, wanted: Filter) -> Places:
-        """Where events that *wanted* takes may be: everywhere, if that isn't known or it takes many subjects.
+    async def places(self, wanted: Filter, end: int, *, events: int, few: int = FEW_SUBJECTS) -> Places:
+        """Where the newest *events* before *end* may be that *wanted* takes: everywhere, if that isn't known.
 
-        Raises a `StorageError`.
+        If it takes more than *few* subjects, only the newest of all their events is known. Raises a `StorageError`.
         """
         if not self._current:
             return EVERYWHERE
         with self._ending_with_the_file():
-            return await self._in_thread(partial(self._store.places, wanted, most=FEW_SUBJECTS))
+            return await self._in_thread(partial(self._store.places, wanted, end, events=events, few=few))
 
     def is_left(self, row: SubjectRow) -> bool:
         """Whether retention has left something of what *row* counts."""
