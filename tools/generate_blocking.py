@@ -25,6 +25,7 @@ MODULES = (
     "schedules",
     "stored_events",
     "tracing",
+    "watch",
     "worker",
 )
 
@@ -111,6 +112,11 @@ TEXTS: dict[str, tuple[tuple[str, str], ...]] = {
     "tracing": (
         ("        max_connections: int,\n", ""),
         (", max_connections=max_connections", ""),
+    ),
+    "watch": (
+        ("on an event loop", "from a blocking socket"),
+        ("One task may iterate it.", "It is to be iterated by one thread, and may be\n    closed from any."),
+        ("May be called more than once.", "May be called from any thread, and more than once."),
     ),
     "worker": (
         ("several at once, each in a task.", "several at once, each in a thread."),

@@ -28,7 +28,7 @@ def frame(index: int, payload: bytes = b"null", **attempts: int) -> bytes:
 def state(**options: Any) -> StreamState[Delivered]:
     """A stream that is connected for the first time."""
     made = StreamState(GetOptions(subjects=("app.*",), **options), Delivered)
-    made.connected(None, HEAD)
+    made.connected(HEAD)
     return made
 
 
@@ -45,7 +45,7 @@ def reconnected(stream: StreamState[Delivered]) -> tuple[dict[str, str], str]:
     """Break the connection; returns what the next one asks for."""
     stream.disconnected()
     parameters, last_event_id = stream.target()
-    stream.connected(None, HEAD)
+    stream.connected(HEAD)
     asked = dict(parameters)
     assert ("worker" in asked) is stream.options.manual
     asked.pop("worker", None)

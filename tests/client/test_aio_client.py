@@ -224,6 +224,26 @@ def test_a_dropped_stream_closes_its_connection(start_peer: StartPeer) -> None:
     asyncio.run(main())
 
 
+def test_a_dropped_watch_closes_its_connection(start_peer: StartPeer) -> None:
+    def play(wire: Wire) -> str:
+        wire.answer(streaming(b"event: open\ndata: {}\n\n" + b'event: counts\ndata: {"time":"now","full":true}\n\n'))
+        wire.until_closed()
+        return "closed"
+
+    peer = start_peer(play)
+
+    async def main() -> None:
+        async with AsyncClient(peer.url) as client:
+            async for counts in client.watch():
+                assert counts.time == "now"
+                break
+            gc.collect()
+            await asyncio.sleep(0)
+            assert await asyncio.to_thread(peer.result, 0) == "closed"
+
+    asyncio.run(main())
+
+
 def test_a_stream_loses_and_repeats_nothing_while_its_server_crashes(start_server: StartServer) -> None:
     server = start_server()
 

@@ -163,7 +163,7 @@ def test_a_child_of_a_process_that_reads_does_not_hold_its_lock() -> None:
             event.ack()
             return 7
 
-        with stream._lock:
+        with stream._source.lock:
             assert in_child(acknowledge) == 7
         assert stub.next_said() == ("c_1", "ack", "e_5")
     stub.close()

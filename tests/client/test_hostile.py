@@ -234,7 +234,7 @@ def test_any_receipts_are_read_or_refused(data: bytes, cuts: list[int]) -> None:
 @given(broken(), st.lists(st.integers(0, 500), max_size=4), st.sampled_from(["none", "manual"]), st.booleans())
 def test_any_stream_is_read_or_refused(data: bytes, cuts: list[int], ack: Any, trusted: bool) -> None:
     state = StreamState(GetOptions(subjects=("app.*",), ack=ack, on_gap=lambda gap: None), Delivered)
-    state.connected(None, HEAD if trusted else Response(200, {b"content-type": b"text/event-stream"}))
+    state.connected(HEAD if trusted else Response(200, {b"content-type": b"text/event-stream"}))
     with suppress(BusError):
         for piece in pieces(data.partition(b"\r\n\r\n")[2], cuts):
             state.feed(piece)
@@ -253,7 +253,7 @@ FIELDS = ["id", "subject", "payload", "created_at", "index", "key", "attempts", 
 @given(st.dictionaries(st.sampled_from(FIELDS), st.sampled_from(ODD)), st.sampled_from(["none", "manual"]))
 def test_an_event_of_odd_fields_is_taken_or_named(fields: dict[str, Any], ack: Any) -> None:
     state = StreamState(GetOptions(subjects=("app.*",), ack=ack), Delivered)
-    state.connected(None, HEAD)
+    state.connected(HEAD)
     state.feed(b"id: e_odd\nevent: msg\ndata: %b\n\n" % json.dumps(fields).encode() + frame(1 << 40))
     taken, odd = [], []
     while state.waiting:

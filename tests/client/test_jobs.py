@@ -39,7 +39,7 @@ def serving(clock: Clock, *, redelivery: float = 30.0) -> tuple[StreamState[Deli
     state = StreamState(GetOptions(subjects=("app.*",), ack="manual", consumer="w"), Delivered)
     jobs: Jobs[Delivered] = Jobs(redelivery=redelivery, clock=clock)
     state.serve(jobs)
-    state.connected(None, HEAD)
+    state.connected(HEAD)
     return state, jobs
 
 
@@ -78,7 +78,7 @@ def test_what_came_by_a_connection_that_is_gone_is_not_begun() -> None:
 
 def test_what_came_before_the_worker_served_is_known_to_it() -> None:
     state = StreamState(GetOptions(subjects=("app.*",), ack="manual", consumer="w"), Delivered)
-    state.connected(None, HEAD)
+    state.connected(HEAD)
     state.feed(frame(5, attempts=1))
     jobs: Jobs[Delivered] = Jobs(redelivery=30)
     state.serve(jobs)
@@ -112,7 +112,7 @@ def test_events_of_one_id_are_different_events() -> None:
     assert state.put_off(first, Acknowledgement("c_1", [first.id]), UnknownConsumerError("gone"))
     jobs.end(first)
     jobs.end(second)
-    state.connected(None, HEAD)
+    state.connected(HEAD)
     state.feed(frame(6, attempts=1).replace(b"e_6", b"e_5"))
     assert state.pop() is not None
     assert state.late.due() == []
@@ -208,7 +208,7 @@ class Worker(RuleBasedStateMachine):
             self.pending[index] += counts
         self.flying.clear()
         self.clock.now += 1
-        self.state.connected(None, HEAD)
+        self.state.connected(HEAD)
 
     @rule()
     def time_out(self) -> None:

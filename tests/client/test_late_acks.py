@@ -40,7 +40,7 @@ def test_a_rejection_that_came_too_late_is_said_and_not_an_acknowledgement() -> 
     ):
         assert stream.put_off(event, said, UnknownConsumerError("gone"))
     assert not stream.put_off(first, Acknowledgement("c_1", ["e_1"], "extend"), UnknownConsumerError("gone"))
-    stream.connected(None, HEAD)
+    stream.connected(HEAD)
     stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
     assert taken(stream) == []
     assert [(said.action, said.reason, said.reply) for said in stream.late.due()] == [

@@ -55,7 +55,7 @@ def test_what_was_not_taken_yet_is_left_to_the_next_connection() -> None:
     stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
     stream.disconnected()
     assert stream.pop() is None
-    stream.connected(None, HEAD)
+    stream.connected(HEAD)
     stream.feed(frame(1, attempts=1) + frame(2, attempts=1))
     assert taken(stream) == [1, 2]
 

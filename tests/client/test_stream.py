@@ -7,7 +7,7 @@ import logging
 import msgspec
 import pytest
 
-from bus.client.core.stream import reconnects
+from bus.client.core.retry import reconnects
 from bus.client.core.stream_notices import Dropped, Gap
 from bus.errors import (
     BusError,
@@ -102,13 +102,12 @@ def test_silence_is_measured_by_the_servers_heartbeat(heartbeat: dict[str, float
 def test_an_outage_is_told_once_with_its_reason_and_where_it_goes_on(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "bus.client")
     stream = state(start="oldest")
-    stream.report_standing()
-    stream.feed(frame(1))
+    stream.feed(OPEN + frame(1))
     for _ in range(3):
         stream.disconnected()
-        stream.report_lost(ConnectionFailedError("the server closed the stream"))
-    stream.report_standing()
-    stream.report_standing()
+        assert stream.goes_on(ConnectionFailedError("the server closed the stream"))
+    reconnected(stream)
+    stream.feed(OPEN)
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "the stream of app.* broke and will go on after event e_1: the server closed the stream"),
         ("INFO", "the stream of app.* is back"),

@@ -12,6 +12,7 @@ from weakref import WeakSet
 from bus.client.aio.batching import Ack, AckGatherer, Put, PutGatherer
 from bus.client.aio.connection import AsyncPool
 from bus.client.aio.delivery import AsyncDelivery
+from bus.client.aio.event_source import AsyncEventSource
 from bus.client.aio.stream import AsyncStream
 from bus.client.aio.watch import AsyncWatch
 from bus.client.core import forks
@@ -21,6 +22,7 @@ from bus.client.core.outcomes import check, own_receipt, receipt_in
 from bus.client.core.request import REPEATABLE, Acknowledgement, Method, Parameters, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
+from bus.client.core.source_state import SourceState
 from bus.client.core.stream import StreamState
 from bus.client.core.watch import WatchState
 from bus.errors import BusError, DuplicateKeyError
@@ -123,13 +125,9 @@ class AsyncCalls:
 
     def subscribe(self, options: GetOptions) -> AsyncStream:
         """A stream, which begins when it is first used."""
-        stream = AsyncStream(
-            StreamState(options, AsyncDelivery),
-            requests=self._requests,
-            pool=self._pool,
-            acknowledge=self.acknowledge,
-            patience=self._timeout,
-        )
+        state = StreamState(options, AsyncDelivery)
+        source = self._source(state, unanswered=f"no answer to the subscription to {options} in time")
+        stream = AsyncStream(state, source, acknowledge=self.acknowledge)
         self._streams.add(stream)
         return stream
 
@@ -147,9 +145,15 @@ class AsyncCalls:
 
     def watch(self, state: WatchState) -> AsyncWatch:
         """What the server counts, from when it is first asked for."""
-        watch = AsyncWatch(state, requests=self._requests, pool=self._pool, patience=self._timeout)
+        source = self._source(state, unanswered=f"{self._requests.endpoint} told no counts in time")
+        watch = AsyncWatch(state, source)
         self._streams.add(watch)
         return watch
+
+    def _source(self, state: SourceState, *, unanswered: str) -> AsyncEventSource:
+        return AsyncEventSource(
+            state, requests=self._requests, pool=self._pool, patience=self._timeout, unanswered=unanswered
+        )
 
     async def ask(
         self,

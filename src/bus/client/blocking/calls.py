@@ -11,6 +11,7 @@ from weakref import WeakSet
 from bus.client.blocking.batching import publish_each
 from bus.client.blocking.connection import Pool
 from bus.client.blocking.delivery import Delivery
+from bus.client.blocking.event_source import EventSource
 from bus.client.blocking.stream import Stream
 from bus.client.blocking.watch import Watch
 from bus.client.core import forks
@@ -20,6 +21,7 @@ from bus.client.core.outcomes import check, own_receipt, receipt_in
 from bus.client.core.request import REPEATABLE, Acknowledgement, Method, Parameters, Requests, Write
 from bus.client.core.response import Response
 from bus.client.core.retry import MARGIN, Retry
+from bus.client.core.source_state import SourceState
 from bus.client.core.stream import StreamState
 from bus.client.core.watch import WatchState
 from bus.errors import BusError, DuplicateKeyError
@@ -105,13 +107,8 @@ class Calls:
 
     def subscribe(self, options: GetOptions) -> Stream:
         """A stream that stands."""
-        stream = Stream(
-            StreamState(options, Delivery),
-            requests=self._requests,
-            pool=self._pool,
-            acknowledge=self.acknowledge,
-            patience=self._timeout,
-        )
+        state = StreamState(options, Delivery)
+        stream = Stream(state, self._source(state), acknowledge=self.acknowledge)
         stream.open()
         self._streams.add(stream)
         return stream
@@ -123,9 +120,12 @@ class Calls:
 
     def watch(self, state: WatchState) -> Watch:
         """What the server counts, from when it is first asked for."""
-        watch = Watch(state, requests=self._requests, pool=self._pool, patience=self._timeout)
+        watch = Watch(state, self._source(state))
         self._streams.add(watch)
         return watch
+
+    def _source(self, state: SourceState) -> EventSource:
+        return EventSource(state, requests=self._requests, pool=self._pool, patience=self._timeout)
 
     def ask(
         self,

@@ -9,7 +9,9 @@
     retry            an error                   →  again after a while, or give up
 
     get_options      what a subscriber asks for →  parameters
+    source_state     what the shells' connections feed: a subscription, or a server that is watched
     stream           one subscription over as many connections as it takes
+    watch            what a server counts, over as many connections as it takes
     stream_reader    bytes of a subscription    →  events (decode) and what is said between them (stream_notices)
     resume_position  how far a subscription is  →  where its next connection goes on
     delivery         an event in a subscriber's hands, and what can be said about it

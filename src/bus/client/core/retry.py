@@ -21,8 +21,11 @@ from bus.errors import (
     ConnectionFailedError,
     OverloadedError,
     StoppingError,
+    StorageError,
+    TimedOutError,
     TooManyRequestsError,
     UnauthorizedError,
+    UnavailableError,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +39,9 @@ MARGIN = 5.0
 
 FIRST_DELAY = 0.05
 LONGEST_RETRY_DELAY = 15.0
+
+NOT_NOW = (ConnectionFailedError, TimedOutError, TooManyRequestsError, UnavailableError)
+"""What says no more than that the server can't be asked for now."""
 
 UNKNOWN_OUTCOME = "what was asked for may or may not be done"
 
@@ -94,6 +100,13 @@ def may_repeat(error: BusError, *, repeatable: bool) -> bool:
     if isinstance(error, NotConnectedError | OverloadedError | StoppingError | TooManyRequestsError):
         return True
     return repeatable and isinstance(error, ConnectionFailedError)
+
+
+def reconnects(error: BusError) -> bool:
+    """Whether a stream that ended with *error* is taken up again; other errors would only come again."""
+    if isinstance(error, UntrustedError | NotBusError):
+        return False
+    return isinstance(error, (*NOT_NOW, StorageError))
 
 
 class Retry:

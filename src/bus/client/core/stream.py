@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from typing import Any, Generic
+from typing import Any, Final, Generic
 
 from bus.client.core.decode import UndecodableEventError
 from bus.client.core.delivery import D, Delivered, StreamConnection, settles
@@ -22,10 +22,11 @@ from bus.client.core.get_options import GetOptions
 from bus.client.core.handle_spans import HandleSpans
 from bus.client.core.jobs import Jobs
 from bus.client.core.late_acks import LateAcks
-from bus.client.core.request import Acknowledgement, Parameters
+from bus.client.core.request import Acknowledgement, Parameters, Requests
 from bus.client.core.response import Response
 from bus.client.core.resume_position import ResumePosition
-from bus.client.core.retry import Backoff, NotBusError, UntrustedError
+from bus.client.core.retry import NOT_NOW, Backoff, NotBusError, reconnects
+from bus.client.core.source_state import SILENCE, longest_silence
 from bus.client.core.stream_notices import Dropped, Gap, Notice, StreamEnd, StreamOpen, log_dropped, log_gap
 from bus.client.core.stream_reader import StreamReader
 from bus.errors import (
@@ -34,36 +35,28 @@ from bus.errors import (
     ConsumerMismatchError,
     NotFoundError,
     NotOwnerError,
-    StorageError,
-    TimedOutError,
-    TooManyRequestsError,
     UnauthorizedError,
-    UnavailableError,
     UnknownConsumerError,
 )
 from bus.wire import CONSUMER_ID, SSE
 
 log = logging.getLogger("bus.client")
 
-SILENCE = 45.0
-"""Seconds without a byte after which a connection counts as broken, unless heartbeats are rarer than three in it."""
-
-HEARTBEATS = 3
-
-_NOT_NOW = (ConnectionFailedError, TimedOutError, TooManyRequestsError, UnavailableError)
+MOST_HELD: Final = 1 << 20
+"""Bytes received and not taken yet at which the connection stops reading."""
 
 
 class StreamState(Generic[D]):
-    """What is known of one subscription, whatever its connection is doing."""
+    """What is known of one subscription, whatever its connection is doing: a `SourceState`.
 
-    def __init__(
-        self,
-        options: GetOptions,
-        kind: type[D],
-    ) -> None:
+    ``stream`` is the shell's, through which deliveries are acknowledged.
+    """
+
+    def __init__(self, options: GetOptions, kind: type[D]) -> None:
         self.options = options
         self.finished = False
         self.silence = SILENCE
+        self.stream: Any = None
         self.connection: StreamConnection | None = None
         self.late = LateAcks()
         self.jobs: Jobs[D] | None = None
@@ -73,6 +66,7 @@ class StreamState(Generic[D]):
         self._reader = StreamReader(kind, options.payload_type)
         self._ready: deque[D | BusError | Gap | Dropped] = deque()
         self._worker = _new_worker()
+        self._held = 0
         self._lost = False
         self._redelivery: tuple[float, ...] = ()
 
@@ -83,20 +77,24 @@ class StreamState(Generic[D]):
         self._reader.expect(trusted=False)
         return self.position.target(worker=self._worker)
 
-    def connected(self, stream: Any, head: Response) -> None:
-        """A connection was answered by *head*; *stream* is what its deliveries are acknowledged through.
+    def request(self, requests: Requests) -> bytes:
+        """What the next connection asks for."""
+        parameters, last_event_id = self.target()
+        return requests.subscribe(parameters, last_event_id=last_event_id)
 
-        Raises `NotBusError` if that isn't the head of a stream.
-        """
+    def connected(self, head: Response) -> None:
+        """A connection was answered by *head*. Raises `NotBusError` if that isn't the head of a stream."""
         consumer_id = head.header(CONSUMER_ID)
         content_type = head.header("content-type").partition(";")[0].strip().lower()
         if content_type != SSE and (content_type or not consumer_id):
             raise NotBusError(f"answered {content_type or 'with no type'} in place of a stream: is this a Bus server?")
         self.silence = SILENCE
         self._reader.expect(trusted=bool(consumer_id))
-        self.connection = StreamConnection(stream, consumer_id)
+        self.connection = StreamConnection(self.stream, consumer_id)
         if self.jobs is not None:
             self.jobs.connect()
+        if self.stands:
+            self._report_standing()
 
     @property
     def stands(self) -> bool:
@@ -129,12 +127,15 @@ class StreamState(Generic[D]):
 
     # -- what is told of connections
 
-    def report_lost(self, error: BusError) -> None:
-        """The connection broke by *error*; told once, however many attempts fail after that."""
+    def goes_on(self, error: BusError) -> bool:
+        """Whether to go on after a connection broke by *error*; told once, however many attempts fail after that."""
+        if not (reconnects(error) or self.yields(error)):
+            return False
         self.backoff.heed(error)
         level = logging.DEBUG if self._lost else logging.WARNING
         self._lost = True
         log.log(level, "the stream of %s broke and will go on %s: %s", self.options, self.position, error)
+        return True
 
     def yields(self, error: BusError) -> bool:
         """Whether *error* may say no more than that the consumer has other terms than it wishes: these hold now."""
@@ -143,7 +144,7 @@ class StreamState(Generic[D]):
         self.options = self.position.options = self.options.without_wishes()
         return True
 
-    def report_standing(self) -> None:
+    def _report_standing(self) -> None:
         """The stream stands, for the first time or again."""
         if self._lost:
             log.info("the stream of %s is back", self.options)
@@ -165,6 +166,11 @@ class StreamState(Generic[D]):
         """Events received and not taken yet."""
         return len(self._ready)
 
+    @property
+    def full(self) -> bool:
+        """Whether so much waits to be taken that no more should be received until then."""
+        return self._held >= MOST_HELD
+
     def pop(self) -> D | None:
         """The next event, None when more bytes are needed. Raises what the server told instead of an event."""
         while self._ready:
@@ -176,6 +182,7 @@ class StreamState(Generic[D]):
             if isinstance(told, BusError):
                 raise told
             self._notify(told)
+        self._held = 0
         return None
 
     def _notify(self, told: Gap | Dropped) -> None:
@@ -187,9 +194,12 @@ class StreamState(Generic[D]):
     def feed(self, data: bytes) -> None:
         """Take in the next bytes of the open connection.
 
-        Raises `NotBusError`, `TooLargeError`, and `ConnectionFailedError` when the stream was ended because a token or
-        session is over: there may be a new one by now.
+        Raises `NotBusError`, `TooLargeError`, `StoodStillError`, and `ConnectionFailedError` when the stream was ended
+        because a token or session is over: there may be a new one by now.
         """
+        if self.jobs is not None:
+            self.jobs.wake()
+        self._held += len(data)
         for told in self._reader.feed(data):
             if isinstance(told, list):
                 self._accept(told)
@@ -255,7 +265,7 @@ class StreamState(Generic[D]):
         if isinstance(error, UnknownConsumerError) and connection.consumer_id == said.consumer_id:
             connection.live = False
         refused = isinstance(error, NotFoundError | NotOwnerError) and not connection.live
-        unreachable = isinstance(error, _NOT_NOW)
+        unreachable = isinstance(error, NOT_NOW)
         unheard = unreachable and (not connection.live or (self.jobs is not None and self.jobs.runs(event)))
         if self.finished or said.action == "extend" or not (refused or unheard):
             if self.spans is not None:
@@ -292,8 +302,9 @@ class StreamState(Generic[D]):
                 self.finished = True
 
     def _open(self, told: StreamOpen) -> None:
+        self._report_standing()
         self.position.open(told.next_index)
-        self.silence = max(SILENCE, HEARTBEATS * told.heartbeat)
+        self.silence = longest_silence(told.heartbeat)
         self.backoff.reset(told.retry)
         self._redelivery = told.redelivery
         self._tell_jobs()
@@ -314,13 +325,6 @@ class StreamState(Generic[D]):
     def __repr__(self) -> str:
         state = "finished" if self.finished else "open" if self.connection else "broken"
         return f"<StreamState of {self.options}, {state}, {self.position!r}>"
-
-
-def reconnects(error: BusError) -> bool:
-    """Whether a stream that ended with *error* is taken up again; other errors would only come again."""
-    if isinstance(error, UntrustedError | NotBusError):
-        return False
-    return isinstance(error, (*_NOT_NOW, StorageError))
 
 
 def _new_worker() -> str:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import msgspec
 
 from bus.client.core.get_options import Duration, written_duration
-from bus.client.core.request import Parameters
+from bus.client.core.request import Parameters, Requests
 from bus.client.core.response import Response
-from bus.client.core.retry import Backoff, NotBusError
-from bus.client.core.stream import HEARTBEATS, SILENCE
+from bus.client.core.retry import Backoff, NotBusError, reconnects
+from bus.client.core.source_state import SILENCE, longest_silence
 from bus.client.core.stream_notices import StreamEnd, StreamOpen, read_notice
 from bus.consumer import ConsumerDescription
 from bus.errors import BusError, ConnectionFailedError, UnauthorizedError
@@ -63,37 +63,50 @@ class _Changes(msgspec.Struct):
 class WatchState:
     """What is known of a server that is watched every *interval*, once without *follow*.
 
-    ``listening`` tells whether a connection was answered, ``stands`` whether it was found to be Bus, ``finished`` that
-    there is no more to come, and ``silence`` after how many seconds without a byte it counts as broken. Whoever takes
-    the counts more seldom than they come gets the latest.
+    It is a `SourceState`, and never full: whoever takes the counts more seldom than they come gets the latest.
     """
 
     def __init__(self, *, interval: Duration | None, follow: bool) -> None:
         self.finished = False
-        self.stands = False
+        self.stands = self.full = False
         self.silence = SILENCE
         self.backoff = Backoff()
-        self.query: Parameters = [] if interval is None else [("interval", written_duration(interval))]
+        self._query: Parameters = [] if interval is None else [("interval", written_duration(interval))]
         if not follow:
-            self.query.append(("follow", "false"))
+            self._query.append(("follow", "false"))
         self._reader = EventReader()
         self._known: Counts | None = None
         self._latest: Counts | None = None
         self._error: BusError | None = None
-        self.listening = False
+
+    def request(self, requests: Requests) -> bytes:
+        """What the next connection asks for."""
+        return requests.subscribe(self._query, path=PATH)
 
     def connected(self, head: Response) -> None:
         """A connection was answered by *head*. Raises `NotBusError` if that isn't the head of a stream."""
         kind = head.header("content-type").partition(";")[0].strip().lower()
         if kind != SSE:
             raise NotBusError(f"answered {kind or 'with no type'} in place of a stream: is this a Bus server?")
-        self.listening = True
         self._reader = EventReader()
         self._known = None
 
     def disconnected(self) -> None:
         """The connection is gone."""
-        self.listening = self.stands = False
+        self.stands = False
+
+    def goes_on(self, error: BusError) -> bool:
+        """Whether to make another connection after one that broke by *error*."""
+        self.backoff.heed(error)
+        return reconnects(error)
+
+    def closed(self) -> None:
+        """Nobody asks for counts any more: let go of them."""
+        self._known = self._latest = None
+
+    def forked(self) -> None:
+        """This is a child's copy: the connection is its parent's."""
+        self.disconnected()
 
     def pop(self) -> Counts | None:
         """The latest counts, None when more bytes are needed. Raises what the server told in their place."""
@@ -115,7 +128,7 @@ class WatchState:
         match read_notice(event):
             case StreamOpen() as told:
                 self.stands = True
-                self.silence = max(SILENCE, HEARTBEATS * told.heartbeat)
+                self.silence = longest_silence(told.heartbeat)
                 self.backoff.reset(told.retry)
             case StreamEnd():
                 self.finished = True
