@@ -67,10 +67,10 @@ docs: $(VENV)/docs-ready ## Build the documentation into ./site
 	$(BIN)/mkdocs build
 
 # In an environment of its own, because what else is installed would be packed as well.
-binary: $(VENV)/dev-ready ## Make the whole command one file, dist/bus
+binary: $(BUILD)/wheels ## Make the whole command one file, dist/bus
 	$(BIN)/python -m venv --clear --without-pip $(BUILD)/venv
-	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true $(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet \
-		'.[server,jwt,otel]' --group binary
+	$(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet \
+		"$$(echo $</*.whl)[server,jwt,otel]" --group binary
 	$(BUILD)/venv/bin/pyinstaller --log-level WARN --noconfirm --distpath $(DIST) --workpath $(BUILD) deploy/binary/bus.spec
 
 dist: $(VENV)/dev-ready ## Make the wheel and the source distribution, in dist

@@ -16,11 +16,8 @@ from tests.support import clean_environment
 
 @pytest.fixture(scope="session")
 def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The single file, built as ``make binary`` does."""
-    place = tmp_path_factory.mktemp("binary")
-    command = ["make", "--no-print-directory", "binary", f"DIST={place / 'dist'}", f"BUILD={place / 'build'}"]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=800)
-    return place / "dist" / "bus"
+    """The single file, as ``make binary`` makes it."""
+    return _make("binary", tmp_path_factory.mktemp("binary")) / "bus"
 
 
 @pytest.fixture(scope="session")
@@ -33,11 +30,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def wheels(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The compiled wheel and the pure one, built as ``make wheels`` does."""
-    place = tmp_path_factory.mktemp("wheels")
-    command = ["make", "--no-print-directory", "wheels", f"DIST={place / 'dist'}", f"BUILD={place / 'build'}"]
-    subprocess.run(command, cwd=ROOT, check=True, timeout=800)
-    return place / "dist"
+    """The compiled wheel and the pure one, as ``make wheels`` makes them."""
+    return _make("wheels", tmp_path_factory.mktemp("wheels"))
+
+
+def _make(target: str, place: Path) -> Path:
+    """Have *target* made in *place*, of modules that were compiled before unless their sources have changed."""
+    subprocess.run(["make", "--no-print-directory", target, f"DIST={place}"], cwd=ROOT, check=True, timeout=800)
+    return place
 
 
 @pytest.fixture(scope="session")
