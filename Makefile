@@ -13,6 +13,8 @@ FAULTS ?= full
 BENCH ?=
 DIST ?= dist
 BUILD ?= build
+PYTHONS ?=
+TAG = $(shell $(BIN)/python -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
 
 .PHONY: help serve test test-compiled interop faults cluster jetstream bench install-check lint format generate docs binary dist wheels clean
 
@@ -70,13 +72,17 @@ docs: $(VENV)/docs-ready ## Build the documentation into ./site
 binary: $(BUILD)/wheels ## Make the whole command one file, dist/bus
 	$(BIN)/python -m venv --clear --without-pip $(BUILD)/venv
 	$(BIN)/python -m pip --python $(BUILD)/venv/bin/python install --quiet \
-		"$$(echo $</*.whl)[server,jwt,otel]" --group binary
+		"$$(echo $</*-$(TAG)-*.whl)[server,jwt,otel]" --group binary
 	$(BUILD)/venv/bin/pyinstaller --log-level WARN --noconfirm --distpath $(DIST) --workpath $(BUILD) deploy/binary/bus.spec
 
 dist: $(VENV)/dev-ready ## Make the wheel and the source distribution, in dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d $(DIST)
 
-wheels: $(BUILD)/wheels ## Make the compiled wheel for this Python, and the pure one, in dist
+wheels: $(BUILD)/wheels ## Make the compiled wheel for this Python, and the pure one, in dist; PYTHONS="python3.13" are more
+	for python in $(PYTHONS); do \
+		HATCH_BUILD_HOOK_ENABLE_CUSTOM=true SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
+			$(BIN)/python -m pip --python $$python wheel --quiet --no-deps --wheel-dir $< . || exit; \
+	done
 	PATH=$(abspath $(BIN)):$$PATH $(BIN)/auditwheel repair --wheel-dir $(DIST) $(BUILD)/wheels/*.whl
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -t wheel -d $(DIST)
 
@@ -87,7 +93,7 @@ $(BUILD)/wheels: $(VENV)/dev-ready pyproject.toml tools/compiled_wheel.py $(shel
 	@touch $@
 
 $(BUILD)/compiled: $(BUILD)/wheels
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ $</*.whl
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ $</*-$(TAG)-*.whl
 	@touch $@
 
 clean: ## Remove the virtual environment and what tools left

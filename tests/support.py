@@ -61,6 +61,12 @@ class Listening(Protocol):
     def port(self) -> int: ...
 
 
+def freeze(pid: int) -> None:
+    """Stop a child by SIGSTOP; returns when none of its threads runs any more, which may take a moment."""
+    os.kill(pid, signal.SIGSTOP)
+    os.waitid(os.P_PID, pid, os.WSTOPPED)
+
+
 class ServerProcess:
     """``bus server`` in its own process on 127.0.0.1, up when the constructor returns.
 
@@ -138,6 +144,10 @@ class ServerProcess:
         """Send a signal, unless it has ended."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, number)
+
+    def freeze(self) -> None:
+        """Have it do nothing until it is sent SIGCONT."""
+        freeze(self.process.pid)
 
     def restart(self) -> None:
         """Start it again, after a crash unless it has ended, on the same directory and port."""

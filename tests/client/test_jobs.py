@@ -23,7 +23,7 @@ from tests.client.streams import HEAD, frame
 from tests.client.stub import Stub
 from tests.client.support import Wire, streaming
 from tests.client.test_network import QUICK_OPEN
-from tests.support import PATIENCE, clean_environment
+from tests.support import PATIENCE, clean_environment, freeze
 
 pytestmark = pytest.mark.every_engine
 
@@ -292,7 +292,7 @@ def test_a_worker_that_was_stopped_begins_nothing_of_what_came_meanwhile(script:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=clean_environment()) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "5\n"
-        process.send_signal(signal.SIGSTOP)
+        freeze(process.pid)
         stopped.set()
         time.sleep(1.6)  # the redelivery time has to pass for a process that can't be told another one
         process.send_signal(signal.SIGCONT)

@@ -67,7 +67,7 @@ def test_a_server_that_was_stopped_goes_on_as_if_nothing_were(start_server: Star
     with subscribe(server, "app.a", start="oldest", ack="manual", redelivery="200ms", redelivery_count=0) as stream:
         event_id, payload, attempts = take(stream)
         assert (payload, attempts) == (1, 1)
-        server.signal(signal.SIGSTOP)
+        server.freeze()
         statuses: list[int] = []
         late = threading.Thread(target=lambda: statuses.append(acknowledge(server, stream, event_id)))
         late.start()

@@ -95,7 +95,7 @@ def _asleep(nodes: Servers, servers: Sequence[ServerProcess]) -> Iterator[list[S
         streams = [stack.enter_context(subscribe(server, "app.>")) for server in servers]
         for server, stream in zip(servers, streams, strict=True):
             stream.take(1, "open")
-            server.signal(signal.SIGSTOP)
+            server.freeze()
             stack.callback(server.signal, signal.SIGCONT)
         nodes.kill()
         nodes.start()

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.support import PATIENCE, clean_environment
+from tests.support import PATIENCE, clean_environment, freeze
 
 PROGRAM = Path(os.environ.get("NATS_SERVER") or Path(sys.executable).with_name("nats-server"))
 """What is started; ``NATS_SERVER=…`` runs the tests with another version."""
@@ -86,7 +86,8 @@ class Node:
 
     def freeze(self) -> None:
         """Have it do nothing, its connections open, until `thaw`."""
-        self._signal(signal.SIGSTOP)
+        if self.running:
+            freeze(self.pid)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
