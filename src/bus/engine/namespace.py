@@ -59,7 +59,7 @@ class Namespace(ABC):
 
     # Slots, because CPython 3.11 shares the names of no more than 30 attributes, and looks others up more slowly.
     __slots__ = (
-        "__weakref__", "_loop", "_noted", "_single_events", "_tail", "clock", "committed_at", "confirmations",
+        "_loop", "_noted", "_single_events", "_tail", "clock", "committed_at", "confirmations",
         "latencies", "live", "name", "next", "published",
     )  # fmt: skip
 

@@ -134,6 +134,7 @@ class EmbeddedEngine:
         served = ServedNamespaces(
             files=self._files, namespaces=self._namespaces, schedulers=self._schedulers,
             subscribing=self._subscribing, events=self._events, retention=self._retention,
+            compaction=self._compaction,
         )  # fmt: skip
         self._namespace_admin = DirectoryNamespaces(self._flags, table, directory, served=served, loop=self._loop)
 

@@ -17,6 +17,7 @@ from hashlib import sha256
 
 from bus.config import EngineSettings, Fsync
 from bus.engine.base import unknown_namespace
+from bus.engine.embedded.compaction.compaction import Compaction
 from bus.engine.embedded.data_directory import DataDirectory, DirectoryLock
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.embedded.namespace_opening import limit, open_in_memory, open_on_disk
@@ -80,6 +81,7 @@ class ServedNamespaces:
     subscribing: Subscribing
     events: StoredEvents
     retention: Retention
+    compaction: Compaction
 
     def open(self, name: str, settings: EngineSettings) -> LogNamespace:
         """As `NamespaceFiles.open`."""
@@ -115,6 +117,7 @@ class ServedNamespaces:
         async with self.events.turn:
             with suppress(BusError):  # it can't be closed well, and needn't be
                 namespace.close()
+        self.compaction.forget(namespace)
         return consumers
 
     async def _settle(self, part: LogNamespace | Scheduler, gone: BusError) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from asyncio import AbstractEventLoop
-from weakref import WeakKeyDictionary
 
 from bus.engine.embedded.compaction.identities import Identities
 from bus.engine.embedded.compaction.latest_indexes import LatestIndexes
@@ -47,7 +46,7 @@ class Compaction:
         self._loop = loop
         self._grace = int(grace * SECOND_NS)
         self._slots = slots
-        self._progress: WeakKeyDictionary[LogNamespace, Progress] = WeakKeyDictionary()
+        self._progress: dict[LogNamespace, Progress] = {}
 
     def look(self, namespace: LogNamespace, *, now: int) -> None:
         """Begin to compact *namespace*, if that is wanted and worth it. *now* is in ns."""
@@ -128,6 +127,10 @@ class Compaction:
                 at = done.segment.next
             elif done is Replaced.UNCHANGED:
                 at = group[0].next
+
+    def forget(self, namespace: LogNamespace) -> None:
+        """It is served no more."""
+        self._progress.pop(namespace, None)
 
     def stop(self) -> None:
         """Stop what is under way; nothing is begun from now on."""
