@@ -197,9 +197,9 @@ class SubjectStore(SubjectFile):
 
     def _are_near(self, wanted: Filter, end: int, events: int) -> bool:
         """Whether *events* that *wanted* takes lie shortly before *end*, or so many that it won't take long."""
-        enough = min(events, MANY_EVENTS)
         if wanted.subjects:
             return False
+        enough = min(events, MANY_EVENTS)
         return count_newest(self.writer, wanted, end - NEAR_EVENTS, end, most=enough) == enough
 
     def count_outside(self, start: bytes, end: bytes) -> int:
