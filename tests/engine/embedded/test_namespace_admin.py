@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import wraps
@@ -21,9 +22,10 @@ from bus.engine.administration import ConsumerChange, NamespaceChange
 from bus.engine.base import Outcome
 from bus.engine.embedded import namespace_admin
 from bus.engine.embedded.engine import EmbeddedEngine
+from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import BusError, ConfigError, ConflictError, UnknownNamespaceError
 from bus.event import Draft
-from bus.namespace import Storage
+from bus.namespace import Compact, Storage
 from bus.subject import Filter
 from bus.wire import Durability
 
@@ -248,4 +250,17 @@ async def test_nothing_is_written_for_a_change_that_changes_nothing(tmp_path: Pa
     engine = await open_engine(tmp_path)
     await engine.namespace_admin.change("app", NamespaceChange())
     assert not (tmp_path / "namespaces.table").exists()
+    engine.close()
+
+
+@on_a_loop
+async def test_nothing_of_one_that_was_deleted_stays_in_memory(tmp_path: Path) -> None:
+    engine = await open_engine(tmp_path)
+    await engine.namespace_admin.change("gone", NamespaceChange(compact=Compact.SUBJECT))
+    await publish(engine, "gone")
+    engine.retain(now=time.time_ns())
+    await engine.namespace_admin.delete("gone")
+    gc.collect()
+    left = [found.name for found in gc.get_objects() if isinstance(found, LogNamespace)]
+    assert "app" in left and "gone" not in left
     engine.close()
