@@ -1,4 +1,4 @@
-"""Where the subjects lie that patterns may take, in the order of their bytes.
+"""Where the subjects lie that patterns may take, in the order of their bytes, and what their rows say together.
 
 app.a   app.b.x   app.b.y   app.c         app.b.*: only what lies between app.b. and what follows it is read
           └───────────┘
