@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from bus import AsyncClient
+from bus.client.aio.stream import AsyncStream
 from bus.errors import DuplicateKeyError, InvalidSubjectError, TimedOutError, UnknownEventError
 from bus.event import Draft, Receipt
 from bus.wire import encode_receipts
@@ -242,6 +243,32 @@ def test_a_dropped_watch_closes_its_connection(start_peer: StartPeer) -> None:
             assert await asyncio.to_thread(peer.result, 0) == "closed"
 
     asyncio.run(main())
+
+
+def test_no_more_is_received_than_is_taken_until_it_is_taken(start_peer: StartPeer) -> None:
+    last, filler = 4000, b'"%b"' % (b"x" * 1000)
+
+    def play(wire: Wire) -> None:
+        wire.answer(streaming(OPEN + b"".join(frame(index, filler) for index in range(1, last + 1))))
+        wire.until_closed()
+
+    peer = start_peer(play)
+
+    async def main() -> None:
+        async with AsyncClient(peer.url) as client, client.get("app.a") as stream, asyncio.timeout(PATIENCE):
+            while is_reading(stream):  # noqa: ASYNC110  (nobody is told)
+                await asyncio.sleep(0)
+            async for event in stream:
+                if event.index == last:
+                    break
+
+    asyncio.run(main())
+
+
+def is_reading(stream: AsyncStream) -> bool:
+    """Whether the connection of *stream* receives what comes."""
+    connection = stream._source._connection
+    return connection is not None and connection._transport is not None and connection._transport.is_reading()
 
 
 def test_a_stream_loses_and_repeats_nothing_while_its_server_crashes(start_server: StartServer) -> None:
