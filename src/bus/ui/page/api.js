@@ -47,6 +47,9 @@ export async function callForHeaders(method, path, options) {
   return { text: await answer.text(), headers: answer.headers };
 }
 
+/** The path of a consumer, or of *what* there is of it. */
+export const consumerPath = (name, what = '') => `/v1/consumers/${encodeURIComponent(name)}${what && `/${what}`}`;
+
 /** Hands the lines of a stream to *take*, as many at a time as there are, until its end; *opened* once it is there. */
 export async function readLines(path, query, { opened = () => {}, take, signal }) {
   const answer = await ask('GET', path, { query, signal, headers: { Accept: 'application/x-ndjson' } });

@@ -4,24 +4,18 @@ import { html, render, useEffect, useState } from './vendor/preact-htm.js';
 import { address, go, useAddress } from './router.js';
 import { askForToken, mayPublish, maySubscribe, readOnly, start, startAgain, state, useStore } from './store.js';
 import { call } from './api.js';
-import { Dialog, Form, Problem, useAction } from './parts/basics.js';
-import { Overview, troubles } from './views/overview.js';
-import { Latest } from './views/latest.js';
-import { Events } from './views/events.js';
-import { Publish } from './views/publish.js';
-import { Consumers } from './views/consumers.js';
-import { DeadLetters } from './views/dead_letters.js';
-import { ServerView } from './views/server.js';
+import { Dialog, Form, Page, Problem, useAction, useLoaded } from './parts/basics.js';
+import Overview, { troubles } from './views/overview.js';
 
-/** The views, and to whom they are offered, if not to all. */
+/** The views: what draws each, or loads what does when it is first opened, and to whom it is offered, if not to all. */
 const VIEWS = {
-  overview: { title: 'Overview', view: Overview },
-  events: { title: 'Events', view: Events, offered: maySubscribe },
-  publish: { title: 'Publish', view: Publish, offered: mayPublish },
-  consumers: { title: 'Consumers', view: Consumers },
-  dead: { title: 'Dead letters', view: DeadLetters },
-  latest: { title: 'Latest values', view: Latest, offered: maySubscribe },
-  server: { title: 'Server', view: ServerView },
+  overview: { title: 'Overview', draw: Overview },
+  events: { title: 'Events', load: () => import('./views/events.js'), offered: maySubscribe },
+  publish: { title: 'Publish', load: () => import('./views/publish.js'), offered: mayPublish },
+  consumers: { title: 'Consumers', load: () => import('./views/consumers.js') },
+  dead: { title: 'Dead letters', load: () => import('./views/dead_letters.js') },
+  latest: { title: 'Latest values', load: () => import('./views/latest.js'), offered: maySubscribe },
+  server: { title: 'Server', load: () => import('./views/server.js') },
 };
 
 const KEYS = [
@@ -30,11 +24,12 @@ const KEYS = [
 ];
 
 function App() {
-  const { view: name, name: of, parameters } = useAddress();
+  const { view: asked, name, parameters } = useAddress();
   const { signIn, problem } = useStore();
   const [help, setHelp] = useState(false);
-  const { title, view: View } = VIEWS[name] || VIEWS.overview;
-  useEffect(() => { document.title = `${of || title} · Bus`; }, [title, of]);
+  const current = Object.hasOwn(VIEWS, asked) ? asked : 'overview';
+  const { title } = VIEWS[current];
+  useEffect(() => { document.title = `${name || title} · Bus`; }, [title, name]);
   useEffect(() => listenToKeys({
     help: () => setHelp(true),
     view: (number) => { const found = offered()[number - 1]; if (found) go(found); },
@@ -43,14 +38,34 @@ function App() {
   return html`
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); document.getElementById('main').focus(); }}>
       To the content</a>
-    <${Sidebar} current=${VIEWS[name] ? name : 'overview'} help=${() => setHelp(true)} />
+    <${Sidebar} current=${current} help=${() => setHelp(true)} />
     <main id="main" tabindex="-1">
       ${readOnly(state) && html`<p class="notice">${readOnly(state)}</p>`}
       ${problem && html`<p class="banner" role="status">${problem}</p>`}
-      <${View} name=${of} parameters=${parameters} />
+      <${View} key=${current} view=${VIEWS[current]} name=${name} parameters=${parameters} />
     </main>
     ${help && html`<${Dialog} title="Keys" close=${() => setHelp(false)}>
       <dl class="facts keys">${KEYS.map(([key, does]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}</dl><//>`}`;
+}
+
+/** One of the views, with a *key* of its own: what comes late for another is kept there and not shown. */
+function View({ view, ...shown }) {
+  const [, missing] = useLoaded(() => bring(view), []);
+  const [doing, error, run] = useAction();
+  if (view.draw) return html`<${view.draw} ...${shown} />`;
+  if (!missing) return html`<${Page} title=${view.title} hint="Loading …" />`;
+  // A module that doesn't fit those that are here is refused for as long as the page lives, so the page is loaded again.
+  const again = () => run(async () => { await call('HEAD', '/ui/'); location.reload(); });
+  return html`<${Page} title=${view.title}>
+    <${Problem} error=${`This view can't be loaded: ${(error || missing).message}`} />
+    <button type="button" disabled=${doing} onClick=${again}>Try again</button><//>`;
+}
+
+/** Have what draws *view* here. What a page is made of is of one version: that of an upgraded server comes with its page. */
+async function bring(view) {
+  if (view.draw) return;
+  if (state.upgraded) location.reload();
+  else view.draw = (await view.load()).default;
 }
 
 /** The names of the views for who looks; all until it is known who that is. */

@@ -8,8 +8,10 @@ import { useEffect, useState } from './vendor/preact-htm.js';
 import { api, call, watch } from './api.js';
 import { History, learned, NOTHING } from './counts.js';
 
-/** `about` is what /v1/server says; `signIn` says that nothing can be seen without a token. */
-export const state = { known: NOTHING, about: null, problem: '', signIn: false, signInHelps: false, history: new History() };
+/** `about` is what /v1/server says; `upgraded` that its version has changed since; `signIn` that nothing can be seen without a token. */
+export const state = {
+  known: NOTHING, about: null, upgraded: false, problem: '', signIn: false, signInHelps: false, history: new History(),
+};
 
 const listeners = new Set();
 let scheduled = false;
@@ -40,7 +42,8 @@ export function start() {
 /** Ask what the server is, who one is, and what that one may. */
 export async function learn() {
   try {
-    change({ about: await call('GET', '/v1/server') });
+    const about = await call('GET', '/v1/server');
+    change({ about, upgraded: state.upgraded || (state.about || about).version !== about.version });
   } catch (error) {
     change({ problem: error.message });
   }

@@ -2,15 +2,13 @@
 
 import { html, useState } from '../vendor/preact-htm.js';
 import { ago, clock, count, plural } from '../format.js';
-import { call } from '../api.js';
+import { call, consumerPath } from '../api.js';
 import { address, become, go } from '../router.js';
 import { mayManage, useStore } from '../store.js';
 import { DeleteDialog, Dialog, Empty, Facts, Figure, FilterInput, Form, Page, Panel, Problem, Table, Tag, useAction, useLoaded, useMore } from '../parts/basics.js';
 import { Chart, Sparkline } from '../parts/chart.js';
 
-export const pathOf = (name, what = '') => `/v1/consumers/${encodeURIComponent(name)}${what && `/${what}`}`;
-
-export function Consumers({ name, parameters }) {
+export default function Consumers({ name, parameters }) {
   const { known, history } = useStore();
   if (!known.time) return html`<${Page} title="Consumers" hint="Asking the server …" />`;
   if (!name) return html`<${All} consumers=${[...known.consumers.values()]} history=${history} filter=${parameters.filter || ''} />`;
@@ -45,8 +43,8 @@ function All({ consumers, history, filter }) {
 }
 
 function One({ one, series }) {
-  const [connections, problem] = useLoaded(() => call('GET', pathOf(one.name, 'connections')), [one.name, one.connections]);
-  const [pending] = useLoaded(() => call('GET', pathOf(one.name, 'pending'), { query: { limit: 100 } }), [one.name, one.pending, one.next_index]);
+  const [connections, problem] = useLoaded(() => call('GET', consumerPath(one.name, 'connections')), [one.name, one.connections]);
+  const [pending] = useLoaded(() => call('GET', consumerPath(one.name, 'pending'), { query: { limit: 100 } }), [one.name, one.pending, one.next_index]);
   return html`<${Page} title=${one.name} hint=${html`${one.patterns.join(', ')} <${State} one=${one} />`}
       actions=${html`<${ConsumerActions} one=${one} />`}>
     <p class="lead">${one.why}</p>
@@ -94,7 +92,7 @@ function ConsumerActions({ one }) {
   const [open, setOpen] = useState('');
   const [doing, error, run] = useAction();
   if (!mayManage(useStore(), one)) return null;
-  const pause = () => run(() => call('PUT', pathOf(one.name), { body: { paused: !one.paused } }));
+  const pause = () => run(() => call('PUT', consumerPath(one.name), { body: { paused: !one.paused } }));
   const close = () => setOpen('');
   return html`<${Problem} error=${error} />
     <button type="button" disabled=${doing} onClick=${pause}>${one.paused ? 'Resume' : 'Pause'}</button>
@@ -108,7 +106,7 @@ function Move({ one, close }) {
   const [to, setTo] = useState('');
   const [outlook, setOutlook] = useState(null);
   const [doing, error, run] = useAction();
-  const position = (query) => call('POST', pathOf(one.name, 'position'), { query, body: { to } });
+  const position = (query) => call('POST', consumerPath(one.name, 'position'), { query, body: { to } });
   const look = () => run(async () => setOutlook({ asked: to, ...await position({ dry_run: 'true' }) }));
   const move = () => run(async () => { await position({}); close(); });
   const said = outlook?.asked === to ? outlook : null;
@@ -126,5 +124,5 @@ function Move({ one, close }) {
 }
 
 const Delete = ({ one, close }) => html`<${DeleteDialog} name=${one.name} close=${close}
-  remove=${async () => { await call('DELETE', pathOf(one.name)); go('consumers'); }}>
+  remove=${async () => { await call('DELETE', consumerPath(one.name)); go('consumers'); }}>
   Its place, ${plural(one.pending, 'pending event')} and ${plural(one.dead, 'dead letter')} are forgotten, and its streams end. The events stay.<//>`;

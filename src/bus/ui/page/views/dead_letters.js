@@ -1,18 +1,17 @@
 // What durable consumers gave up, by consumer and reason: have a look, send it back, or let it go.
 
 import { html, useMemo, useState } from '../vendor/preact-htm.js';
-import { call } from '../api.js';
+import { call, consumerPath } from '../api.js';
 import { readEvent } from '../event_line.js';
 import { ago, count, plural } from '../format.js';
 import { become } from '../router.js';
 import { mayManage, useStore } from '../store.js';
 import { Dialog, Empty, FilterInput, Form, Page, Panel, Problem, Table, useAction, useLoaded, useMore } from '../parts/basics.js';
 import { EventDetail } from '../parts/events.js';
-import { pathOf } from './consumers.js';
 
 const AT_ONCE = 200;
 
-export function DeadLetters({ parameters }) {
+export default function DeadLetters({ parameters }) {
   const { known } = useStore();
   const all = [...known.consumers.values()].filter((one) => one.dead);
   const chosen = all.filter((one) => !parameters.consumer || one.name === parameters.consumer);
@@ -35,7 +34,7 @@ export function DeadLetters({ parameters }) {
 
 async function loadAll(consumers) {
   const found = await Promise.all(consumers.map(async ({ name }) => {
-    const { dead } = await call('GET', pathOf(name, 'dead'));
+    const { dead } = await call('GET', consumerPath(name, 'dead'));
     return dead.map((letter) => ({ ...letter, consumer: name }));
   }));
   return found.flat();
@@ -67,7 +66,7 @@ function Group({ group, selected, select, done }) {
   const act = (method) => run(async () => {
     const found = meant.map(({ index }) => index);
     for (let at = 0; at < found.length; at += AT_ONCE) {
-      await call(method, pathOf(consumer, 'dead'), { query: { index: found.slice(at, at + AT_ONCE).join() } });
+      await call(method, consumerPath(consumer, 'dead'), { query: { index: found.slice(at, at + AT_ONCE).join() } });
     }
     setMarked(new Set());
     setDropping(false);

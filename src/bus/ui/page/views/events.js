@@ -10,7 +10,7 @@ import { callForHeaders } from '../api.js';
 import { Empty, Page, Problem, Tag, TextInput, useAction } from '../parts/basics.js';
 import { EventBar, EventList, Save } from '../parts/events.js';
 
-export function Events({ parameters }) {
+export default function Events({ parameters }) {
   const state = useStore();
   const subject = parameters.subject || firstPattern(state);
   const browsing = parameters.upto !== undefined;

@@ -11,7 +11,7 @@ import { EventDetail } from '../parts/events.js';
 
 const VERSIONS = 50;
 
-export function Latest({ parameters }) {
+export default function Latest({ parameters }) {
   const subject = parameters.subject || firstPattern(useStore());
   const { by = 'subject', filter = '' } = parameters;
   const [found, setFound] = useState({ rows: [], next: null });

@@ -11,7 +11,7 @@ import { MakeNamespace, Namespace, State } from './namespaces.js';
 
 const sum = (list, name) => list.reduce((total, one) => total + (one[name] || 0), 0);
 
-export function Overview({ name }) {
+export default function Overview({ name }) {
   const state = useStore();
   const { known, history } = state;
   if (!known.time) return html`<${Page} title="Overview" hint="Asking the server …" />`;

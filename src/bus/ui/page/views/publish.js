@@ -9,7 +9,7 @@ import { Facts, Form, Page, Panel, Problem, SubjectInput, useAction } from '../p
 const MOST = 10_000;
 const FRESH = { subject: '', payload: '{\n  \n}', key: '', headers: '', delay: '', count: 1, reply: false, timeout: '5s' };
 
-export function Publish({ parameters }) {
+export default function Publish({ parameters }) {
   const [form, setForm] = useState({ ...FRESH, subject: parameters.subject || '' });
   const [result, setResult] = useState(null);
   const [doing, error, run] = useAction();

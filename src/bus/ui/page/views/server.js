@@ -7,7 +7,7 @@ import { Empty, Facts, Figure, Page, Panel, Table, Tag } from '../parts/basics.j
 
 const AGAIN_MS = 5000;
 
-export function ServerView() {
+export default function ServerView() {
   const { about, known } = useStore();
   useEffect(() => {
     const timer = setInterval(learn, AGAIN_MS);
