@@ -6,6 +6,7 @@ import http.client
 import re
 import sys
 from abc import abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
@@ -118,5 +119,8 @@ class Replier(Manual):
 
     def delivered(self, ids: list[bytes]) -> None:
         line = b"PUT /?consumer_id=%b&event_id=%b HTTP/1.1\r\nHost: bus\r\nContent-Length: 2\r\n\r\n{}"
+        replies: defaultdict[Wire, bytes] = defaultdict(bytes)
         for id, wire in zip(ids, self._replies, strict=False):
-            wire.send(line % (self.consumer, id))
+            replies[wire] += line % (self.consumer, id)
+        for wire, together in replies.items():
+            wire.send(together)
