@@ -87,10 +87,10 @@ wheels: $(BUILD)/wheels ## Make the compiled wheel for this Python, and the pure
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -t wheel -d $(DIST)
 
 $(BUILD)/wheels: $(VENV)/dev-ready pyproject.toml tools/compiled_wheel.py $(shell find src -name '*.py')
-	rm -rf $@
+	rm -rf $@ $@.part
 	HATCH_BUILD_HOOK_ENABLE_CUSTOM=true SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) \
-		$(BIN)/python -m hatchling build -t wheel -d $@
-	@touch $@
+		$(BIN)/python -m hatchling build -t wheel -d $@.part
+	mv $@.part $@
 
 $(BUILD)/compiled: $(BUILD)/wheels
 	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $@ $</*-$(TAG)-*.whl
