@@ -207,7 +207,3 @@ def carry_indexes(event_ids: Sequence[str], first: int) -> bool:
 
 def new_consumer_id() -> str:
     return f"c_{secrets.token_hex(12)}"
-
-
-def new_inbox() -> str:
-    return f"_bus_.{secrets.token_hex(12)}"

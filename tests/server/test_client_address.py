@@ -11,9 +11,8 @@ from hypothesis import strategies as st
 
 from bus.config.network_values import parse_networks
 from bus.errors import ConfigError, InvalidParameterError
-from bus.server.http.client_address import ClientAddresses, owner_of, read_address
+from bus.server.http.client_address import ClientAddresses, Connected, owner_of, read_address
 from bus.server.http.request import Head, read_head
-from bus.server.http.responder import Carrier
 
 PROXIES = [ip_network("10.0.0.0/8"), ip_network("fd00::/8")]
 
@@ -38,7 +37,7 @@ def _head(*headers: str) -> Head:
 
 
 def client(peer: str, *headers: str) -> str:
-    return ClientAddresses(PROXIES).of(cast(Carrier, _Connection(peer)), _head(*headers))
+    return ClientAddresses(PROXIES).of(cast(Connected, _Connection(peer)), _head(*headers))
 
 
 @pytest.mark.parametrize(
@@ -58,10 +57,10 @@ def client(peer: str, *headers: str) -> str:
     ],
 )
 def test_how_a_request_came_is_what_a_trusted_proxy_says(peer: str, headers: list[str], secure: bool) -> None:
-    clients, connection = ClientAddresses(PROXIES), cast(Carrier, _Connection(peer))
+    clients, connection = ClientAddresses(PROXIES), cast(Connected, _Connection(peer))
     assert clients.is_secure(connection, _head(*headers)) is secure
     assert not clients.is_secure(connection, None)
-    assert clients.is_secure(cast(Carrier, _Connection(peer, tls=True)), _head(*headers))
+    assert clients.is_secure(cast(Connected, _Connection(peer, tls=True)), _head(*headers))
     assert not ClientAddresses([]).is_secure(connection, _head(*headers))
 
 

@@ -113,7 +113,8 @@ class AckRouter:
         if inbox and ack.reply is not None and not refusal:
             self._inboxes.reply(inbox, bytes(ack.reply))
         if subscription:
-            subscription.consumer.conclude(done, lambda error: settled(refusal or error))
+            then = (lambda error: settled(refusal or error)) if refusal else settled
+            subscription.consumer.conclude(done, then)
         else:
             settled(refusal)
 
@@ -145,7 +146,7 @@ def _inbox_for(namespace: Namespace, known: Known, ack: Acknowledge) -> str:
 
 def _confirm(namespace: Namespace, filter: Filter, ack: Acknowledge) -> Settlement:
     """What a plain stream says of events: they have to be among those it reads, and an ack confirms them."""
-    done = Settlement([], [], [])
+    done = Settlement()
     for event_id in ack.event_ids:
         try:
             index = _find(namespace, filter, event_id)

@@ -9,10 +9,11 @@ Key = tuple[str, str]
 class CheckedDraft:
     """A draft found to be in order: nothing about it can be refused any more.
 
-    *time* is in ns, and so is *expires*, from when on it isn't delivered; None for never.
+    *time* is in ns, and so is *expires*, from when on it isn't delivered; None for never. *core* says that it has none
+    of the younger fields that `bus.frame` tells of.
     """
 
-    __slots__ = ("event_id", "expires", "extra", "key", "payload", "subject", "time")
+    __slots__ = ("core", "event_id", "expires", "extra", "key", "payload", "subject", "time")
 
     def __init__(
         self,
@@ -23,6 +24,7 @@ class CheckedDraft:
         extra: bytes = b"",
         key: Key | None = None,
         expires: int | None = None,
+        core: bool = True,
     ) -> None:
         self.subject = subject
         self.payload = payload
@@ -31,6 +33,7 @@ class CheckedDraft:
         self.extra = extra
         self.key = key
         self.expires = expires
+        self.core = core
 
     def __repr__(self) -> str:
         return f"<CheckedDraft on {self.subject.decode()}, {len(self.payload)} bytes>"

@@ -35,6 +35,7 @@ def check_draft(draft: Draft, *, now: int) -> CheckedDraft:
         extra=_extra(draft),
         key=(name, draft.key) if draft.key else None,
         expires=expiry(draft.ttl, time) if draft.ttl else None,
+        core=not (draft.headers or draft.ttl),
     )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ class Consumer:
         """Carry out *ack* for each of its events that it can be carried out for. An id may be named twice, for
         two events that have it."""
         now = self._loop.time()
-        done = Settlement([], [], [])
+        done = Settlement()
         if now >= self._timed_from:
             self._time(subscription, ack, now)
         self.pending.windows.hear(subscription.window, now=now)

@@ -33,8 +33,7 @@ def write_letter(namespace: str, consumer: str, letter: FrameFields, dead: DeadL
     return CheckedDraft(
         subject=f"{namespace}.{DEAD_SEGMENT}.{consumer}".encode(),
         payload=bytes(letter.payload),
-        event_id="",
         time=dead.time,
         extra=encode_extra(trace_id=letter.trace_id, headers=letter.headers, dead=about),
-        key=None,
+        core=False,
     )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from bus.engine.base import Acknowledge, Action
 from bus.engine.consumer.delivery import GivenUp, Window
 from bus.engine.consumer.pending import Pending
 from bus.errors import BusError
 
 
-class Settlement(NamedTuple):
+class Settlement:
     """Indexes of the events that were acknowledged, why others couldn't be settled, and what is given up."""
 
-    acknowledged: list[int]
-    refused: list[BusError]
-    given_up: list[GivenUp]
+    __slots__ = ("acknowledged", "given_up", "refused")
+
+    def __init__(self) -> None:
+        self.acknowledged: list[int] = []
+        self.refused: list[BusError] = []
+        self.given_up: list[GivenUp] = []
 
     def carry_out(self, ack: Acknowledge, event_id: str, window: Window, pending: Pending, *, now: float) -> None:
         """Do with the event *event_id* of *pending* what *ack* of the connection with *window* says.
@@ -32,3 +33,6 @@ class Settlement(NamedTuple):
                 pending.extend(event_id, window, now=now, delay=ack.delay)
             case Action.REJECT:
                 self.given_up.append(pending.reject(event_id, window, reason=ack.reason))
+
+    def __repr__(self) -> str:
+        return f"<Settlement of {len(self.acknowledged)} acknowledged, {len(self.refused)} refused>"

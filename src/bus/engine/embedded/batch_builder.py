@@ -16,7 +16,7 @@ from bus.engine.checked_draft import CheckedDraft, Key
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError
 from bus.event import Receipt, index_in
-from bus.frame import encode_frame, has_younger_fields
+from bus.frame import encode_frame
 from bus.storage.batch import Batch, narrow
 from bus.units import NEVER, format_time
 from bus.wire import Durability
@@ -87,8 +87,7 @@ class BatchBuilder:
 
     def _note(self, event: CheckedDraft, receipt: Receipt) -> None:
         """Remember what isn't said of every event: a key, an id of its publisher's, an end, younger fields."""
-        if event.extra and has_younger_fields(event.extra):
-            self._core = False
+        self._core = self._core and event.core
         if event.key:
             self.claimed[event.key] = receipt
         if event.event_id and index_in(event.event_id) != receipt.index:

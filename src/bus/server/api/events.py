@@ -9,17 +9,17 @@ from functools import partial
 
 from bus.engine.base import Engine, Publishing
 from bus.errors import InvalidParameterError
+from bus.event import Draft
 from bus.server.api.acknowledge import acknowledge
 from bus.server.api.later import answer_later
 from bus.server.api.permits import Permits
-from bus.server.api.publish import Accepting, check_upload, publish_and_wait, read_events, read_expected
+from bus.server.api.publish import Accepting, WaitedPublishing, check_upload, read_events
 from bus.server.api.publish_ndjson import NdjsonUpload
+from bus.server.api.publish_options import NO_OPTIONS, PublishOptions, read_options
 from bus.server.api.schedules import read_due, schedule
 from bus.server.api.subscribe import Streams
-from bus.server.api.timeouts import Timeouts
 from bus.server.api.tracing import TracedPublishing, accept_later, caller_of
 from bus.server.api.upload_turns import UploadTurns
-from bus.server.api.waiting import read_wait
 from bus.server.http.duty_cycle import DutyCycle
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request import Request
@@ -52,28 +52,32 @@ class EventRoutes:
         self._longest = longest
         self._memory = memory
         self._turns = UploadTurns(loop, duty)
-        self._timeouts = Timeouts(loop)
+        self._waited = WaitedPublishing(permits, loop)
         self._loop = loop
         self._tracing = tracing
 
     def publish(self, request: Request, responder: Responder) -> None:
         """Store what is in the body, then answer 202, or wait for what others make of it."""
-        if (query := request.head.raw_query) and (wait := read_wait(query)):
-            publish_and_wait(
-                self._publishing(request), self._permits, self._timeouts, request, responder, wait, now=time.time_ns()
-            )
+        query, now = request.head.raw_query, time.time_ns()
+        options = read_options(query) if query else NO_OPTIONS
+        if options.wait:
+            self._waited.publish(self._publishing(request), request, responder, options, now=now)
+            return
+        events = read_events(request.body)
+        self._permits.check_events(request, responder, events)
+        if (options.delay or events[0].deliver_at) and (due := read_due(options.delay, events, now=now)):
+            self._publish_later(request, responder, events[0], options, due=due, now=now)
         else:
-            events, now = read_events(request.body), time.time_ns()
-            self._permits.check_events(request, responder, events)
-            expected = read_expected(request) if query else None
-            if (query or events[0].deliver_at) and (due := read_due(request, events, now=now)):
-                if expected:
-                    raise InvalidParameterError("nobody knows yet where the log will end: give a time or expect")
-                if self._tracing is not None:
-                    accept_later(self._tracing, request.head, events[0])
-                answer_later(responder, schedule(self._engine.schedules, events[0], responder, due=due, now=now))
-            else:
-                self._publishing(request).publish(events, Accepting(responder), expected=expected, now=now)
+            self._publishing(request).publish(events, Accepting(responder), expected=options.expected, now=now)
+
+    def _publish_later(
+        self, request: Request, responder: Responder, event: Draft, options: PublishOptions, *, due: int, now: int
+    ) -> None:
+        if options.expected:
+            raise InvalidParameterError("nobody knows yet where the log will end: give a time or expect")
+        if self._tracing is not None:
+            accept_later(self._tracing, request.head, event)
+        answer_later(responder, schedule(self._engine.schedules, event, responder, due=due, now=now))
 
     def _publishing(self, request: Request) -> Publishing:
         if self._tracing is None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
+from asyncio import AbstractEventLoop
 from collections.abc import Sequence
 from typing import Final, cast
 
 from bus.drafts import decode_draft, decode_drafts
-from bus.engine.base import Expected, Outcome, Publishing
+from bus.engine.base import Outcome, Publishing
+from bus.engine.inbox_names import InboxNames
 from bus.errors import BusError, InvalidParameterError
-from bus.event import Draft, Receipt, new_inbox
+from bus.event import Draft, Receipt
 from bus.server.api.permits import Permits
+from bus.server.api.publish_options import PublishOptions
 from bus.server.api.timeouts import Timeouts
-from bus.server.api.waiting import ConfirmWaiting, ReplyWaiting, Wait
+from bus.server.api.waiting import ConfirmWaiting, ReplyWaiting
 from bus.server.http.request import Request
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_accepted
 from bus.subject import is_inbox
-from bus.units import parse_whole
 from bus.wire import Durability
 
 _ARRAY: Final = re.compile(rb"[ \t\r\n]*\[")
@@ -51,36 +53,30 @@ def check_upload(request: Request) -> None:
         raise InvalidParameterError(f"{name} goes with one event{others}, not with NDJSON")
 
 
-def read_expected(request: Request) -> Expected | None:
-    """Where the publisher expects the log to end, None if that doesn't matter. Raises `InvalidParameterError`."""
-    last, of_subject = (_read_index(request, name) for name in ("expect", "expect_subject"))
-    return None if last is None and of_subject is None else Expected(last, of_subject)
+class WaitedPublishing:
+    """Publishes events whose publishers wait for what others make of them, as *permits* allow."""
 
+    def __init__(self, permits: Permits, loop: AbstractEventLoop) -> None:
+        self._inboxes = InboxNames()
+        self._permits = permits
+        self._timeouts = Timeouts(loop)
 
-def _read_index(request: Request, name: str) -> int | None:
-    text = request.parameter(name)
-    return parse_whole(text, what=name, least=0) if text else None
+    def publish(
+        self, engine: Publishing, request: Request, responder: Responder, options: PublishOptions, *, now: int
+    ) -> None:
+        """Publish the event of *request* on *engine*, and answer with what its *options* wait for.
 
+        Raises what `Permits.check_events` and `Engine.publish` do.
+        """
+        draft, wait = decode_draft(request.body), options.wait
+        assert wait is not None, "nobody waits"
+        if is_inbox(draft.subject or ""):
+            raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
+        if wait.reply:
+            draft.response_subject = self._inboxes.make()
+        self._permits.check_events(request, responder, (draft,))
+        make = ReplyWaiting if wait.reply else ConfirmWaiting
+        make(engine, self._timeouts, responder, wait).begin(draft, expected=options.expected, now=now)
 
-def publish_and_wait(
-    engine: Publishing,
-    permits: Permits,
-    timeouts: Timeouts,
-    request: Request,
-    responder: Responder,
-    wait: Wait,
-    *,
-    now: int,
-) -> None:
-    """Publish the event of *request*, and answer with what *wait* asks for.
-
-    Raises what `Permits.check_events` and `Engine.publish` do.
-    """
-    draft = decode_draft(request.body)
-    if is_inbox(draft.subject or ""):
-        raise InvalidParameterError("nobody answers what is published to an inbox: publish without wait")
-    if wait.reply:
-        draft.response_subject = new_inbox()
-    permits.check_events(request, responder, (draft,))
-    make = ReplyWaiting if wait.reply else ConfirmWaiting
-    make(engine, timeouts, responder, wait).begin(draft, expected=read_expected(request), now=now)
+    def __repr__(self) -> str:
+        return f"<WaitedPublishing, {self._timeouts!r}>"

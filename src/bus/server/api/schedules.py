@@ -50,9 +50,9 @@ class _RecurringEvent(Draft, kw_only=True):
 _recurring_decoder = msgspec.json.Decoder(_RecurringEvent)
 
 
-def read_due(request: Request, events: list[Draft], *, now: int) -> int | None:
-    """When the events of a publish are due, in ns; None for now. Raises `InvalidParameterError`."""
-    delay, given = request.parameter("delay"), events[0].deliver_at
+def read_due(delay: str, events: list[Draft], *, now: int) -> int | None:
+    """When the events of a publish with this *delay* are due, in ns; None for now. Raises `InvalidParameterError`."""
+    given = events[0].deliver_at
     if not delay and (not given or given == NO_TIME):
         return None
     if len(events) > 1:

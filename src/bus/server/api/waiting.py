@@ -11,64 +11,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
-from typing import Final, NamedTuple, cast
+from functools import partial
+from typing import cast
 
 import msgspec
 
 from bus.engine.base import AwaitedConfirmations, Expected, Outcome, Publishing
-from bus.errors import BusError, InvalidParameterError, ServiceError, TimedOutError
+from bus.errors import BusError, ServiceError, TimedOutError
 from bus.event import Draft, Receipt
+from bus.server.api.publish_options import Wait
 from bus.server.api.timeouts import Timeouts
-from bus.server.http import limits
-from bus.server.http.query import parse_query
 from bus.server.http.responder import Responder
 from bus.server.http.response import format_answered
 from bus.subject import parse_subject
-from bus.units import parse_duration, parse_whole
 from bus.wire import Durability
-
-MOST_CONFIRMATIONS: Final = 1000
-
-_REMEMBERED: Final = 256
-
-
-class Wait(NamedTuple):
-    """What a publisher waits for: a reply, or the confirmations of so many *consumers*; for so many *seconds*."""
-
-    reply: bool
-    seconds: float
-    consumers: int
-
-
-@lru_cache(_REMEMBERED)
-def read_wait(raw_query: bytes) -> Wait | None:
-    """What to wait for, None for nothing; requesters repeat themselves.
-
-    Raises `InvalidParameterError`, also for what goes only with another.
-    """
-    query = parse_query(raw_query)
-    wait, count, timeout = (query.get(name, ("",))[0] for name in ("wait", "count", "timeout"))
-    if wait not in ("", "reply", "confirm"):
-        raise InvalidParameterError(f"wait {wait[:80]!a} is not among reply, confirm")
-    if count and wait != "confirm":
-        raise InvalidParameterError("count goes with wait=confirm")
-    if wait and "delay" in query:
-        raise InvalidParameterError("nobody waits for what is published later: give delay or wait")
-    if timeout and not wait:
-        raise InvalidParameterError("timeout goes with wait=reply or wait=confirm")
-    return Wait(wait == "reply", _read_timeout(timeout), _read_count(count)) if wait else None
-
-
-def _read_timeout(text: str) -> float:
-    timeout = parse_duration(text) if text else 5.0
-    if not 0 < timeout <= limits.WAIT_SECONDS:
-        raise InvalidParameterError(f"timeout {text!a} is out of range: more than 0 and at most 60s")
-    return timeout
-
-
-def _read_count(text: str) -> int:
-    return parse_whole(text, what="count", least=1, most=MOST_CONFIRMATIONS) if text else 1
 
 
 class WaitingPublisher(ABC):

@@ -14,15 +14,16 @@ How a client reached the first proxy, the last one says, in ``X-Forwarded-Proto`
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Protocol
 
 from bus.config import Network
 from bus.errors import InvalidParameterError
 from bus.server.http.request import Head
-from bus.server.http.responder import Carrier
 
 REMEMBERED = 4096
 """Addresses, and chains of them, for which it is remembered what they mean."""
@@ -57,6 +58,13 @@ def owner_of(address: str) -> str:
     return address
 
 
+class Connected(Protocol):
+    """A connection, as far as it says who is at its other end."""
+
+    @property
+    def transport(self) -> asyncio.BaseTransport: ...
+
+
 class ClientAddresses:
     """Tells the clients of requests apart; proxies in the networks *trusted* are believed for whom they ask."""
 
@@ -64,7 +72,7 @@ class ClientAddresses:
         self._trusted = trusted
         self._resolve = lru_cache(REMEMBERED)(self._find_client)
 
-    def peer(self, connection: Carrier) -> str:
+    def peer(self, connection: Connected) -> str:
         """The address at the other end of *connection*; empty if it has none."""
         peer = connection.transport.get_extra_info("peername")
         return str(read_address(peer[0]) or "") if peer else ""
@@ -74,7 +82,7 @@ class ClientAddresses:
         address = read_address(peer)
         return address is not None and any(address in network for network in self._trusted)
 
-    def of(self, connection: Carrier, head: Head | None) -> str:
+    def of(self, connection: Connected, head: Head | None) -> str:
         """The address of whoever sent the request with *head*.
 
         Raises `InvalidParameterError` if a trusted proxy names two.
@@ -84,14 +92,14 @@ class ClientAddresses:
             return peer
         return self._resolve(peer, head.section.header(b"forwarded"), head.section.header(b"x-forwarded-for"))
 
-    def shown(self, connection: Carrier, head: Head | None) -> str:
+    def shown(self, connection: Connected, head: Head | None) -> str:
         """As `of`, for logs; where a proxy names two, its own address."""
         try:
             return self.of(connection, head)
         except InvalidParameterError:  # the request is refused for it where that matters
             return self.peer(connection)
 
-    def is_secure(self, connection: Carrier, head: Head | None) -> bool:
+    def is_secure(self, connection: Connected, head: Head | None) -> bool:
         """Whether whoever sent the request with *head* spoke TLS: to this server, or to a trusted proxy."""
         if connection.transport.get_extra_info("ssl_object") is not None:
             return True

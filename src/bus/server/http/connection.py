@@ -22,7 +22,7 @@ from bus.server.http.cors import Cors
 from bus.server.http.flow_control import FlowControl
 from bus.server.http.memory_limits import Memory
 from bus.server.http.request_reader import BODY, CLOSED, HEAD, NEVER, RequestHandler, RequestReader
-from bus.server.http.responder import Responder
+from bus.server.http.responder import Carrier, Responder
 
 
 class Application(RequestHandler, Protocol):
@@ -39,13 +39,10 @@ class Application(RequestHandler, Protocol):
         """The connection is gone."""
 
 
-class Connection(asyncio.Protocol):
+class Connection(Carrier):
     """One client's connection."""
 
-    __slots__ = (
-        "_answers", "_application", "_flow", "_loop", "_reader", "cors", "deadline", "draining", "refusals", "stream",
-        "transport", "writable",
-    )  # fmt: skip
+    __slots__ = ("_answers", "_application", "_flow", "_loop", "_reader")
 
     def __init__(self, application: Application, loop: asyncio.AbstractEventLoop) -> None:
         self.cors = application.cors
@@ -53,7 +50,6 @@ class Connection(asyncio.Protocol):
         self.draining = False
         self.refusals = application.refusals
         self.stream: Callable[[], None] | None = None
-        self.transport: asyncio.Transport
         self.writable = True
         self._application = application
         self._loop = loop

@@ -7,9 +7,9 @@ found: parts of it are kept until those before it are written.
 from __future__ import annotations
 
 import asyncio
+from abc import ABCMeta, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, MalformedError
@@ -21,13 +21,16 @@ _BODILESS = (204, 304)
 """Statuses of answers that have no body, nor a length (RFC 9110, section 8.6)."""
 
 
-class Carrier(Protocol):
-    """What a responder knows of the connection that carries it.
+class Carrier(asyncio.Protocol, metaclass=ABCMeta):
+    """What a responder knows of the connection that carries it. A base class, because what is compiled finds its
+    attributes and methods at their places there, and those of a protocol by their names.
 
     ``stream`` is called when a stream may go on; ``deadline`` is when the connection is looked at again, by
     the loop's clock; ``draining`` says that this answer is the last; ``cors`` is what web pages may do, ``refusals``
     how often each error was told.
     """
+
+    __slots__ = ("cors", "deadline", "draining", "refusals", "stream", "transport", "writable")
 
     transport: asyncio.Transport
     stream: Callable[[], None] | None
@@ -37,15 +40,23 @@ class Carrier(Protocol):
     cors: Cors
     refusals: Counter[str]
 
+    @abstractmethod
     def flush(self) -> None:
         """Write what is due."""
 
+    def pipe(self) -> Callable[[Iterable[bytes]], None]:
+        """What takes the pieces of a stream; they leave at once."""
+        return self.transport.writelines
+
+    @abstractmethod
     def read_on(self) -> None:
         """Take more of a body."""
 
+    @abstractmethod
     def takes_more(self, responder: Responder) -> bool:
         """Whether what is written to *responder* leaves at once."""
 
+    @abstractmethod
     def give_way(self, error: BusError) -> None:
         """Refuse what is coming in, because there is no room for it."""
 
@@ -139,7 +150,7 @@ class Responder:
 
     def pipe(self) -> Callable[[Iterable[bytes]], None]:
         """What takes the pieces of a stream, once its head is out; they leave at once."""
-        return self.connection.transport.writelines
+        return self.connection.pipe()
 
     @property
     def takes_more(self) -> bool:
