@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from benchmarks.loads import clients, deliver, exchange, nats_clients, publish
-from benchmarks.peers.base import VOLATILE_SUBJECT, Running
+from benchmarks.peers import BUS, POLLING_BUS
+from benchmarks.peers.base import VOLATILE_SUBJECT, Peer, Running
 from benchmarks.stats import Figures
 
 Measure = Callable[[Running, float], Figures]
@@ -39,6 +40,8 @@ class Row:
     syncs: tuple[bool, ...] = (True, False)
     counted: frozenset[str] = field(default=frozenset({"bus", "nats", "redis"}))
     """The peers that can do it; the others are shown with a dash."""
+    bus: Peer = BUS
+    """Bus, with the options that it has for this row."""
 
 
 def both(goal: Goal) -> dict[tuple[str, bool], Goal]:
@@ -58,6 +61,13 @@ def table(*, quick: bool = False) -> tuple[Row, ...]:
             "publish, 1 publisher that waits for each",
             partial(publish.waiting, connections=1),
             {("rate", True): lambda sync, best: 1 / (sync + 150e-6), ("rate", False): at(7_000)},
+        ),
+        Row(
+            "publish-1-poll",
+            "publish, 1 publisher that waits for each, with `--busy-poll 100us`",
+            partial(publish.waiting, connections=1),
+            {},
+            bus=POLLING_BUS,
         ),
         Row(
             "publish-32",
@@ -134,6 +144,14 @@ def table(*, quick: bool = False) -> tuple[Row, ...]:
             counted=pair,
         ),
         Row(
+            "request-1-poll",
+            "request and reply, 1 client, with `--busy-poll 100us`",
+            partial(exchange.request_reply, clients=1),
+            {},
+            counted=pair,
+            bus=POLLING_BUS,
+        ),
+        Row(
             "request-32",
             "request and reply, 32 clients",
             partial(exchange.request_reply, clients=32),
@@ -167,6 +185,13 @@ def table(*, quick: bool = False) -> tuple[Row, ...]:
             figures=("p50", "p99"),
         ),
         Row("client-sequential", "Python client, puts one by one", clients.sequential, both(ahead())),
+        Row(
+            "client-sequential-poll",
+            "Python client, puts one by one, with `--busy-poll 100us`",
+            clients.sequential,
+            {},
+            bus=POLLING_BUS,
+        ),
         Row("client-tasks", "Python client, 1,000 tasks at once", clients.concurrent, both(ahead(100_000))),
         Row(
             "client-one-call",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import curves, growth
-from benchmarks.peers import CONTENDERS, PEERS, running
+from benchmarks.peers import PEERS, running
 from benchmarks.peers.base import Contender
+from benchmarks.peers.bus import Bus
 from benchmarks.results import Cost, Measured, Point
 from benchmarks.rows import Row
 from benchmarks.servers import PeerError
@@ -62,7 +63,13 @@ def measure_rows(rows: Sequence[Row], plan: Plan, say: Say) -> dict[str, dict[st
 
 
 def _contenders(row: Row) -> list[Contender]:
-    return [each for each in CONTENDERS if each.synced in row.syncs and each.peer.name in row.counted]
+    peers = [row.bus if isinstance(peer, Bus) else peer for peer in PEERS]
+    return [
+        Contender(peer, synced)
+        for synced in (True, False)
+        for peer in peers
+        if synced in row.syncs and peer.name in row.counted
+    ]
 
 
 def _measure(row: Row, contender: Contender, measured: Measured, plan: Plan) -> None:

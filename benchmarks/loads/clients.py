@@ -13,8 +13,9 @@ import redis.asyncio
 
 from benchmarks.loads.publish import fill
 from benchmarks.meter import Meter
-from benchmarks.peers import BUS, NATS
+from benchmarks.peers import NATS
 from benchmarks.peers.base import EVERYTHING, SUBJECT, Running
+from benchmarks.peers.bus import Bus
 from benchmarks.peers.redis import KEY, PAGE
 from benchmarks.stats import Figures
 from benchmarks.wires import later
@@ -34,7 +35,7 @@ def sequential(running: Running, seconds: float) -> Figures:
     """A program that publishes one event after the other."""
     if running.peer is NATS:
         return asyncio.run(_with_nats(running, seconds, _nats_sequential))
-    if running.peer is BUS:
+    if isinstance(running.peer, Bus):
         with Client(f"http://127.0.0.1:{running.port}") as client:
             return _repeat(running, seconds, lambda: client.put(SUBJECT, PAYLOAD))
     with redis.Redis(port=running.port) as server:
@@ -54,12 +55,12 @@ def concurrent(running: Running, seconds: float) -> Figures:
     """A program of 1,000 tasks that publish an event each at once, and again when all are stored."""
     if running.peer is NATS:
         return asyncio.run(_with_nats(running, seconds, _nats_concurrent))
-    return asyncio.run((_bus_concurrent if running.peer is BUS else _redis_concurrent)(running, seconds))
+    return asyncio.run((_bus_concurrent if isinstance(running.peer, Bus) else _redis_concurrent)(running, seconds))
 
 
 def one_call(running: Running, seconds: float) -> Figures:
     """A program that publishes 1,000 events by one call, each stored for itself, and waits for all receipts."""
-    if running.peer is BUS:
+    if isinstance(running.peer, Bus):
         events: list[EventFields] = [{"subject": SUBJECT, "payload": PAYLOAD}] * CONCURRENT
         with Client(f"http://127.0.0.1:{running.port}") as client:
             return _repeat(running, seconds, lambda: client.put_many(events, atomic=False), events=CONCURRENT)
@@ -131,7 +132,7 @@ def subscribe(running: Running, seconds: float, *, events: int) -> Figures:
             return await _nats_subscribe(running, stream, events)
 
         return asyncio.run(_with_nats(running, seconds, read))
-    return _bus_subscribe(running, events) if running.peer is BUS else _redis_subscribe(running, events)
+    return _bus_subscribe(running, events) if isinstance(running.peer, Bus) else _redis_subscribe(running, events)
 
 
 def _bus_subscribe(running: Running, events: int) -> Figures:

@@ -13,9 +13,9 @@ from multiprocessing.synchronize import Event
 from benchmarks.loads import tools
 from benchmarks.loads.deliver import subscribed
 from benchmarks.meter import Meter
-from benchmarks.peers import BUS, REDIS
+from benchmarks.peers import REDIS
 from benchmarks.peers.base import SUBJECT, Running, event
-from benchmarks.peers.bus import Replier
+from benchmarks.peers.bus import Bus, Replier
 from benchmarks.peers.nats import CONNECT, publish
 from benchmarks.stats import Figures, latencies
 from benchmarks.wires import Asker, Wire, closed, drive, later
@@ -41,7 +41,7 @@ def request_reply(
     if running.peer is REDIS:
         return {}
     with _service(running, replies, subject):
-        if running.peer is BUS:
+        if isinstance(running.peer, Bus):
             return tools.wrk(running, seconds, event(subject), connections=clients, path="/?wait=reply&timeout=10s")
         return _ask_nats(running, seconds, clients)
 
@@ -66,7 +66,7 @@ def _ask_nats(running: Running, seconds: float, clients: int) -> Figures:
 @contextmanager
 def _service(running: Running, replies: int, subject: str) -> Iterator[None]:
     ready = multiprocessing.Event()
-    if running.peer is BUS:
+    if isinstance(running.peer, Bus):
         process = multiprocessing.Process(target=_serve_bus, args=(running.port, ready, replies, subject), daemon=True)
     else:
         process = multiprocessing.Process(target=_serve_nats, args=(running.port, ready), daemon=True)

@@ -6,15 +6,16 @@ from contextlib import ExitStack, closing
 
 from benchmarks.loads import tools
 from benchmarks.meter import Meter
-from benchmarks.peers import BUS, REDIS
+from benchmarks.peers import REDIS
 from benchmarks.peers.base import EVENT_BYTES, Running, event
+from benchmarks.peers.bus import Bus
 from benchmarks.stats import Figures, latencies
 from benchmarks.wires import PATIENCE, Asker, Wire, closed, drive, later
 
 
 def waiting(running: Running, seconds: float, *, connections: int) -> Figures:
     """Publishers that wait, driven by the best load generator there is for the peer."""
-    if running.peer is BUS:
+    if isinstance(running.peer, Bus):
         return tools.wrk(running, seconds, event(), connections=connections)
     if running.peer is REDIS:
         return tools.redis_benchmark(running, seconds, event(), connections=connections)

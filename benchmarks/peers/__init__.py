@@ -13,8 +13,8 @@ from benchmarks.peers.redis import Redis
 from benchmarks.servers import free_port, serving, work_directory
 
 BUS, NATS, REDIS = Bus(), Nats(), Redis()
+POLLING_BUS = Bus("--busy-poll", "100us")
 PEERS: tuple[Peer, ...] = (BUS, NATS, REDIS)
-CONTENDERS = tuple(Contender(peer, synced) for synced in (True, False) for peer in PEERS)
 
 
 @contextmanager

@@ -31,13 +31,17 @@ def post(body: bytes, target: str = "/", kind: str = "application/json") -> byte
 
 
 class Bus:
-    """The server of this project, started like anyone would."""
+    """The server of this project, started like anyone would, or with *more* options."""
 
     name = "bus"
     program = "bus server"
 
+    def __init__(self, *more: str) -> None:
+        self._more = more
+
     def command(self, directory: Path, port: int, *, synced: bool) -> list[str]:
         options = ["--addr", f"127.0.0.1:{port}", "--path", str(directory / "data"), "--namespaces", "app,live:memory"]
+        options += self._more
         return [sys.executable, "-m", "bus", "server", *options, "--fsync", "always" if synced else "never"]
 
     def prepare(self, port: int) -> None:
@@ -111,7 +115,7 @@ class Acknowledger(Manual):
 
 
 class Replier(Manual):
-    """A service: replies to every event, on *replies* in turn."""
+    """A service: replies to every event, on *replies* in turn; what goes out on one of them together is one write."""
 
     def __init__(self, port: int, pattern: str, window: int, replies: Sequence[Wire]) -> None:
         self._replies = cycle(replies)

@@ -107,6 +107,7 @@ class ServerSettings:
     trusted_proxies: tuple[Network, ...]
     cors_origins: tuple[str, ...]
     heartbeat: float
+    busy_poll: float
     drain: float
 
 

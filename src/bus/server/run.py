@@ -29,6 +29,7 @@ from bus.namespace import NamespaceDescription
 from bus.server.api.about import ServerFacts
 from bus.server.api.dispatcher import Dispatcher
 from bus.server.http import limits
+from bus.server.http.busy_poll import BusyPoll, PolledConnection
 from bus.server.http.connection import Connection
 from bus.server.http.connection_limits import watch_peers
 from bus.server.http.tls_transport import TlsTransport
@@ -131,15 +132,20 @@ class Server:
 
     def _protocol_factory(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> MakeProtocol:
         """Makes what speaks to each client."""
-        certificates = self._certificates
+        certificates, make_connection = self._certificates, self._connection_factory(dispatcher, loop)
         if certificates is None:
-            return lambda: Connection(dispatcher, loop)
+            return make_connection
 
         def make() -> TlsTransport:
-            connection = Connection(dispatcher, loop)
+            connection = make_connection()
             return TlsTransport(certificates.context, connection, certify=connection.certify)
 
         return make
+
+    def _connection_factory(self, dispatcher: Dispatcher, loop: asyncio.AbstractEventLoop) -> Callable[[], Connection]:
+        if not self._settings.server.busy_poll:
+            return partial(Connection, dispatcher, loop)
+        return partial(PolledConnection, dispatcher, loop, BusyPoll(self._settings.server.busy_poll, loop))
 
     def _watched(self, dispatcher: Dispatcher) -> Iterator[Callable[[], None]]:
         """What looks after things that change by themselves."""
