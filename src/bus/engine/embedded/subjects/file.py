@@ -21,8 +21,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from threading import Lock
 
+from bus.engine.embedded.subjects.fair_lock import FairLock
 from bus.engine.embedded.subjects.rows import Covered, read_covered
 from bus.engine.embedded.subjects.sealed import SealedCopy
 from bus.engine.embedded.subjects.stretches import CREATE_STRETCHES
@@ -59,7 +59,7 @@ class SubjectFile:
         self._sync = sync
         self._writer: sqlite3.Connection | None = None
         self._reader: sqlite3.Connection | None = None
-        self.lock: AbstractContextManager[object] = nullcontext() if path else Lock()
+        self.lock: AbstractContextManager[object] = nullcontext() if path else FairLock()
 
     def open(self) -> Covered:
         """Open the file, or make it; returns what it is of. Raises a `StorageError` if there can't be one."""
