@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bus.engine.base import Subscribe
 from bus.engine.embedded.subjects import store as subjects_store
 from bus.engine.embedded.subjects.file import SUBJECTS_FILE
+from bus.engine.embedded.subjects.piece_reader import ROWS_TOGETHER
 from bus.engine.embedded.subjects.store import SubjectStore
 from bus.engine.embedded.subjects.table import FEW_SUBJECTS, SubjectTable
 from bus.engine.reading.matching_events import settle_start
@@ -51,13 +52,15 @@ def done(pieces: Generator[Future[None] | None, None, T]) -> T:
     count=st.integers(1, 12),
     few=st.sampled_from([0, 1, FEW_SUBJECTS]),
     near=st.sampled_from([0, 5]),
+    rows=st.sampled_from([1, ROWS_TOGETHER]),
     back=st.integers(0, 9),
 )
 def test_the_last_events_are_those_that_will_be_delivered(
-    steps: list[list[tuple[str, int]] | str], pattern: str, count: int, few: int, near: int, back: int
+    steps: list[list[tuple[str, int]] | str], pattern: str, count: int, few: int, near: int, rows: int, back: int
 ) -> None:
     with ManualLoop() as loop, pytest.MonkeyPatch.context() as patch:
         patch.setattr(subjects_store, "NEAR_EVENTS", near)
+        patch.setattr(subjects_store, "ROWS_TOGETHER", rows)
         namespace, wanted, live = open_namespace(loop), Filter.parse([pattern]), list[int]()
         namespace.clock = lambda: NOW
         for step in steps:

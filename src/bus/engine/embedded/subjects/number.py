@@ -10,6 +10,7 @@ from asyncio import Future
 from collections.abc import Callable
 from functools import partial
 
+from bus.engine.embedded.subjects.span import Span
 from bus.engine.embedded.subjects.store import SubjectStore
 from bus.patterns import DEAD_SEGMENT
 
@@ -27,7 +28,7 @@ class SubjectNumber:
 
     def __init__(self, name: str, store: SubjectStore) -> None:
         dead = f"{name}.{DEAD_SEGMENT}".encode()
-        self._count = partial(store.count_outside, dead + b".", dead + b"/")
+        self._count = partial(store.count_outside, Span(dead + b".", dead + b"/"))
         self._of = _NEVER
         self.last: int | None = None
 

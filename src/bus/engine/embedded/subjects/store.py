@@ -11,8 +11,10 @@ from typing import TypeVar
 
 from bus.engine.embedded.subjects.changes import Changes
 from bus.engine.embedded.subjects.file import SubjectFile
+from bus.engine.embedded.subjects.looks import count_newest, count_subjects, matching_subjects, newest_of
+from bus.engine.embedded.subjects.piece_reader import ROWS_TOGETHER, PieceReader
 from bus.engine.embedded.subjects.rows import Covered, SubjectRow, checked, stored
-from bus.engine.embedded.subjects.span import as_glob, count_newest, matching_subjects, newest_of
+from bus.engine.embedded.subjects.span import EVERYTHING, Span, as_glob
 from bus.engine.embedded.subjects.stretches import Stretch, add_stretch, places_of
 from bus.engine.reading.places import EVERYWHERE, Place, Places
 from bus.storage.rewriting import Gone
@@ -40,7 +42,6 @@ _PUT = (
 _COVER = "UPDATE covered SET upto = ?, segments = ?, generation = ?, events = events + ?"
 _DELETE = "DELETE FROM subject WHERE subject = ?"
 _NEXT_TURN = "SELECT last FROM subject WHERE last >= ? ORDER BY last LIMIT 1 OFFSET ?"
-_COUNT_OUTSIDE = "SELECT count(*) - (SELECT count(*) FROM subject WHERE subject >= ? AND subject < ?) FROM subject"
 _COLUMNS = "SELECT subject, events, last, time, crc FROM subject"
 
 
@@ -58,7 +59,7 @@ class SubjectStore(SubjectFile):
     """The rows in a file, or in memory.
 
     One thread does all but `find` and `newest`, which are for another. In memory, where both share a connection, each
-    holds ``lock`` for a moment at a time.
+    holds ``lock`` for a moment at a time, however many rows there are: the other is the loop of the server.
     """
 
     # -- writing
@@ -184,32 +185,33 @@ class SubjectStore(SubjectFile):
 
         If they are near, that is everywhere. If *wanted* takes more than *few* subjects, it is everything before the
         newest event of these. Raises a `StorageError`.
+
+        In memory others have their turn in between. What these write and take away leaves no place out, and has none
+        end too early: how far rows go is asked first, everything from there on is a place, and a subject that is
+        there all the time is met.
         """
         try:
-            with self.lock:
-                (upto,) = self.writer.execute("SELECT upto FROM covered").fetchone()
-                if self._are_near(wanted, min(end, upto), events):
-                    return EVERYWHERE
-                subjects = matching_subjects(self.writer, wanted, most=few)
-                if subjects is None:
-                    return Places([Place(0, newest_of(self.writer, wanted) + 1), Place(upto, NEVER)])
-                return Places([*places_of(self.writer, subjects), Place(upto, NEVER)], subjects, upto)
+            rows = self._by_pieces()
+            ((upto,),) = rows.read("SELECT upto FROM covered", ())
+            if _are_near(rows, wanted, min(end, upto), events):
+                return EVERYWHERE
+            subjects = matching_subjects(rows, wanted, most=few)
+            if subjects is None:
+                return Places([Place(0, newest_of(rows, wanted) + 1), Place(upto, NEVER)])
+            return Places([*places_of(rows, subjects), Place(upto, NEVER)], subjects, upto)
         except sqlite3.Error as error:
             raise self.as_storage_error(error) from None
 
-    def _are_near(self, wanted: Filter, end: int, events: int) -> bool:
-        """Whether *events* that *wanted* takes lie shortly before *end*, or so many that it won't take long."""
-        if wanted.subjects:
-            return False
-        enough = min(events, MANY_EVENTS)
-        return count_newest(self.writer, wanted, end - NEAR_EVENTS, end, most=enough) == enough
-
-    def count_outside(self, start: bytes, end: bytes) -> int:
-        """How many rows there are but for those from the subject *start* on and before *end*."""
+    def count_outside(self, span: Span) -> int:
+        """How many rows there are but for those in *span*."""
         try:
-            return int(self.writer.execute(_COUNT_OUTSIDE, (start, end)).fetchone()[0])
+            rows = self._by_pieces()
+            return count_subjects(rows, EVERYTHING) - count_subjects(rows, span)
         except sqlite3.Error as error:
             raise self.as_storage_error(error) from None
+
+    def _by_pieces(self) -> PieceReader:
+        return PieceReader(self.writer, self.lock, rows=ROWS_TOGETHER if self.in_memory else None)
 
     def _rows(self, database: sqlite3.Connection, where: str, values: Sequence[object]) -> list[SubjectRow]:
         try:
@@ -218,6 +220,14 @@ class SubjectStore(SubjectFile):
             return [checked(row) for row in found]
         except sqlite3.Error as error:
             raise self.as_storage_error(error) from None
+
+
+def _are_near(rows: PieceReader, wanted: Filter, end: int, events: int) -> bool:
+    """Whether *events* that *wanted* takes lie shortly before *end*, or so many that it won't take long."""
+    if wanted.subjects:
+        return False
+    enough = min(events, MANY_EVENTS)
+    return count_newest(rows, wanted, end - NEAR_EVENTS, end, most=enough) == enough
 
 
 def _row(database: sqlite3.Connection, subject: bytes) -> SubjectRow:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from crc32c import crc32c
 
+from bus.engine.embedded.subjects.piece_reader import PieceReader
 from bus.engine.reading.places import Place
 
 MOST_EVENTS = 8192
@@ -22,6 +23,11 @@ MOST_EVENTS = 8192
 
 FEW_DIGESTS = 256
 """So many are searched for one by one, which is quicker than to look at each digest of a stretch."""
+
+PIECE_STRETCHES = 8
+"""So many are read before others have their turn."""
+
+_SOME = "SELECT * FROM stretch WHERE first >= ? ORDER BY first LIMIT ?"
 
 CREATE_STRETCHES = "CREATE TABLE stretch (first INTEGER PRIMARY KEY, next INTEGER, subjects BLOB, crc INTEGER)"
 
@@ -65,12 +71,11 @@ def add_stretch(database: sqlite3.Connection, later: Stretch) -> None:
     database.execute("INSERT OR REPLACE INTO stretch VALUES (?, ?, ?, ?)", (*later, checksum))
 
 
-def places_of(database: sqlite3.Connection, subjects: Iterable[bytes]) -> list[Place]:
+def places_of(rows: PieceReader, subjects: Iterable[bytes]) -> list[Place]:
     """The stretches in which these *subjects* may have events, those that touch as one, oldest first."""
     digests = set(map(crc32c, subjects))
     found: list[Place] = []
-    for row in database.execute("SELECT * FROM stretch ORDER BY first"):
-        stretch = _checked(row)
+    for stretch in _stretches(rows):
         if not stretch.may_have(digests):
             continue
         if found and found[-1].next == stretch.first:
@@ -78,6 +83,14 @@ def places_of(database: sqlite3.Connection, subjects: Iterable[bytes]) -> list[P
         else:
             found.append(Place(stretch.first, stretch.next))
     return found
+
+
+def _stretches(rows: PieceReader) -> Iterator[Stretch]:
+    """All of them, some at a time; what is added behind the last one meanwhile may be among them."""
+    following = 0
+    while some := [_checked(row) for row in rows.read(_SOME, (following, PIECE_STRETCHES))]:
+        yield from some
+        following = some[-1].first + 1
 
 
 def _checked(row: Sequence[object]) -> Stretch:
