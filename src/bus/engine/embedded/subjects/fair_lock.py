@@ -32,4 +32,5 @@ class FairLock:
         return self._door.locked()
 
     def __repr__(self) -> str:
-        return f"<FairLock, {'held' if self._held.locked() else 'free'}>"
+        awaited = ", awaited" if self.is_awaited else ""
+        return f"<FairLock, {'held' if self._held.locked() else 'free'}{awaited}>"

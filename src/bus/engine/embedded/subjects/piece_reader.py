@@ -32,6 +32,11 @@ class PieceReader:
         self._lock = lock
         self._rows = rows
 
+    @property
+    def reads_at_once(self) -> bool:
+        """Whether there are no pieces, because nobody waits."""
+        return self._rows is None
+
     def read(self, statement: str, values: Sequence[object]) -> Iterable[Any]:
         """What *statement* finds with *values*, as one piece."""
         with self._lock:
