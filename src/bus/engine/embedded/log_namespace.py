@@ -11,6 +11,7 @@ Whoever reads learns of a commit in the same turn of the loop in which its publi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
@@ -358,4 +359,14 @@ class LogNamespace(StoredNamespace):
         """Close the log. Nothing may be under way."""
         self._committer.close()
         self.subjects.close()
+        self.store.close()
+
+    async def discard(self) -> None:
+        """As `close`, for what is to be deleted: less is written, and the loop doesn't wait for it."""
+        self.subjects.stop()
+        await asyncio.to_thread(self._let_go)
+
+    def _let_go(self) -> None:
+        self._committer.close()
+        self.subjects.abandon()
         self.store.close()

@@ -116,7 +116,7 @@ class ServedNamespaces:
         scheduler.close()
         async with self.events.turn:
             with suppress(BusError):  # it can't be closed well, and needn't be
-                namespace.close()
+                await namespace.discard()
         self.compaction.forget(namespace)
         return consumers
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Coroutine
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from bus.engine.embedded.subjects.file import SUBJECTS_FILE
 from bus.engine.embedded.subjects.store import SubjectStore
 from bus.engine.embedded.subjects.table import SubjectTable
-from bus.errors import OverloadedError
+from bus.errors import OverloadedError, StoppingError
 from bus.storage.batch import Batch
 from bus.storage.log import Log
 from bus.storage.segment import SegmentInfo
@@ -140,6 +142,7 @@ class TableAgainstList(RuleBasedStateMachine):
     @rule()
     def crash(self) -> None:
         """Nothing more is written, and what is open is open no more."""
+        self.table.stop()
         self.table.abandon()
         self.run(asyncio.sleep(0))
         self.log.close()
@@ -205,6 +208,7 @@ def test_nothing_is_written_while_some_of_the_log_is_removed(tmp_path: Path) -> 
             looked = asyncio.Event()
             table.when_written(looked.set)
             await looked.wait()
+            table.stop()
             table.abandon()
 
     async def count() -> int:
@@ -244,3 +248,30 @@ def test_what_is_kept_of_a_burst_is_bounded_and_all_of_it_is_counted(tmp_path: P
             table.close()
 
     asyncio.run(run())
+
+
+def test_stopping_waits_for_nothing_that_is_under_way(tmp_path: Path) -> None:
+    """Whoever waited for this write on the loop would wait for the other, which the loop is to end, till it is late."""
+    file = tmp_path / SUBJECTS_FILE
+
+    async def stop(log: Log) -> None:
+        table = SubjectTable("app", log, SubjectStore(file, sync=False), asyncio.get_running_loop())
+        table.open()
+        log.append(batch(log.next, ["app.a"]))
+        table.note(log.read(log.next - 1))
+        with closing(sqlite3.connect(file, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            writing = asyncio.ensure_future(table.written())
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            table.stop()
+            other.execute("ROLLBACK")
+        with pytest.raises(StoppingError):
+            await writing
+        await asyncio.to_thread(table.abandon)
+
+    with Log.open(tmp_path) as log:
+        asyncio.run(stop(log))
+        found = SubjectStore(file, sync=False)
+        assert found.open().upto == log.next
+        found.close()

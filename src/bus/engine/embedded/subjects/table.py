@@ -128,22 +128,23 @@ class SubjectTable:
 
     def close(self) -> None:
         """Write what is left to be written, and close the file."""
-        self._stop()
+        self.stop()
+        self._executor.shutdown(wait=True)
         with suppress(BusError):
             self._write_last()
         self._store.seal()
         self._store.close()
 
-    def abandon(self) -> None:
-        """Close the file as it is; the log will be read from there on."""
-        self._stop()
-        self._store.close()
-
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Begin nothing more, and tell who waits; what is under way goes on."""
         why = StoppingError(f"namespace {self._name} is being closed: try again shortly")
         self._rounds.stop(why)
-        self._executor.shutdown(wait=True)
         self._rounds.tell(why)
+
+    def abandon(self) -> None:
+        """Close the file as it is, once what is under way is done; on any thread, after `stop`."""
+        self._executor.shutdown(wait=True)
+        self._store.close()
 
     def _write_last(self) -> None:
         if self._broken or self._removals.under_way or self._removals.done:
