@@ -37,8 +37,7 @@ jetstream: $(VENV)/dev-ready ## Run the suites of server and client over JetStre
 	$(BIN)/pytest -n auto --jetstream tests/server tests/client
 
 faults: $(VENV)/dev-ready ## Cut the power, kill, fill disks; needs root. FAULTS=short takes minutes, full an hour
-	FAULTS=$(FAULTS) $(BIN)/pytest tests/faults --ignore tests/faults/test_mistakes.py --timeout 900
-	$(BIN)/pytest -n auto tests/faults/test_mistakes.py
+	FAULTS=$(FAULTS) $(BIN)/pytest -n auto --dist worksteal tests/faults --timeout 900
 
 cluster: $(VENV)/dev-ready $(OLDER_NATS) ## Kill, freeze and cut the power of nats-servers under Bus; needs root. FAULTS=short takes minutes
 	FAULTS=$(FAULTS) $(BIN)/pytest tests/cluster --timeout 900
