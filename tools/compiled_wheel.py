@@ -57,7 +57,7 @@ def compile_modules(modules: Iterable[Path], work: Path) -> list[Path]:
     All are one library, in which calls from module to module are direct; what Python imports by name only points there.
     """
     extensions = mypycify(
-        ["--config-file=pyproject.toml", *map(str, modules)],
+        ["--config-file=pyproject.toml", f"--cache-dir={work / 'types'}", *map(str, modules)],
         opt_level=OPTIMIZATION,
         debug_level="0",
         target_dir=str(work / "c"),
