@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from http import HTTPStatus
 from http.client import HTTPConnection
 from pathlib import Path
 from time import monotonic, sleep
@@ -101,18 +102,24 @@ def test_nodes_of_the_manifest_start_and_are_asked_for_what_there_is(tmp_path: P
 
 
 def _wait_for_answer(port: int, path: str) -> int:
-    """The status, as soon as somebody listens."""
+    """The status, asked for again while nobody listens or the node isn't ready, as whoever probes does."""
     deadline = monotonic() + PATIENCE
-    while True:
-        connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status
-        except ConnectionRefusedError:
-            assert monotonic() < deadline
-            sleep(0.02)
-        finally:
-            connection.close()
+    while (status := _ask(port, path)) in (None, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE):
+        assert monotonic() < deadline, f"{path}: {status}"
+        sleep(0.02)
+    return status
+
+
+def _ask(port: int, path: str) -> int | None:
+    """The status, None if nobody listens."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except ConnectionRefusedError:
+        return None
+    finally:
+        connection.close()
 
 
 @needs_systemd
