@@ -27,14 +27,6 @@ def read_to_end(connection: socket.socket) -> bytes:
     return received
 
 
-def say_goodbye(connection: ssl.SSLSocket) -> None:
-    """Say that nothing more will come, without waiting for the other side to say the same."""
-    connection.settimeout(0)
-    with suppress(ssl.SSLWantReadError):
-        connection.unwrap()
-    connection.settimeout(PATIENCE)
-
-
 class BareTls:
     """The client's end of TLS on *connection*, whose handshake is done; it sends at most *piece* bytes at once."""
 
@@ -62,6 +54,12 @@ class BareTls:
     def send(self, data: bytes) -> None:
         self._connection.sendall(self.encrypt(data))
 
+    def say_goodbye(self) -> None:
+        """Say that nothing more will come, without a look at what the other side says."""
+        with suppress(ssl.SSLWantReadError):
+            self._tls.unwrap()
+        self._flush()
+
     def encrypt(self, data: bytes) -> bytes:
         """*data* as it would be sent."""
         self._tls.write(data)
@@ -75,6 +73,8 @@ class BareTls:
                 piece = self._tls.read(65536)
             except ssl.SSLWantReadError:
                 self._incoming.write(self._connection.recv(self._piece))
+            except ssl.SSLZeroReturnError:  # both have said goodbye
+                return plain
             else:
                 if not piece:
                     return plain

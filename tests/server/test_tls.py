@@ -13,7 +13,7 @@ import pytest
 from bus.wire import NDJSON, SSE
 from tests.authority import Authority
 from tests.conftest import StartServer
-from tests.server.bare_tls import BareTls, connect_in_the_clear, read_to_end, say_goodbye
+from tests.server.bare_tls import BareTls, connect_in_the_clear, read_to_end
 from tests.server.support import dial, draft, metric, publish, read, refusal, stored, target, with_limits
 from tests.support import PATIENCE, ServerProcess, connect, raw, request, subscribe
 
@@ -137,14 +137,14 @@ def test_a_record_that_was_tampered_with_ends_the_connection(secure: ServerProce
 # -- the end
 
 
-def test_a_client_that_is_done_sending_gets_its_answers(secure: ServerProcess) -> None:
+def test_a_client_that_is_done_sending_gets_its_answers(secure: ServerProcess, authority: Authority) -> None:
     """TLS 1.3 ends one direction at a time (RFC 8446, section 6.1)."""
     body = draft("app.halves")
-    with connect(secure.port) as connection:
-        assert isinstance(connection, ssl.SSLSocket)
-        connection.sendall((POST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)) * 3)
-        say_goodbye(connection)
-        assert read_to_end(connection).count(b"HTTP/1.1 202 ") == 3
+    with connect_in_the_clear(secure.port) as connection:
+        tls = BareTls(connection, authority.client_context())
+        tls.send((POST + b"Content-Length: %d\r\n\r\n%b" % (len(body), body)) * 3)
+        tls.say_goodbye()
+        assert tls.rest().count(b"HTTP/1.1 202 ") == 3
 
 
 def test_a_client_that_hangs_up_without_goodbye_gets_its_answers(secure: ServerProcess, authority: Authority) -> None:
