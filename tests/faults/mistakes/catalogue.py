@@ -345,7 +345,7 @@ MISTAKES = (
         "retention looks at no consumer",
         "engine/embedded/retention.py",
         (("needed = self._durable.oldest_needed(namespace.name)", "needed: int | None = None"),),
-        (CONSUMERS,),
+        (f"{RETAINED}::test_nothing_is_let_go_of_that_a_durable_consumer_needs", CONSUMERS),
     ),
     Mistake(
         "two servers can have one directory",
