@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
+import time
 from asyncio import Handle
 from collections.abc import Callable, Iterator
 from contextvars import Context
+from pathlib import Path
 
 import pytest
 
-from bus.server.http.busy_poll import TRIED_AGAIN, WORTH, BusyPoll
+from bus.server.http.busy_poll import TRIED_AGAIN, WORTH, BusyPoll, PolledConnection
 from tests.conftest import StartServer
 from tests.engine.support import ManualLoop
+from tests.server.in_process import Counting, Transport
 from tests.server.support import stored
-from tests.support import subscribe
+from tests.support import ServerProcess, subscribe
 
 SECONDS = 0.0001
 
@@ -105,11 +109,45 @@ def test_what_pays_again_is_done_again(loop: Watched, poll: BusyPoll) -> None:
     assert all(look_in_vain(loop, poll) for _ in range(WORTH))
 
 
+@pytest.fixture
+def connection(loop: Watched, poll: BusyPoll) -> PolledConnection:
+    made = PolledConnection(Counting(loop), loop, poll)
+    made.connection_made(Transport())
+    return made
+
+
+def test_a_connection_tells_what_comes(loop: Watched, connection: PolledConnection) -> None:
+    connection.data_received(b"POST / HTTP/1.1\r\n")
+    assert looks(loop)
+
+
+@pytest.mark.parametrize(
+    "go_out", [PolledConnection.flush, lambda connection: connection.pipe()([b"event"])], ids=["answers", "deliveries"]
+)
+def test_a_connection_tells_what_goes_out(
+    loop: Watched, poll: BusyPoll, connection: PolledConnection, go_out: Callable[[PolledConnection], None]
+) -> None:
+    poll.came()
+    loop.now += SECONDS * 0.9
+    go_out(connection)
+    loop.now += SECONDS * 0.9
+    assert looks(loop)
+
+
 @pytest.mark.over_tls
-def test_a_server_that_polls_serves_as_any_other(start_server: StartServer) -> None:
-    server = start_server(env={"BUS_BUSY_POLL": "1ms"})
+def test_a_server_that_polls_stays_awake_and_serves_as_any_other(start_server: StartServer) -> None:
+    server = start_server(env={"BUS_BUSY_POLL": "1m"})
     stored(server, "app.a")
     with subscribe(server, "app.>", start="oldest") as stream:
         stored(server, "app.b")
         assert len(stream.take(2)) == 2
+        enough = processor_time(server) + 0.3
+        while processor_time(server) < enough:
+            time.sleep(0.01)
     assert server.stop() == 0
+
+
+def processor_time(server: ServerProcess) -> float:
+    """Seconds of a processor that *server* has used (proc(5), stat)."""
+    fields = Path(f"/proc/{server.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
