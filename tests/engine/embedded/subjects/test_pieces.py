@@ -16,8 +16,8 @@ from bus.engine.embedded.subjects import store as subjects_store
 from bus.engine.embedded.subjects import stretches
 from bus.engine.embedded.subjects.changes import Changes
 from bus.engine.embedded.subjects.fair_lock import FairLock
-from bus.engine.embedded.subjects.looks import count_newest, matching_subjects, newest_of
 from bus.engine.embedded.subjects.piece_reader import PieceReader
+from bus.engine.embedded.subjects.queries import count_newest, matching_subjects, newest_of
 from bus.engine.embedded.subjects.rows import Covered
 from bus.engine.embedded.subjects.span import Span
 from bus.engine.embedded.subjects.store import SubjectStore

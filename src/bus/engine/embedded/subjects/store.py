@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from bus.engine.embedded.subjects.changes import Changes
 from bus.engine.embedded.subjects.file import SubjectFile
-from bus.engine.embedded.subjects.looks import count_newest, count_subjects, matching_subjects, newest_of
 from bus.engine.embedded.subjects.piece_reader import ROWS_TOGETHER, PieceReader
+from bus.engine.embedded.subjects.queries import count_newest, count_subjects, matching_subjects, newest_of
 from bus.engine.embedded.subjects.rows import Covered, SubjectRow, checked, stored
 from bus.engine.embedded.subjects.span import EVERYTHING, Span, as_glob
 from bus.engine.embedded.subjects.stretches import Stretch, add_stretch, places_of

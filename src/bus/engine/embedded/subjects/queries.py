@@ -1,4 +1,4 @@
-"""Looks at the rows that patterns may take, and what these say together: piece by piece, so others have their turn."""
+"""Queries of the rows that patterns may take, and of what these say: piece by piece, so others have their turn."""
 
 from __future__ import annotations
 
