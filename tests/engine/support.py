@@ -176,6 +176,7 @@ def batch(
     which = narrow([numbers[subject.encode()] for subject in subjects], len(names))
     return Batch(
         first,
+        first + len(frames),
         time,
         b"".join(frames),
         array("I", map(len, frames)),

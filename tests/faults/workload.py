@@ -32,7 +32,8 @@ def batch_of(first: int, count: int) -> Batch:
     """A batch of *count* events; the ids of some don't carry their index, and some have keys."""
     frames = [frame_of(index) for index in range(first, first + count)]
     client_ids = ((first * 7919, first),) if first % 3 == 0 else ()
-    return Batch(first, first, b"".join(frames), array("I", map(len, frames)), (b"app.a",), b"", count > 1, client_ids)
+    lengths = array("I", map(len, frames))
+    return Batch(first, first + count, first, b"".join(frames), lengths, (b"app.a",), b"", count > 1, client_ids)
 
 
 def append(log: Log, *counts: int) -> None:

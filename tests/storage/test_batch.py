@@ -113,7 +113,7 @@ def test_what_expires_costs_nothing_where_nothing_does_and_is_passed_over_by_who
 def test_a_batch_has_one_to_65535_subjects(count: int) -> None:
     names = tuple(b"%d" % number for number in range(count))
     which = array("H", [0] * max(count, 1))
-    batch = Batch(1, 0, bytes(len(which)), array("I", [1] * len(which)), names, which, False)
+    batch = Batch(1, 1 + len(which), 0, bytes(len(which)), array("I", [1] * len(which)), names, which, False)
     with pytest.raises(ValueError, match=f"a batch of {count} subjects can't be stored"):
         PLAIN.encode(batch, offset=0, synced=0)
 

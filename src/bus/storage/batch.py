@@ -24,6 +24,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
 
     Parameters:
         first: index of the first event; indexes count 1, 2, 3 … over the whole log without holes.
+        next: index of the event after the last.
         time: nanoseconds since the epoch, the latest time of any event up to this batch.
         frames: the events as they go out, one after the other.
         lengths: the length of each frame in bytes, as ``array("I")``.
@@ -38,6 +39,7 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     """
 
     first: int
+    next: int
     time: int
     frames: bytes
     lengths: array[int]
@@ -51,17 +53,12 @@ class Batch(msgspec.Struct, frozen=True, gc=False):
     @property
     def count(self) -> int:
         """How many events."""
-        return len(self.lengths)
+        return self.next - self.first
 
     @property
     def last(self) -> int:
         """Index of the last event."""
-        return self.first + len(self.lengths) - 1
-
-    @property
-    def next(self) -> int:
-        """Index of the event after the last."""
-        return self.first + len(self.lengths)
+        return self.next - 1
 
     def offsets(self) -> list[int]:
         """Where each frame begins in ``frames``, and as the last number where they end."""
@@ -101,4 +98,4 @@ def narrow(which: Iterable[int], subjects: int) -> bytes | array[int]:
 
 def run(first: int, time: int, count: int) -> Batch:
     """*count* deleted events from the index *first* on."""
-    return Batch(first, time, b"", array("I", bytes(4 * count)), (NO_SUBJECT,), b"", keyed=False)
+    return Batch(first, first + count, time, b"", array("I", bytes(4 * count)), (NO_SUBJECT,), b"", keyed=False)

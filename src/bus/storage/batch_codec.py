@@ -197,7 +197,7 @@ class BatchCodec:
                     lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, client_ids)
                     expires = array("q", plain[start + table - 8 * count : start + table]) if flags & EXPIRING else ()
                     keyed, core = flags & KEYED != 0, flags & CORE != 0
-                    batches.append(Batch(first, time, frames, lengths, names, which, keyed, pairs, expires, core))
+                    batches.append(Batch(first, expected, time, frames, lengths, names, which, keyed, pairs, expires, core))
                 if len(batches) == most:
                     break
             at = end

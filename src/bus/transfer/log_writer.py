@@ -85,6 +85,7 @@ class LogWriter:
         latest = parse_time(max([event.created_at or "" for event in events]))
         batch = Batch(
             first=self.log.next,
+            next=self.log.next + len(events),
             time=max(self.log.time, min(latest, now)),
             frames=b"".join(self._frames),
             lengths=array("I", map(len, self._frames)),
@@ -173,6 +174,7 @@ def _join(batches: Sequence[Batch]) -> Batch:
         which += map(numbers.__getitem__, batch.which) if batch.which else numbers * batch.count
     return Batch(
         first=batches[0].first,
+        next=batches[-1].next,
         time=batches[-1].time,
         frames=b"".join([batch.frames for batch in batches]),
         lengths=array("I", b"".join([batch.lengths.tobytes() for batch in batches])),

@@ -91,7 +91,7 @@ def test_what_a_batch_says_of_its_fields_is_believed() -> None:
     """Else each piece of a replay is searched for fields that old clients don't know."""
     young = encode_frame("e_1", b"app.a", b"1", "2026-01-31T12:00:00Z", 1, encode_extra(headers={"a": "b"}))
     for core, data in ((True, young * 2), (False, join_frames([young] * 2, Format.CORE))):
-        found = Batch(1, 0, young * 2, array("I", [len(young)] * 2), (b"app.a",), b"", keyed=False, core=core)
+        found = Batch(1, 3, 0, young * 2, array("I", [len(young)] * 2), (b"app.a",), b"", keyed=False, core=core)
         assert filtering.select(found, [True], Format.CORE, start=1, now=NOW).data == data
 
 

@@ -11,7 +11,7 @@ from bus.storage.batch import Batch
 def batch(first: int, count: int) -> Batch:
     frames = [b"event %d\n" % index for index in range(first, first + count)]
     return Batch(
-        first=first, time=0, frames=b"".join(frames), lengths=array("I", map(len, frames)),
+        first=first, next=first + count, time=0, frames=b"".join(frames), lengths=array("I", map(len, frames)),
         subjects=(b"app.a",), which=b"", keyed=False,
     )  # fmt: skip
 

@@ -125,6 +125,7 @@ class BatchBuilder:
         subjects = tuple(dict.fromkeys(self._subjects))
         return Batch(
             first=self.first,
+            next=self.next,
             time=self.time,
             frames=b"".join(self.frames),
             lengths=array("I", map(len, self.frames)),

@@ -103,6 +103,7 @@ def batch_of(messages: Sequence[Stored], make_id: Callable[[int], str]) -> Batch
     may_expire = any(event.expires != NEVER for event in events)
     batch = Batch(
         first=first,
+        next=first + len(events),
         time=max(event.time for event in events),
         frames=b"".join(event.frame for event in events),
         lengths=array("I", [len(event.frame) for event in events]),
