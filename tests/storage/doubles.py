@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bus.storage import File, FileSystem
+from bus.storage.files import FileState
 from bus.storage.files import Bytes
 
 Act = Callable[[], None]
@@ -53,8 +54,8 @@ class FaultyFile:
     def size(self) -> int:
         return self.file.size()
 
-    def has_name(self) -> bool:
-        return self.file.has_name()
+    def state(self) -> FileState:
+        return self.file.state()
 
     def close(self) -> None:
         self.file.close()

@@ -29,6 +29,9 @@ _ZEROS = memoryview(bytes(256 * 1024))
 _EDGE = 16
 """Bytes at either end of a batch that are read back. None are all zeros: a batch begins with its magic and checksum."""
 
+_SHORT = 4096
+"""Bytes of a batch that is read back whole: that takes no longer than to read an edge, and there are two."""
+
 
 class ActiveSegment(Segment):
     """The segment that is appended to.
@@ -37,7 +40,7 @@ class ActiveSegment(Segment):
         synced: everything before this offset is durable.
     """
 
-    __slots__ = ("_edges", "_index", "_size", "synced")
+    __slots__ = ("_index", "_size", "_written", "synced")
 
     def __init__(
         self, path: Path, header: Header, file: File, codec: BatchCodec, index: GrowingIndex, extent: Extent
@@ -45,7 +48,7 @@ class ActiveSegment(Segment):
         super().__init__(path, header, file, codec, index, extent)
         self._index = index
         self._size = extent.end
-        self._edges: tuple[tuple[int, bytes], ...] = ()
+        self._written: tuple[tuple[int, bytes], ...] = ()
         self.synced = extent.end
 
     @classmethod
@@ -68,7 +71,10 @@ class ActiveSegment(Segment):
         end = offset + len(data)
         self.file.write(offset, data)
         self._size = max(self._size, end)
-        self._edges = ((offset, data[:_EDGE]), (end - _EDGE, data[-_EDGE:]))
+        if len(data) <= _SHORT:
+            self._written = ((offset, data),)
+        else:
+            self._written = ((offset, data[:_EDGE]), (end - _EDGE, data[-_EDGE:]))
         self._index.add(batch, offset=offset)
         if batch.client_ids:
             self._index.add_client_ids(batch.client_ids)
@@ -85,14 +91,16 @@ class ActiveSegment(Segment):
         self._check()
         if preallocate and self._size == self.tail.end:
             self._preallocate()
-        self._flush()
+        self.file.sync()
+        self.synced = self.tail.end
 
     def seal(self) -> None:
         """Makes everything durable, and the file end with it: nothing more is appended."""
         if self._size > self.tail.end or self.synced < self.tail.end:
             self._check()
             self.trim()
-            self._flush()
+            self.file.sync()
+            self.synced = self.tail.end
 
     def write_sidecar(self, files: FileSystem) -> None:
         """Writes the sidecar that vouches for everything up to here, which must be sealed."""
@@ -105,12 +113,12 @@ class ActiveSegment(Segment):
         One that was removed meanwhile would take the events with it. A write that was claimed and not done leaves the
         file too short, or zeros at an end of the last batch.
         """
-        if not self.file.has_name():
+        state = self.file.state()
+        if not state.has_name:
             raise OSError(errno.ENOENT, f"{self.path} was removed while it was written to")
-        size = self.file.size()
-        if size != self._size:
-            raise OSError(errno.EIO, f"{self.path} has {size} bytes where {self._size} were written")
-        for offset, written in self._edges:
+        if state.size != self._size:
+            raise OSError(errno.EIO, f"{self.path} has {state.size} bytes where {self._size} were written")
+        for offset, written in self._written:
             if self.file.read(offset, len(written)) != written:
                 raise OSError(errno.EIO, f"{self.path} has other bytes at {offset} than were written")
 
@@ -128,7 +136,3 @@ class ActiveSegment(Segment):
             self.trim()
         else:
             self._size += len(zeros)
-
-    def _flush(self) -> None:
-        self.file.sync()
-        self.synced = self.tail.end

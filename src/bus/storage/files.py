@@ -19,7 +19,7 @@ import errno
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from bus.storage.regular_files import open_regular
 
@@ -27,6 +27,18 @@ Bytes = bytes | bytearray | memoryview
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The errors of a write that finds no room."""
+
+
+class FileState(NamedTuple):
+    """A file at some time.
+
+    Parameters:
+        size: its size in bytes.
+        has_name: whether a directory still lists it: what is written to one that was removed is lost.
+    """
+
+    size: int
+    has_name: bool
 
 
 class File(Protocol):
@@ -52,8 +64,8 @@ class File(Protocol):
         """The size in bytes."""
         ...
 
-    def has_name(self) -> bool:
-        """Whether a directory still lists the file: what is written to one that was removed is lost."""
+    def state(self) -> FileState:
+        """What there is of it now."""
         ...
 
     def close(self) -> None:
@@ -131,8 +143,9 @@ class DiskFile:
     def size(self) -> int:
         return os.fstat(self._fd).st_size
 
-    def has_name(self) -> bool:
-        return os.fstat(self._fd).st_nlink > 0
+    def state(self) -> FileState:
+        found = os.fstat(self._fd)
+        return FileState(found.st_size, found.st_nlink > 0)
 
     def close(self) -> None:
         fd, self._fd = self._fd, -1

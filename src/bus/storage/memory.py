@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bus.storage.files import Bytes, File
+from bus.storage.files import Bytes, File, FileState
 
 
 class MemoryFile:
@@ -33,8 +33,8 @@ class MemoryFile:
     def size(self) -> int:
         return len(self.data)
 
-    def has_name(self) -> bool:
-        return True
+    def state(self) -> FileState:
+        return FileState(len(self.data), has_name=True)
 
     def close(self) -> None:
         pass

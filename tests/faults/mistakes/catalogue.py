@@ -70,7 +70,7 @@ MISTAKES = (
     Mistake(
         "a file that was removed is synced all the same",
         "storage/active_segment.py",
-        (("if not self.file.has_name():", "if False:"),),
+        (("if not state.has_name:", "if False:"),),
         (DIRECTORY,),
     ),
     Mistake(
@@ -145,7 +145,7 @@ MISTAKES = (
     Mistake(
         "the answer comes before the sync",
         "engine/embedded/group_commit.py",
-        (("sync=self._interval is None)", "sync=False)"),),
+        (("_append(self._store, batches, sync=True)", "_append(self._store, batches, sync=False)"),),
         (ORDER,),
     ),
     Mistake(
@@ -204,8 +204,8 @@ MISTAKES = (
         "storage/active_segment.py",
         (
             (
-                "            self._preallocate()\n        self._flush()\n",
-                "            self._flush()\n            return self._preallocate()\n        self._flush()\n",
+                "            self._preallocate()\n        self.file.sync()\n",
+                "            self.file.sync()\n            return self._preallocate()\n        self.file.sync()\n",
             ),
         ),
         (ORDER,),
@@ -225,13 +225,13 @@ MISTAKES = (
     Mistake(
         "a sync doesn't look at the size",
         "storage/active_segment.py",
-        (("        if size != self._size:\n", "        if False:\n"),),
+        (("        if state.size != self._size:\n", "        if False:\n"),),
         (f"{PREALLOCATION}::test_a_file_that_somebody_else_cuts_is_noticed",),
     ),
     Mistake(
         "a segment is closed with its zeros",
         "storage/active_segment.py",
-        (("            self.trim()\n            self._flush()\n", "            self._flush()\n"),),
+        (("            self.trim()\n            self.file.sync()\n", "            self.file.sync()\n"),),
         (DURABILITY,),
     ),
     Mistake(
@@ -239,8 +239,8 @@ MISTAKES = (
         "storage/active_segment.py",
         (
             (
-                "            self.trim()\n            self._flush()\n",
-                "            self._flush()\n            self.trim()\n",
+                "            self.trim()\n            self.file.sync()\n",
+                "            self.file.sync()\n            self.trim()\n",
             ),
         ),
         (DURABILITY,),
@@ -678,7 +678,7 @@ MISTAKES = (
     Mistake(
         "the loop commits while the thread works on the log",
         "engine/embedded/group_commit.py",
-        (("self._speed.is_fast and self.is_idle and", "self._speed.is_fast and"),),
+        (("self._speed.is_fast and self.is_idle:", "self._speed.is_fast:"),),
         ("tests/engine/embedded/test_adaptive_committer.py::test_while_the_thread_works_on_the_log_nobody_else_does",),
     ),
     Mistake(

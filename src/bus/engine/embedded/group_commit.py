@@ -195,14 +195,14 @@ class AdaptiveCommitter(ThreadCommitter):
         super().__init__(store, loop, interval=None)
 
     def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
-        if self._speed.is_fast and self.is_idle and _is_small(batches):
+        if _is_small(batches) and self._speed.is_fast and self.is_idle:
             committed(*self._append(batches))
         else:
             super().commit(batches, committed)
 
     def _append(self, batches: Sequence[Batch]) -> tuple[int, StorageError | None]:
         started = self._clock()
-        outcome = super()._append(batches)
+        outcome = _append(self._store, batches, sync=True)
         if _is_small(batches):
             self._speed.note(self._clock() - started)
         return outcome
