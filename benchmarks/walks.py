@@ -4,8 +4,9 @@
     files       distinct files they stand in
     returns     calls that lead back into a file that was left before
 
-A short way is one that a reader can follow. Each is walked before it is recorded, so that imports and caches don't
-count; then every call is, in this process, on the loop's thread and on those that it starts.
+A short way is one that a reader can follow. Each is walked before it is recorded, so that imports, caches and what
+the server learns of its disk don't count; then every call is, in this process, on the loop's thread and on those that
+it starts.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from bus.config import Settings
 from bus.server.run import serve
 
 SOURCES = f"{Path(bus.__file__).parent}/"
+WALKED_BEFORE = 32
+"""Walks until the server is as it is when it has run for a while."""
+
 EVENT = b'{"subject":"app.users.created","payload":{"name":"Alice"}}'
 _LISTENING = re.compile(r"^listening on http://127\.0\.0\.1:(\d+) ")
 
@@ -157,7 +161,7 @@ async def _walk_publish(recorder: Recorder, port: int) -> Walk:
     reader, sender = await _Connection.open(port), await _Connection.open(port)
     reader.send("GET", "/?subject=app.users.*")
     await reader.until(b"event: open\n")
-    for _ in range(3):
+    for _ in range(WALKED_BEFORE + 1):
         with recorder.recording() as walk:
             sender.send("POST", "/", EVENT)
             await asyncio.gather(sender.until(b"\r\n\r\n"), reader.event())

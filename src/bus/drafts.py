@@ -16,6 +16,7 @@ from bus.suggest import suggest
 
 T = TypeVar("T")
 
+_ARRAY: Final = re.compile(rb"[ \t\r\n]*\[")
 _LONE_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 _UNKNOWN_FIELD: Final = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\[(\d+)\]`)?", re.DOTALL)
 
@@ -39,6 +40,11 @@ _received_decoder: Final = msgspec.json.Decoder(_Received)
 _raw_decoder: Final = msgspec.json.Decoder(msgspec.Raw)
 _drafts_decoder: Final = msgspec.json.Decoder(list[Draft])
 _received_batch_decoder: Final = msgspec.json.Decoder(list[_Received])
+
+
+def decode_events(body: bytes) -> list[Draft]:
+    """Read one event, or an array of events. Raises `InvalidEventError` saying what is wrong with it."""
+    return [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
 
 
 def decode_draft(body: bytes) -> Draft:

@@ -14,6 +14,8 @@ from tests.support import ServerProcess, request, subscribe
 
 ENGINE = "bus.engine.embedded.engine:EmbeddedEngine."
 NAMESPACE = "bus.engine.namespace:Namespace."
+BATCH = "bus.engine.embedded.batch_builder:BatchBuilder."
+ACCEPTING = "bus.server.api.publish:Accepting."
 LINE = "a mistake of the server's; its log has the details"
 HOSTED = b" HTTP/1.1\r\nHost: bus\r\n"
 
@@ -81,9 +83,9 @@ def test_the_lines_of_an_upload_are_answered(broken: Any) -> None:
 @pytest.mark.parametrize(
     "place",
     [
-        NAMESPACE + "_publish_stored",
+        ACCEPTING + "stored",
         "bus.engine.embedded.duplicates:Duplicates.store",
-        "bus.engine.embedded.batch_builder:BatchBuilder.build",
+        BATCH + "build",
         "bus.storage.log:Log.append",
         "bus.server.http.responder:Responder.respond",
     ],
@@ -105,7 +107,7 @@ def test_publishers_of_a_commit_that_fails_are_told(start_server: StartServer, p
 
 
 def test_what_was_stored_is_delivered_although_its_publisher_can_not_be_told(broken: Any) -> None:
-    server = broken(NAMESPACE + "_publish_stored")
+    server = broken(ACCEPTING + "stored")
     with subscribe(server, "app.>") as stream:
         for index in (1, 2):
             assert publish(server, "app.a", key=str(index)).status == 500

@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bus.storage import File, FileSystem
-from bus.storage.files import FileState
-from bus.storage.files import Bytes
+from bus.storage.files import Bytes, FileState
 
 Act = Callable[[], None]
 Lie = Callable[[File, int, bytes], None]

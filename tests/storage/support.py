@@ -76,9 +76,8 @@ def make_batch(
         which = bytes(numbers) if len(distinct) <= 256 else array("H", numbers)
     lengths = array("I", map(len, frames))
     ends = array("q", expires) if expires else ()
-    return Batch(
-        first, first + len(frames), time, b"".join(frames), lengths, distinct, which, keyed, tuple(client_ids), ends, core
-    )
+    end = first + len(frames)
+    return Batch(first, end, time, b"".join(frames), lengths, distinct, which, keyed, tuple(client_ids), ends, core)
 
 
 def fill(log: Log, count: int, *, events: int = 1, size: int = 40, sync: bool = True) -> list[Batch]:

@@ -25,8 +25,7 @@ from typing import Final
 import msgspec
 
 from bus.engine.base import Gap, Replied, Sink, Subscribe
-from bus.engine.checked_draft import CheckedDraft
-from bus.engine.draft_checks import check_draft
+from bus.engine.checked_draft import CheckedDraft, check_draft
 from bus.engine.guard import as_bus_error
 from bus.errors import BusError, InvalidEventError, InvalidParameterError, OverloadedError
 from bus.event import Draft, Receipt, id_maker, index_in, new_consumer_id

@@ -173,7 +173,8 @@ class Namespace(ABC):
         try:
             if before:
                 before()
-            self._publish_stored(batches, waiting)
+            for publishers in waiting:
+                publishers.answer()
         except Exception as error:
             told = as_bus_error(error, f"answering the publishers of namespace {self.name}")
             for publishers in waiting:
@@ -191,10 +192,6 @@ class Namespace(ABC):
             self.live.deliver(batches)
         except Exception as error:
             as_bus_error(error, f"delivering what is new in namespace {self.name}")
-
-    def _publish_stored(self, batches: Sequence[Batch], waiting: Sequence[Publishers]) -> None:
-        for publishers in waiting:
-            publishers.answer()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} [{self.first}, {self.next}) {len(self.live)} subscribers>"

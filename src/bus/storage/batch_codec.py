@@ -133,9 +133,10 @@ class BatchCodec:
             body = encrypted_size(body, self.block_size)
         if body > MAX_BODY:
             raise ValueError(f"a batch of {body} bytes is too large, cut it into smaller ones")
+        flags = (KEYED if batch.keyed else 0) | (EXPIRING if batch.expires else 0) | (CORE if batch.core else 0)
         fields = _FIELDS.pack(
             body, len(table), len(batch.lengths), len(batch.client_ids), batch.first, batch.time, synced,
-            len(batch.subjects), RUN if is_run else _flags(batch),
+            len(batch.subjects), RUN if is_run else flags,
         )  # fmt: skip
         if self.cipher:
             context = digest(self.salt + fields)
@@ -196,8 +197,10 @@ class BatchCodec:
                     frames = plain[start + table : stop]
                     lengths, names, which, pairs = _unpack_table(plain, start, count, subjects, client_ids)
                     expires = array("q", plain[start + table - 8 * count : start + table]) if flags & EXPIRING else ()
-                    keyed, core = flags & KEYED != 0, flags & CORE != 0
-                    batches.append(Batch(first, expected, time, frames, lengths, names, which, keyed, pairs, expires, core))
+                    batches.append(Batch(
+                        first, expected, time, frames, lengths, names, which, flags & KEYED != 0, pairs, expires,
+                        flags & CORE != 0,
+                    ))  # fmt: skip
                 if len(batches) == most:
                     break
             at = end
@@ -233,10 +236,6 @@ def read_batch_head(chunk: bytes | memoryview, at: int = 0) -> BatchHead | None:
         return None
     head = BatchHead._make(_unpack(chunk, at))
     return head if head.magic == MAGIC and head.events and (head.flags & RUN or head.table >= 4 * head.events) else None
-
-
-def _flags(batch: Batch) -> int:
-    return (KEYED if batch.keyed else 0) | (EXPIRING if batch.expires else 0) | (CORE if batch.core else 0)
 
 
 _Table = tuple["array[int]", tuple[bytes, ...], "bytes | array[int]", tuple[tuple[int, int], ...]]

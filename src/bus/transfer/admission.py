@@ -19,7 +19,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bus.drafts import check_response_subject, decode_as
-from bus.engine.draft_checks import check_draft
+from bus.engine.checked_draft import check_draft
 from bus.errors import BusError, InvalidEventError
 from bus.event import NO_TIME, Dead, Draft, check_headers, check_id, check_label, expiry
 from bus.payload import SHORT, check_payload, has_many_brackets, may_overflow

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.engine.checked_draft import CheckedDraft
-from bus.engine.draft_checks import check_draft
+from bus.engine.checked_draft import CheckedDraft, check_draft
 from bus.engine.embedded.batch_builder import BatchBuilder
 from bus.errors import BusError
 from bus.event import Draft, Receipt, id_maker, index_in

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bus.engine.draft_checks import check_draft
+from bus.engine.checked_draft import check_draft
 from bus.engine.jetstream.message import Stored, batch_of, decode_event, encode_event, message_id
 from bus.engine.jetstream.naming import Naming
 from bus.errors import ConfigError

@@ -66,7 +66,7 @@ def select(
         return Selected(b"", 0, end)
     if batch.core and form is Format.CORE:
         form = Format.SSE
-    whole = all(taken) and not batch.has_expired(now)
+    whole = all(taken) and not (batch.expires and batch.has_expired(now))
     if whole and (limit is None or limit >= end - start):
         region = _region(batch, max(start, batch.first), end)
         if form is Format.NDJSON:
@@ -81,7 +81,7 @@ def select(
 def _region(batch: Batch, start: int, end: int) -> Selected:
     """All frames from index *start* up to *end*, in one piece."""
     if start == batch.first and end == batch.next:
-        return Selected(batch.frames, batch.count, end)
+        return Selected(batch.frames, end - start, end)
     offsets = batch.offsets()
     return Selected(batch.frames[offsets[start - batch.first] : offsets[end - batch.first]], end - start, end)
 

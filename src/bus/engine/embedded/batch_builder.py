@@ -123,9 +123,10 @@ class BatchBuilder:
     def build(self) -> Batch:
         """The finished batch."""
         subjects = tuple(dict.fromkeys(self._subjects))
+        end = self.first + len(self.frames)
         return Batch(
             first=self.first,
-            next=self.next,
+            next=end,
             time=self.time,
             frames=b"".join(self.frames),
             lengths=array("I", map(len, self.frames)),
@@ -133,7 +134,7 @@ class BatchBuilder:
             which=self._which(subjects) if len(subjects) > 1 else b"",
             keyed=bool(self.claimed),
             client_ids=tuple(self.client_ids),
-            expires=dense_expiries(self._expires, self.first, self.next) if self._expires else (),
+            expires=dense_expiries(self._expires, self.first, end) if self._expires else (),
             core=self._core,
         )
 

@@ -24,10 +24,10 @@ from bus.engine.base import (
     Subscribe,
     unknown_namespace,
 )
+from bus.engine.checked_draft import check_batch
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.consumer import Consumer
 from bus.engine.consumer.delivery import GivenUp
-from bus.engine.draft_checks import check_batch
 from bus.engine.embedded.compaction.compaction import Compaction
 from bus.engine.embedded.consumers.consumer_admin import DurableAdmin
 from bus.engine.embedded.consumers.consumer_needs import ConsumerNeeds

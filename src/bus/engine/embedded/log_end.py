@@ -14,8 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bus.engine.base import Expected
-from bus.engine.checked_draft import CheckedDraft
-from bus.engine.draft_checks import only_subject
+from bus.engine.checked_draft import CheckedDraft, only_subject
 from bus.engine.embedded.batch_builder import BatchBuilder
 from bus.engine.embedded.subjects.table import SubjectTable
 from bus.errors import WrongIndexError

@@ -19,8 +19,7 @@ from functools import partial
 from operator import attrgetter
 
 from bus.engine.base import Expected, Publisher
-from bus.engine.checked_draft import CheckedDraft, Key
-from bus.engine.draft_checks import check_draft
+from bus.engine.checked_draft import CheckedDraft, Key, check_draft
 from bus.engine.embedded.batch_builder import BATCH_BYTES, BATCH_EVENTS, BatchBuilder, apologise
 from bus.engine.embedded.commit_times import CommitTimes
 from bus.engine.embedded.duplicates import Duplicates
@@ -67,8 +66,8 @@ class LogNamespace(StoredNamespace):
 
     __slots__ = (
         "_broken", "_committer", "_committing", "_compact", "_duplicates", "_ending", "_ends", "_gathered_bytes",
-        "_gathering", "_make_id", "_on_idle", "_parked", "_quota", "_scheduled", "_time", "_times", "_window",
-        "compacted_bytes", "compactions", "durability", "is_volatile",
+        "_gathered_publishers", "_gathering", "_make_id", "_on_idle", "_parked", "_quota", "_scheduled", "_time",
+        "_times", "_window", "compacted_bytes", "compactions", "durability", "is_volatile",
     )  # fmt: skip
 
     def __init__(
@@ -96,7 +95,7 @@ class LogNamespace(StoredNamespace):
         self._quota = Quota(name, store, quota, gathered=GATHERED_BYTES)
         self._make_id = id_maker()
         self._gathering: list[BatchBuilder] = []
-        self._gathered_bytes = 0
+        self._gathered_bytes = self._gathered_publishers = 0
         self._committing: list[BatchBuilder] = []
         self._scheduled = False
         self._window = GatherWindow(committer.patience)
@@ -244,6 +243,7 @@ class LogNamespace(StoredNamespace):
         if not gathering or gathering[-1].size >= BATCH_BYTES:
             gathering.append(self._begin_batch(now))
         self._gathered_bytes += gathering[-1].add(events, publisher, now=now)
+        self._gathered_publishers += 1
         if not self._scheduled and not self._committing:
             self._schedule()
 
@@ -264,13 +264,14 @@ class LogNamespace(StoredNamespace):
         self._loop.call_soon(self._commit)
 
     def _commit(self) -> None:
-        if self._gathered_bytes < BATCH_BYTES and self._window.stays_open(self._waiting()):
+        if self._gathered_bytes < BATCH_BYTES and self._window.stays_open(self._gathered_publishers):
             self._loop.call_soon(self._commit)
             return
         self._scheduled = False
         self._committing, self._gathering = self._gathering, []
-        self._quota.take(self._gathered_bytes)
-        self._gathered_bytes = 0
+        if self._quota.most is not None:
+            self._quota.take(self._gathered_bytes)
+        self._gathered_bytes = self._gathered_publishers = 0
         try:
             batches = [builder.build() for builder in self._committing]
         except Exception as error:
@@ -278,13 +279,10 @@ class LogNamespace(StoredNamespace):
             return
         self._committer.commit(batches, lambda stored, failure: self._committed(batches, stored, failure))
 
-    def _waiting(self) -> int:
-        """How many publishers wait for the next commit."""
-        return sum(len(builder.waiters) for builder in self._gathering)
-
     def _committed(self, batches: list[Batch], stored: int, failure: BusError | None) -> None:
         done, self._committing = self._committing, []
-        self._quota.measure()
+        if self._quota.most is not None:
+            self._quota.measure()
         if stored:
             keyed = [builder for builder in done[:stored] if builder.claimed]
             remember = partial(self._remember_keys, keyed) if keyed else None
@@ -315,7 +313,7 @@ class LogNamespace(StoredNamespace):
         if isinstance(failure, LogFailedError):
             self._broken = failure
         refused, self._gathering = [*builders, *self._gathering], []
-        self._gathered_bytes = 0
+        self._gathered_bytes = self._gathered_publishers = 0
         for builder in refused:
             for key in builder.claimed:
                 self._duplicates.release(key)

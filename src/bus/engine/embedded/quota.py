@@ -44,10 +44,9 @@ class Quota:
         self.measure()
 
     def take(self, size: int) -> None:
-        """So many bytes are on their way to the log."""
-        if self.most is not None:
-            self._left -= size
-            self.room = min(self._gathered, self._left)
+        """So many bytes are on their way to the log, which has a limit."""
+        self._left -= size
+        self.room = min(self._gathered, self._left)
 
     def measure(self) -> None:
         """The log has grown or shrunk."""

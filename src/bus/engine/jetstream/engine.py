@@ -29,9 +29,9 @@ from bus.engine.base import (
     Subscribe,
     unknown_namespace,
 )
+from bus.engine.checked_draft import check_batch
 from bus.engine.consumer.anonymous_consumers import AnonymousConsumers
 from bus.engine.consumer.delivery import GivenUp
-from bus.engine.draft_checks import check_batch
 from bus.engine.guard import as_bus_error
 from bus.engine.inbox_publishing import publish_to_inboxes
 from bus.engine.inboxes import Inboxes

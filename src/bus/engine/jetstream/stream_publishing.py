@@ -19,8 +19,7 @@ from functools import partial
 from typing import Any
 
 from bus.engine.base import Expected, Outcome, Publisher
-from bus.engine.checked_draft import CheckedDraft
-from bus.engine.draft_checks import check_draft, only_subject
+from bus.engine.checked_draft import CheckedDraft, check_draft, only_subject
 from bus.engine.guard import as_bus_error
 from bus.engine.jetstream.atomic_batch import AtomicBatch
 from bus.engine.jetstream.error_mapping import publish_error

@@ -7,13 +7,14 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
 
+from bus.drafts import decode_events
 from bus.engine.base import Engine, Publishing
 from bus.errors import InvalidParameterError
 from bus.event import Draft
 from bus.server.api.acknowledge import acknowledge
 from bus.server.api.later import answer_later
 from bus.server.api.permits import Permits
-from bus.server.api.publish import Accepting, WaitedPublishing, check_upload, read_events
+from bus.server.api.publish import Accepting, WaitedPublishing, check_upload
 from bus.server.api.publish_ndjson import NdjsonUpload
 from bus.server.api.publish_options import NO_OPTIONS, PublishOptions, read_options
 from bus.server.api.schedules import read_due, schedule
@@ -63,7 +64,7 @@ class EventRoutes:
         if options.wait:
             self._waited.publish(self._publishing(request), request, responder, options, now=now)
             return
-        events = read_events(request.body)
+        events = decode_events(request.body)
         self._permits.check_events(request, responder, events)
         if (options.delay or events[0].deliver_at) and (due := read_due(options.delay, events, now=now)):
             self._publish_later(request, responder, events[0], options, due=due, now=now)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from asyncio import AbstractEventLoop
 from collections.abc import Sequence
-from typing import Final, cast
+from typing import cast
 
-from bus.drafts import decode_draft, decode_drafts
+from bus.drafts import decode_draft
 from bus.engine.base import Outcome, Publishing
 from bus.engine.inbox_names import InboxNames
 from bus.errors import BusError, InvalidParameterError
-from bus.event import Draft, Receipt
+from bus.event import Receipt
 from bus.server.api.permits import Permits
 from bus.server.api.publish_options import PublishOptions
 from bus.server.api.timeouts import Timeouts
@@ -21,13 +20,6 @@ from bus.server.http.responder import Responder
 from bus.server.http.response import format_accepted
 from bus.subject import is_inbox
 from bus.wire import Durability
-
-_ARRAY: Final = re.compile(rb"[ \t\r\n]*\[")
-
-
-def read_events(body: bytes) -> list[Draft]:
-    """The event in *body*, or those of an array. Raises `InvalidEventError`."""
-    return [decode_draft(body)] if body.startswith(b"{") or not _ARRAY.match(body) else decode_drafts(body)
 
 
 class Accepting:

@@ -10,7 +10,7 @@ import msgspec
 
 from bus.engine.administration import Recurring, Scheduled, ScheduleDescription, SchedulePage
 from bus.engine.base import unknown_namespace
-from bus.engine.draft_checks import check_draft
+from bus.engine.checked_draft import check_draft
 from bus.engine.embedded.schedules.recurrence import Recurrence
 from bus.engine.embedded.schedules.schedule import KeptSchedule, Late, new_schedule_id
 from bus.engine.embedded.schedules.scheduler import Scheduler

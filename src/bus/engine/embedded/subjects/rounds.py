@@ -14,7 +14,10 @@ from bus.errors import BusError
 
 
 class Rounds:
-    """Does *work*, a round of it at a time; *failed* makes the error of whatever it raises."""
+    """Does *work*, a round of it at a time; *failed* makes the error of whatever it raises.
+
+    ``timer`` is what will wake it, if somebody asked for that.
+    """
 
     def __init__(
         self, work: Callable[[], Awaitable[None]], *, failed: Callable[[Exception], BusError], loop: AbstractEventLoop
@@ -25,7 +28,7 @@ class Rounds:
         self._again = False
         self._over: BusError | None = None
         self._task: Task[None] | None = None
-        self._timer: TimerHandle | None = None
+        self.timer: TimerHandle | None = None
         self._waiting: list[Future[None]] = []
 
     def wake(self) -> None:
@@ -33,16 +36,16 @@ class Rounds:
         if self._over:
             return
         self._again = True
-        if self._timer:
-            self._timer.cancel()
-            self._timer = None
+        if self.timer:
+            self.timer.cancel()
+            self.timer = None
         if self._task is None or self._task.done():
             self._task = self._loop.create_task(self._run())
 
     def wake_later(self, seconds: float) -> None:
         """Wake in so many *seconds*, unless that is to happen anyway."""
-        if self._timer is None and not self._over:
-            self._timer = self._loop.call_later(seconds, self.wake)
+        if self.timer is None and not self._over:
+            self.timer = self._loop.call_later(seconds, self.wake)
 
     async def _run(self) -> None:
         while self._again:
@@ -79,7 +82,7 @@ class Rounds:
     def stop(self, why: BusError) -> None:
         """Do no more; whoever waits is told *why*."""
         self._over = why
-        for waking in (self._task, self._timer):
+        for waking in (self._task, self.timer):
             if waking:
                 waking.cancel()
 

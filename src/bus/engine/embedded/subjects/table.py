@@ -167,7 +167,7 @@ class SubjectTable:
             self._noted_bytes += len(batch.frames)
         if len(self._noted) >= NOTED_BATCHES or self._noted_bytes >= NOTED_BYTES:
             self._count_noted()
-        else:
+        elif self._rounds.timer is None:
             self._rounds.wake_later(PERIOD)
 
     def _count_noted(self) -> None:
