@@ -102,8 +102,7 @@ class Responder:
         self.due += encode_head(status, headers, length=length, close=self.close)
         if body and not (head and head.method == b"HEAD"):
             self.due += body
-        self.done = True
-        self.connection.flush()
+        self.finish()
 
     def run(self, call: Callable[..., object], *args: object) -> None:
         """Do *call*, which is about this answer: whatever it raises becomes the answer, or the end of it."""
