@@ -86,7 +86,7 @@ def _decode_line(line: bytes, decode: Callable[[bytes], Draft]) -> Draft | BusEr
     try:
         return decode(line)
     except BusError as error:
-        return error
+        return error.without_traceback()
     except msgspec.ValidationError:
         return _decode_line(line, decode_draft)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

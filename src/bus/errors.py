@@ -57,7 +57,7 @@ that an error raised in the server reaches the Python caller as the same class.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from bus.receipt import Receipt
 
@@ -76,6 +76,11 @@ class BusError(Exception):
     @property
     def message(self) -> str:
         return str(self)
+
+    def without_traceback(self) -> Self:
+        """The error as something to be told or kept: where it was raised would keep alive all that was known there."""
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
 
 
 class InvalidError(BusError):
