@@ -73,3 +73,25 @@ def test_a_connection_that_is_lost_before_its_turn_is_forgotten(loop: ManualLoop
     run(counting, loop, 2)
     assert counting.handled == [[], [], []]
     assert counting.incoming.used == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "together"),
+    [
+        ("/?a=1", limits.ANSWERS_TOGETHER),
+        (f"/?a={'x' * 3 * limits.LONG_QUERY}", limits.REQUESTS_A_TURN // 4),
+        (f"/?a={'x' * limits.LONG_QUERY * 31}", 2),
+        ("/v1/server", 1),
+    ],
+    ids=["short queries", "long ones", "the longest", "another path"],
+)
+def test_requests_that_ask_for_much_leave_room_for_others(
+    loop: ManualLoop, counting: Counting, path: str, together: int
+) -> None:
+    """An acknowledgement names as many events as fit into its query, and each of them is looked for."""
+    counting.handled.append([])
+    connection, _ = connect(counting, loop)
+    connection.data_received(b"GET %b HTTP/1.1\r\nHost: bus\r\n\r\n" % path.encode() * (limits.REQUESTS_A_TURN + 1))
+    assert len(counting.handled[0]) == together
+    run(counting, loop, 1)
+    assert 0 < len(counting.handled[1]) <= together

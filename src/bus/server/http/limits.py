@@ -24,7 +24,11 @@ PIPELINE_DEPTH = 64
 """Requests of one connection that may wait for their answers; further ones stay in the socket."""
 
 REQUESTS_A_TURN = 64
-"""Requests of one connection that are taken before others have their turn; each beside ``/`` counts as all of them."""
+"""Requests of one connection that are taken before others have their turn; each beside ``/`` counts as all of them, and
+one with a long query as several."""
+
+LONG_QUERY = 256
+"""Bytes of a query that count as one request more: an acknowledgement may name as many events as fit into a line."""
 
 ANSWERS_TOGETHER = 32
 """Answers that wait for each other to go out in one write, so that a client that reads none is noticed."""

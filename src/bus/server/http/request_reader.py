@@ -207,6 +207,8 @@ class RequestReader:
         carrier.deadline = NEVER if carrier.writable else self._loop.time() + limits.UNREAD_SECONDS
         if head.path != "/":
             self._credit = 0
+        elif head.raw_query:
+            self._credit -= min(len(head.raw_query) // limits.LONG_QUERY, self._credit)
 
     # -- bodies
 
