@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.engine.delivery import filtering
-from bus.engine.delivery.filtering import count_matching, cut, matching, matching_next
+from bus.engine.delivery.filtering import count_next, cut, matching, matching_next
 from bus.frame import Format, encode_extra, encode_frame, join_frames
 from bus.storage import Batch
 from bus.subject import Filter
@@ -69,8 +69,11 @@ def test_events_and_their_number_are_what_a_walk_finds(log: Log, patterns: list[
     start = data.draw(st.integers(1, batches[-1].next - 1))
     model = expected(batches, wanted, start)
     assert list(matching(batches, wanted, start=start)) == model
-    counted = [count_matching(found, wanted, start=start) for found in batches if found.next > start]
-    assert sum(counted) == len(model)
+    left = [found for found in batches if found.next > start]
+    assert count_next(left, wanted, start=start) == (len(model), batches[-1].next)
+    until = data.draw(st.integers(start, batches[-1].next))
+    counted = count_next(left, wanted, start=start, until=until)
+    assert counted.events == len([index for index, _ in model if index < until])
 
 
 @pytest.mark.parametrize("work", [1, 100])
@@ -84,6 +87,19 @@ def test_matching_many_subjects_stops_and_goes_on_where_it_was(monkeypatch: pyte
         found += events
         pieces += 1
     assert found == expected([many], wanted, 1)
+    assert pieces > 3, "no turn does all of it"
+
+
+@pytest.mark.parametrize("work", [1, 100])
+def test_counting_many_subjects_stops_and_goes_on_where_it_was(monkeypatch: pytest.MonkeyPatch, work: int) -> None:
+    monkeypatch.setattr(filtering, "WORK", work)
+    many = batch(1, [f"app.x{number}.y{number % 7}" for number in range(500)])
+    wanted = Filter.parse(["app.*.y3", "app.*.y5"])
+    found, index, pieces = 0, 1, 0
+    while index < many.next:
+        events, index = count_next([many], wanted, start=index)
+        found, pieces = found + events, pieces + 1
+    assert found == len(expected([many], wanted, 1))
     assert pieces > 3, "no turn does all of it"
 
 

@@ -12,7 +12,7 @@ count twice until it has come past that.
 from __future__ import annotations
 
 from bus.engine.consumer.feed import Feed
-from bus.engine.delivery.filtering import count_matching
+from bus.engine.delivery.filtering import count_next
 from bus.engine.namespace import Namespace
 from bus.errors import StorageError
 from bus.subject import Filter
@@ -60,8 +60,9 @@ class Lag:
             batches = self._namespace.read(self._upto)
         except StorageError:
             batches = ()
-        self._total += sum(count_matching(batch, self._filter, start=self._upto) for batch in batches)
-        self._upto = batches[-1].next if batches else self._namespace.next
+        counted = count_next(batches, self._filter, start=self._upto)
+        self._total += counted.events
+        self._upto = counted.end if batches else self._namespace.next
 
     def _look_at_newest(self) -> bool:
         """Look at some subjects; False if it isn't known yet which are to come."""

@@ -146,17 +146,35 @@ def matching_next(batches: Iterable[Batch], wanted: Filter, *, start: int, now: 
     return Matching(chain.from_iterable(found), end)
 
 
-def count_matching(batch: Batch, wanted: Filter, *, start: int, until: int | None = None, now: int = BEGINNING) -> int:
-    """How many events of *batch* *wanted* takes, from index *start* on and before *until*.
+class Counted(NamedTuple):
+    """How many events are wanted, before the index ``end``."""
 
-    Those that have expired by *now* (ns) don't count.
+    events: int
+    end: int
+
+
+def count_next(
+    batches: Iterable[Batch], wanted: Filter, *, start: int, until: int | None = None, now: int = BEGINNING
+) -> Counted:
+    """How many events *wanted* takes of *batches*, from index *start* on, as far as a turn's work goes.
+
+    Those at *until* and behind it don't count, nor do those that have expired by *now* (ns).
     """
-    taken = [wanted.matches(subject) for subject in batch.subjects]
+    work, end, events = wanted.work + WORK, start, 0
+    for batch in batches:
+        taken, end = sift(batch, wanted, start=start, work=work)
+        events += _count(batch, taken, start, end if until is None else min(end, until), now)
+        if wanted.work > work:
+            break
+    return Counted(events, end)
+
+
+def _count(batch: Batch, taken: Taken, start: int, end: int, now: int) -> int:
     skipped = max(start - batch.first, 0)
-    end = batch.count if until is None else min(max(until - batch.first, skipped), batch.count)
+    place = max(end - batch.first, skipped)
     if all(taken) and not batch.has_expired(now):
-        return end - skipped
-    return sum(islice(_wanted(batch, taken, now), skipped, end)) if any(taken) else 0
+        return place - skipped
+    return sum(islice(_wanted(batch, taken, now), skipped, place)) if any(taken) else 0
 
 
 def _sliced(batch: Batch, taken: Taken, start: int, end: int, *, now: int) -> Iterator[tuple[int, bytes]]:

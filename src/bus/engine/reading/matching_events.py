@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from bus.engine.base import Subscribe
-from bus.engine.delivery.filtering import count_matching, matching
+from bus.engine.delivery.filtering import Counted, count_next, matching
 from bus.engine.namespace import Namespace
 from bus.engine.reading.places import EVERYWHERE, Places
 from bus.engine.reading.snapshot import Snapshot
@@ -57,8 +57,8 @@ class MatchingEvents:
         """How many there are from index *start* on and before *end*."""
         found = 0
         while start < end and (batches := (yield from self._read(start))):
-            found += self._count(batches, start, end)
-            start = batches[-1].next
+            counted = self._count(batches, start, end)
+            found, start = found + counted.events, counted.end
             yield None
         return found
 
@@ -80,11 +80,11 @@ class MatchingEvents:
     def _on(self, start: int, events: int) -> Pieces:
         while events and (batches := (yield from self._read(start))):
             passed = self._count(batches, start, self.namespace.next)
-            if passed >= events:
+            if passed.events >= events:
                 left = filter(self.places.may_have, batches)
                 last = next(islice(matching(left, self.wanted, start=start, now=self.now), events - 1, None))
                 return last[0] + 1
-            start, events = batches[-1].next, events - passed
+            start, events = passed.end, events - passed.events
             yield None
         return start
 
@@ -108,9 +108,8 @@ class MatchingEvents:
         except StorageError:
             return ()
 
-    def _count(self, batches: Sequence[Batch], start: int, end: int) -> int:
-        return sum(
-            count_matching(batch, self.wanted, start=start, until=end, now=self.now)
-            for batch in batches
-            if batch.first < end and self.places.may_have(batch)
-        )
+    def _count(self, batches: Sequence[Batch], start: int, end: int) -> Counted:
+        looked_at = [batch for batch in batches if batch.first < end and self.places.may_have(batch)]
+        found = count_next(looked_at, self.wanted, start=start, until=end, now=self.now)
+        is_all = not looked_at or found.end >= looked_at[-1].next
+        return found._replace(end=batches[-1].next) if is_all else found

@@ -21,7 +21,7 @@ from bus.engine.consumer.lag import Lag
 from bus.engine.reading.round_robin import RoundRobin
 
 MOST_PIECES = 256
-"""Pieces of logs, at most half a millisecond's work each, that are looked at in a round."""
+"""Pieces of logs, at most a turn's work each, that are looked at in a round."""
 
 COST_OF_A_TURN = 2000
 """Deliveries that are pending, or consumers times 50, that are looked at in a turn: about a millisecond's work."""
