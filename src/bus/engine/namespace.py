@@ -51,7 +51,8 @@ class Namespace(ABC):
     """What is stored in one namespace, and who is told of it. An engine says how to read what is not in memory.
 
     *clock* tells the time, in ns since the epoch, by which events expire; *syncs* has how long
-    syncs take, if there are any; *noted* is told of what is stored before anybody else is.
+    syncs take, if there are any; *noted* is told of what is stored before anybody else is. ``published`` counts events,
+    ``reads`` how often something was read that wasn't in memory.
     """
 
     reads_later: ClassVar[bool] = False
@@ -60,7 +61,7 @@ class Namespace(ABC):
     # Slots, because CPython 3.11 shares the names of no more than 30 attributes, and looks others up more slowly.
     __slots__ = (
         "_loop", "_noted", "_single_events", "_tail", "clock", "committed_at", "confirmations",
-        "latencies", "live", "name", "next", "published",
+        "latencies", "live", "name", "next", "published", "reads",
     )  # fmt: skip
 
     def __init__(
@@ -79,7 +80,7 @@ class Namespace(ABC):
         self.live = FanOut(loop, clock=clock)
         self.confirmations = Confirmations()
         self.latencies = Latencies(name, Latency() if syncs is None else syncs)
-        self.published = 0
+        self.published = self.reads = 0
         self.committed_at = -1.0
         self._loop = loop
         self._noted = noted
@@ -135,7 +136,11 @@ class Namespace(ABC):
         """
         if index >= self.next:
             return ()
-        return self._tail.read(index, READ_BYTES, READ_BATCHES) or self.read_stored(index)
+        found = self._tail.read(index, READ_BYTES, READ_BATCHES)
+        if not found:
+            self.reads += 1
+            found = self.read_stored(index)
+        return found
 
     def bring(self, index: int) -> Future[None] | None:
         """What to wait for before `read` at *index*; None if that answers at once. It may have to be asked again."""

@@ -13,7 +13,7 @@ import pytest
 
 from bus.config import Settings
 from bus.engine.base import AckMode, Acknowledge, Action, Subscribe, Subscription
-from bus.engine.consumer.hand_out import TURN_BYTES, TURN_EVENTS
+from bus.engine.consumer.hand_out import TURN_BYTES, TURN_EVENTS, TURN_READS
 from bus.engine.embedded.engine import EmbeddedEngine
 from bus.engine.start import StartKind, StartPoint
 from bus.errors import BusError
@@ -126,6 +126,30 @@ def test_what_a_member_leaves_behind_goes_to_the_next_as_its_socket_drains(
         staying.resume()
         turn(loop, 10)
         assert before < slow.events < before + 5
+
+
+def test_a_turn_ends_after_so_many_reads_for_events_that_came_back(
+    engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop
+) -> None:
+    """One of each large batch came back, so that a turn's bytes and events would take all of the log."""
+    large = Draft(subject="app.b", payload=msgspec.Raw(b'"' + b"x" * 300_000 + b'"'))
+    for _ in range(30):
+        engine.publish([Draft(subject="app.a"), large], Publishing(), now=NOW)
+        turn(loop, 2)
+    sink = Socket()
+    leaving = join(engine, sink, worker="w")
+    turn(loop, 200)
+    assert sink.events == 30
+    join(engine, sink, worker="w")
+    leaving.close()
+    (namespace,) = engine._namespaces.values()
+    before, turns = namespace.reads, 0
+    while sink.events < 60:
+        turn(loop)
+        turns += 1
+        assert namespace.reads <= before + TURN_READS
+        before = namespace.reads
+    assert turns > 5
 
 
 def test_a_turn_ends_after_so_many_events(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:

@@ -4,8 +4,8 @@
                                   ▲                             │
                                   └── nack, deadline, member gone
 
-A turn ends after so many bytes or events, whoever got them; the member that had its turn goes to the end of
-the queue. What a socket can't take stays in the log.
+A turn ends after so many bytes or events, whoever got them, or reads of the log for what came back; the member that had
+its turn goes to the end of the queue. What a socket can't take stays in the log.
 """
 
 from __future__ import annotations
@@ -32,6 +32,10 @@ TURN_BYTES: Final = 256 * 1024
 TURN_EVENTS: Final = 512
 """How much is handed out in one turn of the loop, at least one event."""
 
+TURN_READS: Final = 2
+"""How often the log is read in one turn for events that came back: the largest batch takes some milliseconds to open,
+and may have a single one of them."""
+
 
 class HandOut:
     """Takes the events of *feed*, which are of a namespace, into *pending*, and out of it to members.
@@ -57,6 +61,7 @@ class HandOut:
         self._by_key = by_key
         self._given_up = given_up
         self.handed = self.handed_again = 0
+        self._reads_until = 0
 
     @property
     def cursor(self) -> int:
@@ -73,8 +78,9 @@ class HandOut:
     def serve(self, subscriptions: list[ConsumerSubscription], *, now: float) -> bool:
         """Fill windows as far as a turn goes, in the order of *subscriptions*; whether there is more to do."""
         size, events = TURN_BYTES, TURN_EVENTS
+        self._reads_until = self._namespace.reads + TURN_READS
         for subscription in list(subscriptions):
-            if size <= 0 or events <= 0:
+            if size <= 0 or events <= 0 or self._has_read_enough:
                 return True
             frames = self._fill(subscription, min(subscription.room, events), size, now)
             size -= sum(map(len, frames))
@@ -83,7 +89,11 @@ class HandOut:
                 self._send(subscription, frames)
                 subscriptions.remove(subscription)
                 subscriptions.append(subscription)
-        return size <= 0 or events <= 0
+        return size <= 0 or events <= 0 or self._has_read_enough
+
+    @property
+    def _has_read_enough(self) -> bool:
+        return self._namespace.reads >= self._reads_until
 
     def _send(self, subscription: ConsumerSubscription, frames: list[bytes]) -> None:
         self.handed += len(frames)
@@ -100,14 +110,15 @@ class HandOut:
         while len(frames) < room and size > 0 and (frame := self._returned(subscription, now)):
             frames.append(frame)
             size -= len(frame)
-        if len(frames) < room and size > 0 and self._pending.takes_new(subscription.window):
+        goes_on = len(frames) < room and size > 0 and not self._has_read_enough
+        if goes_on and self._pending.takes_new(subscription.window):
             self._add_new(frames, subscription, room, size, now)
         return frames
 
     def _returned(self, subscription: ConsumerSubscription, now: float) -> bytes:
         """The next of the deliveries that are ready, with its attempt; empty when there is none for *subscription*."""
         window = subscription.window
-        while found := self._pending.deliver(window, now=now):
+        while not self._has_read_enough and (found := self._pending.deliver(window, now=now)):
             if isinstance(found, GivenUp):
                 self._given_up(found)
             elif frame := self._frame(found):
