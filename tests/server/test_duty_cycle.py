@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import uvloop
 
 from bus.errors import BusError
 from bus.server.api.upload_turns import UploadTurns
@@ -114,3 +116,24 @@ def test_a_long_piece_that_fails_is_followed_by_a_pause_as_well(
     assert done == ["failed"]
     loop.advance(PAUSE + 1e-6)
     assert done == ["failed", "next"]
+
+
+def test_behind_the_pause_comes_first_what_was_to_be_done() -> None:
+    """On the loop of the server, which calls its timers before anything else."""
+    loop, done = uvloop.new_event_loop(), list[str]()
+    duty = DutyCycle(loop)
+
+    def end() -> None:
+        done.append("turn")
+        loop.stop()
+
+    def outlast_the_pause() -> None:
+        time.sleep(2 * LONG)
+        loop.call_soon(done.append, "commit")
+
+    duty.take_turn(lambda: time.sleep(2 * LONG))
+    duty.take_turn(end)
+    loop.call_soon(outlast_the_pause)
+    loop.run_forever()
+    loop.close()
+    assert done == ["commit", "turn"]

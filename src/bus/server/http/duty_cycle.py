@@ -4,7 +4,8 @@
     others          read, commit, answer
 
 A publisher's event has to come past the loop several times: on its way in, to the disk and back. Long turns that
-follow each other would each come between two of these steps; behind a pause, one event waits for one of them.
+follow each other would each come between two of these steps; behind a pause, one event waits for one of them. A turn
+comes behind what was to be done when the pause ended, such as a commit: loops look at their timers first.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class DutyCycle:
         """Do *turn* now, or when the pause is over."""
         began = self._clock()
         if began < self._free_at:
-            self._loop.call_later(self._free_at - began, self.take_turn, turn)
+            self._loop.call_later(self._free_at - began, self._loop.call_soon, self.take_turn, turn)
             return
         try:
             turn()
