@@ -80,7 +80,7 @@ class HandOut:
         size, events = TURN_BYTES, TURN_EVENTS
         self._reads_until = self._namespace.reads + TURN_READS
         for subscription in list(subscriptions):
-            if size <= 0 or events <= 0 or self._has_read_enough:
+            if size <= 0 or events <= 0 or self._namespace.reads >= self._reads_until:
                 return True
             frames = self._fill(subscription, min(subscription.room, events), size, now)
             size -= sum(map(len, frames))
@@ -89,11 +89,7 @@ class HandOut:
                 self._send(subscription, frames)
                 subscriptions.remove(subscription)
                 subscriptions.append(subscription)
-        return size <= 0 or events <= 0 or self._has_read_enough
-
-    @property
-    def _has_read_enough(self) -> bool:
-        return self._namespace.reads >= self._reads_until
+        return size <= 0 or events <= 0 or self._namespace.reads >= self._reads_until
 
     def _send(self, subscription: ConsumerSubscription, frames: list[bytes]) -> None:
         self.handed += len(frames)
@@ -110,7 +106,7 @@ class HandOut:
         while len(frames) < room and size > 0 and (frame := self._returned(subscription, now)):
             frames.append(frame)
             size -= len(frame)
-        goes_on = len(frames) < room and size > 0 and not self._has_read_enough
+        goes_on = len(frames) < room and size > 0 and self._namespace.reads < self._reads_until
         if goes_on and self._pending.takes_new(subscription.window):
             self._add_new(frames, subscription, room, size, now)
         return frames
@@ -118,7 +114,7 @@ class HandOut:
     def _returned(self, subscription: ConsumerSubscription, now: float) -> bytes:
         """The next of the deliveries that are ready, with its attempt; empty when there is none for *subscription*."""
         window = subscription.window
-        while not self._has_read_enough and (found := self._pending.deliver(window, now=now)):
+        while self._namespace.reads < self._reads_until and (found := self._pending.deliver(window, now=now)):
             if isinstance(found, GivenUp):
                 self._given_up(found)
             elif frame := self._frame(found):
