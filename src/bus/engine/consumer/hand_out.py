@@ -32,9 +32,9 @@ TURN_BYTES: Final = 256 * 1024
 TURN_EVENTS: Final = 512
 """How much is handed out in one turn of the loop, at least one event."""
 
-TURN_READS: Final = 2
-"""How often the log is read in one turn for events that came back: the largest batch takes some milliseconds to open,
-and may have a single one of them."""
+TURN_READS: Final = 1
+"""How often the log is read in one turn for events that came back: the largest batch takes some milliseconds to
+decrypt, and may have a single one of them."""
 
 
 class HandOut:
