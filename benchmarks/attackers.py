@@ -12,12 +12,12 @@ from contextlib import ExitStack, closing
 from itertools import cycle
 
 from benchmarks.wires import Asker, Wire, closed, drive, later
+from bus.engine.embedded.batch_builder import BATCH_EVENTS
 from bus.subject import MAX_PATTERNS
 
 Attacker = Callable[[int], Iterator[int]]
 
 BODY_BYTES = 4 * 1024 * 1024
-BATCH = 16_384
 CONSUMERS = 10_000
 PREFETCH = 10_000
 LEVELS = 60
@@ -86,7 +86,7 @@ def bulk_subject(number: int) -> str:
 def array(subject: Callable[[int], str], *, first: int = 0, padding: int = 0) -> bytes:
     """A batch as large as may be, of the events *first* and so on, with so many bytes of payload."""
     payload = "x" * padding
-    events = (f'{{"subject":"{subject(first + number)}","payload":"{payload}"}}' for number in range(BATCH))
+    events = (f'{{"subject":"{subject(first + number)}","payload":"{payload}"}}' for number in range(BATCH_EVENTS))
     return f"[{','.join(events)}]".encode()
 
 
@@ -171,8 +171,8 @@ def many_publishers(port: int, *, depth: int = 1) -> Iterator[int]:
 
 def batches(port: int, *, subject: Callable[[int], str], padding: int = 0) -> Iterator[int]:
     """Publish batches as large as may be."""
-    bodies = [array(subject, first=number * BATCH, padding=padding) for number in range(4)]
-    yield from _ask_in_turn(port, [request("POST", "/", body) for body in bodies], each=BATCH)
+    bodies = [array(subject, first=number * BATCH_EVENTS, padding=padding) for number in range(4)]
+    yield from _ask_in_turn(port, [request("POST", "/", body) for body in bodies], each=BATCH_EVENTS)
 
 
 def patterns(port: int, *, streams: int = 1) -> Iterator[int]:
@@ -243,7 +243,7 @@ def listed_consumers(port: int) -> Iterator[int]:
 
 def replays(port: int) -> Iterator[int]:
     """Streams that read the whole log again and again, and take nothing of it."""
-    _fill(port, [array(deep_subject, first=number * BATCH) for number in range(4)])
+    _fill(port, [array(deep_subject, first=number * BATCH_EVENTS) for number in range(4)])
     asked = subscribe(wild_patterns(), start="oldest", follow="false")
     with ExitStack() as stack:
         readers = [Asker(port, _DONE, asked) for _ in range(REPLAYS)]

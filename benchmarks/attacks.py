@@ -45,7 +45,7 @@ class Attack:
     flags: tuple[str, ...] = ()
 
 
-_SEALED = ("--secret-key", "benchmark")
+_ENCRYPTED = ("--secret-key", "benchmark")
 _MANY_CONSUMERS = ("--max-consumers", str(attackers.CONSUMERS + attackers.PIPELINED))
 
 ATTACKS: Mapping[str, Attack] = {
@@ -76,9 +76,11 @@ ATTACKS: Mapping[str, Attack] = {
     "acknowledgements of 256 unknown events": Attack(attackers.acknowledgements, "requests"),
     "redelivery of all": Attack(partial(attackers.redelivery, wanted="app.bulk.*"), "deliveries"),
     "redelivery of some of each batch": Attack(partial(attackers.redelivery, wanted="app.bulk.7"), "deliveries"),
-    "redelivery of all, sealed": Attack(partial(attackers.redelivery, wanted="app.bulk.*"), "deliveries", _SEALED),
-    "redelivery of some of each sealed batch": Attack(
-        partial(attackers.redelivery, wanted="app.bulk.7"), "deliveries", _SEALED
+    "redelivery of all, encrypted": Attack(
+        partial(attackers.redelivery, wanted="app.bulk.*"), "deliveries", _ENCRYPTED
+    ),
+    "redelivery of some of each encrypted batch": Attack(
+        partial(attackers.redelivery, wanted="app.bulk.7"), "deliveries", _ENCRYPTED
     ),
     "10,000 consumers made": Attack(attackers.made_consumers, "requests", _MANY_CONSUMERS),
     "10,000 consumers listed beside events": Attack(attackers.listed_consumers, "requests", _MANY_CONSUMERS),

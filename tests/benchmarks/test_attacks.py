@@ -9,6 +9,7 @@ from benchmarks import attackers
 from benchmarks.attacks import ATTACKS, PERIOD, Honest, waits
 from bus.config import Settings
 from bus.drafts import decode_lines
+from bus.engine.embedded.batch_builder import BATCH_EVENTS
 from bus.errors import BusError
 from bus.payload import check_payload
 from bus.server.http import limits
@@ -43,11 +44,11 @@ def test_streams_have_patterns_of_their_own() -> None:
 
 def test_arrays_are_as_large_as_batches_may_be() -> None:
     for body in (
-        attackers.array(attackers.deep_subject, first=10 * attackers.BATCH),
+        attackers.array(attackers.deep_subject, first=10 * BATCH_EVENTS),
         attackers.array(attackers.bulk_subject, padding=attackers.PADDING),
     ):
         assert len(body) <= attackers.BODY_BYTES
-        assert len(msgspec.json.decode(body)) == attackers.BATCH
+        assert len(msgspec.json.decode(body)) == BATCH_EVENTS
 
 
 @pytest.mark.parametrize("parts", [attackers.BRACKETS, attackers.ESCAPES, attackers.NUMBERS])
