@@ -66,7 +66,7 @@ def select(
         return Selected(b"", 0, end)
     if batch.core and form is Format.CORE:
         form = Format.SSE
-    whole = all(taken) and not (batch.expires and batch.has_expired(now))
+    whole = all(taken) and not batch.has_expired(now)
     if whole and (limit is None or limit >= end - start):
         region = _region(batch, max(start, batch.first), end)
         if form is Format.NDJSON:
