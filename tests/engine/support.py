@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from bus.engine.base import Outcome, Settled, Subscription
 from bus.engine.consumer.delivery import GivenUp
@@ -24,6 +24,8 @@ from bus.namespace import Compact
 from bus.storage import Batch, Cipher, FileSystem, Log, MemoryFiles
 from bus.storage.batch import narrow
 from bus.wire import Durability
+
+T = TypeVar("T")
 
 
 class ManualLoop(asyncio.SelectorEventLoop):
@@ -228,3 +230,15 @@ def fill(namespace: LogNamespace, count: int, *, subject: str = "app.a", payload
     """Store *count* events, each in a batch of its own."""
     for _ in range(count):
         store(namespace, batch(namespace.next, [subject], payload=payload))
+
+
+def finish(pieces: Generator[object, None, T]) -> tuple[T, int]:
+    """Do work that is done in pieces; returns what comes of it, and how many times it stopped for others."""
+    stops = 0
+    while True:
+        try:
+            next(pieces)
+        except StopIteration as end:
+            found: T = end.value
+            return found, stops
+        stops += 1

@@ -16,7 +16,7 @@ from bus.engine.reading import newest_first as module
 from bus.engine.reading.newest_first import LOOK, PAGE_BYTES, newest_first
 from bus.frame import read_frame
 from bus.subject import Filter
-from tests.engine.support import ManualLoop, batch, fill, open_namespace, store
+from tests.engine.support import ManualLoop, batch, fill, finish, open_namespace, store
 
 NAMES = ["app.a", "app.b", "app.c"]
 batches = st.lists(
@@ -33,13 +33,8 @@ def get(
     namespace: LogNamespace, pattern: str, *, before: int | None = None, limit: int = 1000, look: int = LOOK
 ) -> tuple[EventPage, int]:
     """A page, and how many turns of the loop it took."""
-    turns, work = 1, newest_first(namespace, Filter.parse([pattern]), before=before, limit=limit, look=look)
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            return done.value, turns
-        turns += 1
+    page, stops = finish(newest_first(namespace, Filter.parse([pattern]), before=before, limit=limit, look=look))
+    return page, stops + 1
 
 
 def indexes(page: EventPage) -> list[int]:

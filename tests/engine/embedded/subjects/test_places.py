@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from asyncio import Future
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 from hypothesis import given
@@ -27,23 +25,12 @@ from bus.frame import id_of
 from bus.storage import Log
 from bus.subject import Filter
 from bus.units import NEVER
-from tests.engine.support import ManualLoop, batch, open_namespace, store
-
-T = TypeVar("T")
+from tests.engine.support import ManualLoop, batch, finish, open_namespace, store
 
 NOW = 100
 names = st.sampled_from(["app.a", "app.b", "app.b.c", "app.d.c", "app.é"])
 events = st.lists(st.tuples(names, st.sampled_from([NOW - 1, NOW + 1, NEVER])), min_size=1, max_size=6)
 patterns = st.sampled_from(["app.>", "app.*", "app.a", "app.b.>", "app.*.c", "app.é", "app.none", "app.a,app.d.c"])
-
-
-def done(pieces: Generator[Future[None] | None, None, T]) -> T:
-    while True:
-        try:
-            next(pieces)
-        except StopIteration as end:
-            found: T = end.value
-            return found
 
 
 @given(
@@ -73,12 +60,13 @@ def test_the_last_events_are_those_that_will_be_delivered(
         table = namespace.subjects
         places = loop.run_until_complete(table.places(wanted, namespace.next, events=count, few=few))
         asked = Subscribe(filter=wanted, start=StartPoint(StartKind.BACK, events=count))
-        start = done(settle_start(namespace, asked, places)).start.index
+        settled, _ = finish(settle_start(namespace, asked, places))
+        start = settled.start.index
         assert [index for index in live if index >= start] == live[-count:]
         before = max(namespace.next - back, 1)
         places = loop.run_until_complete(table.places(wanted, before, events=count, few=few))
-        page = done(newest_first(namespace, wanted, before=before, limit=count, places=places))
-        whole = done(newest_first(namespace, wanted, before=before, limit=count))
+        page, _ = finish(newest_first(namespace, wanted, before=before, limit=count, places=places))
+        whole, _ = finish(newest_first(namespace, wanted, before=before, limit=count))
         assert list(map(id_of, page.frames)) == list(map(id_of, whole.frames))
         assert len(page.frames) == len([index for index in live if index < before][-count:])
         table.close()
