@@ -106,8 +106,7 @@ class HandOut:
         while len(frames) < room and size > 0 and (frame := self._returned(subscription, now)):
             frames.append(frame)
             size -= len(frame)
-        goes_on = len(frames) < room and size > 0 and self._namespace.reads < self._reads_until
-        if goes_on and self._pending.takes_new(subscription.window):
+        if len(frames) < room and size > 0 and self._pending.takes_new(subscription.window):
             self._add_new(frames, subscription, room, size, now)
         return frames
 
