@@ -13,11 +13,11 @@ from bus.engine.base import Outcome, Settled, Subscription
 from bus.engine.consumer.delivery import GivenUp
 from bus.engine.consumer.subscription import ConsumerSubscription, SharedConsumer
 from bus.engine.embedded.duplicates import Duplicates
-from bus.engine.embedded.group_commit import Committer, InlineCommitter
+from bus.engine.embedded.group_commit import Committed, Committer, InlineCommitter
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.engine.embedded.subjects.store import SubjectStore
 from bus.engine.embedded.subjects.table import SubjectTable
-from bus.errors import BusError
+from bus.errors import BusError, DiskFullError
 from bus.event import index_in
 from bus.frame import encode_extra, encode_frame
 from bus.namespace import Compact
@@ -121,6 +121,35 @@ class RecordingOwner:
 
     def changed(self, consumer: SharedConsumer) -> None:
         self.changes += 1
+
+
+class ToldCommitter:
+    """Commits when it is told to, as much as it is told to."""
+
+    patience = 0.0
+
+    def __init__(self) -> None:
+        self.waiting: tuple[Sequence[Batch], Committed] | None = None
+        self.append: Callable[[Batch], None]
+
+    def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
+        assert self.waiting is None, "one commit at a time"
+        self.waiting = batches, committed
+
+    def finish(self, stored: int | None = None) -> None:
+        """Store so many of the batches, all by default; the disk is full for the others."""
+        assert self.waiting
+        (batches, committed), self.waiting = self.waiting, None
+        stored = len(batches) if stored is None else min(stored, len(batches))
+        for found in batches[:stored]:
+            self.append(found)
+        committed(stored, None if stored == len(batches) else DiskFullError("the disk is full: make room"))
+
+    def maintain(self, work: Callable[[], None]) -> None:
+        work()
+
+    def close(self) -> None:
+        """Nothing is under way."""
 
 
 @dataclass(slots=True)

@@ -142,14 +142,16 @@ def test_a_turn_ends_after_so_many_reads_for_events_that_came_back(
     assert sink.events == 30
     join(engine, sink, worker="w")
     leaving.close()
+    engine.publish([Draft(subject="app.a", payload=msgspec.Raw(b'"new"'))], Publishing(), now=NOW)
     (namespace,) = engine._namespaces.values()
     before, turns = namespace.reads, 0
-    while sink.events < 60:
+    while sink.events < 61:
         turn(loop)
         turns += 1
         assert namespace.reads <= before + TURN_READS
         before = namespace.reads
     assert turns > 5
+    assert b'"new"' in sink.writes[-1].splitlines()[-2], "what came back comes first"
 
 
 def test_a_turn_ends_after_so_many_events(engine: EmbeddedEngine, loop: asyncio.AbstractEventLoop) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bus.engine.consumer.lag import Lag
+from bus.engine.delivery import filtering
 from bus.engine.reading.log_cursor import LogCursor
 from bus.subject import Filter
 from tests.engine.support import ManualLoop, batch, open_namespace, store
@@ -50,3 +52,17 @@ def test_one_that_keeps_up_has_nothing_to_count(loop: ManualLoop) -> None:
         while cursor.take() or cursor.fetch():
             pass
         assert (lag.is_exact, lag.events) == (True, 0)
+
+
+def test_a_batch_of_many_subjects_is_looked_at_piece_by_piece(
+    loop: ManualLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filtering, "WORK", 100)
+    namespace, wanted = open_namespace(loop), Filter.parse(["app.*.y3"])
+    store(namespace, batch(1, [f"app.x{index}.y{index % 7}" for index in range(1, 501)]))
+    lag, looks = Lag(namespace, wanted, LogCursor(namespace, wanted, 1, missed=lambda gap: None)), 0
+    while not lag.is_exact:
+        lag.look()
+        looks += 1
+    assert lag.events == len([index for index in range(1, 501) if index % 7 == 3])
+    assert looks > 3

@@ -5,7 +5,6 @@ A committer that waits to be told decides when each commit is done, and how much
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pytest
@@ -14,44 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from bus.engine.base import Expected
-from bus.engine.embedded.group_commit import Committed
 from bus.engine.embedded.log_namespace import LogNamespace
 from bus.errors import BusError, DiskFullError, DuplicateKeyError, InvalidEventError, WrongIndexError
 from bus.event import Draft, Receipt
-from bus.storage import Batch
-from tests.engine.support import ManualLoop, Publishing, open_namespace
+from tests.engine.support import ManualLoop, Publishing, ToldCommitter, open_namespace
 
 NOW = 1_700_000_000_000_000_000
 SUBJECTS = ["app.a", "app.b", "app.c"]
-
-
-class ToldCommitter:
-    """Commits when it is told to, as much as it is told to."""
-
-    patience = 0.0
-
-    def __init__(self) -> None:
-        self.waiting: tuple[Sequence[Batch], Committed] | None = None
-        self.append: Callable[[Batch], None]
-
-    def commit(self, batches: Sequence[Batch], committed: Committed) -> None:
-        assert self.waiting is None, "one commit at a time"
-        self.waiting = batches, committed
-
-    def finish(self, stored: int | None = None) -> None:
-        """Store so many of the batches, all by default; the disk is full for the others."""
-        assert self.waiting
-        (batches, committed), self.waiting = self.waiting, None
-        stored = len(batches) if stored is None else min(stored, len(batches))
-        for batch in batches[:stored]:
-            self.append(batch)
-        committed(stored, None if stored == len(batches) else DiskFullError("the disk is full: make room"))
-
-    def maintain(self, work: Callable[[], None]) -> None:
-        work()
-
-    def close(self) -> None:
-        """Nothing is under way."""
 
 
 @dataclass(slots=True, kw_only=True)

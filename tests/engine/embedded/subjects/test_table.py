@@ -18,12 +18,12 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bus.engine.embedded.subjects.file import SUBJECTS_FILE
 from bus.engine.embedded.subjects.store import SubjectStore
-from bus.engine.embedded.subjects.table import SubjectTable
+from bus.engine.embedded.subjects.table import PERIOD, SubjectTable
 from bus.errors import OverloadedError, StoppingError
 from bus.storage.batch import Batch
 from bus.storage.log import Log
 from bus.storage.segment import SegmentInfo
-from tests.engine.support import batch
+from tests.engine.support import ManualLoop, batch
 
 T = TypeVar("T")
 
@@ -275,3 +275,30 @@ def test_stopping_waits_for_nothing_that_is_under_way(tmp_path: Path) -> None:
         found = SubjectStore(file, sync=False)
         assert found.open().upto == log.next
         found.close()
+
+
+def test_what_is_noted_is_written_when_its_time_has_come(loop: ManualLoop, tmp_path: Path) -> None:
+    log = Log.open(tmp_path / "log")
+    table = SubjectTable("app", log, SubjectStore(tmp_path / SUBJECTS_FILE, sync=False), loop)
+    table.open()
+
+    def note(*names: str) -> None:
+        stored = batch(log.next, names)
+        log.append(stored)
+        table.note([stored])
+
+    def written() -> list[str]:
+        return [row.subject.decode() for row in loop.run_until_complete(table.by_subject(b"", b"\xff", 10))]
+
+    note("app.a")
+    loop.advance(PERIOD / 2)
+    note("app.b")
+    assert written() == []
+    loop.advance(PERIOD / 2)
+    assert written() == ["app.a", "app.b"]
+    loop.run_until_complete(table.written())
+    note("app.c")
+    loop.advance(PERIOD)
+    assert written() == ["app.a", "app.b", "app.c"]
+    table.close()
+    log.close()
